@@ -1,0 +1,51 @@
+"""Keeps secrets and tokens out of logs, reports and error messages."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+REDACTED = "‹redacted›"
+
+# Anything that looks like a signed token (header and payload start with base64url of '{"'), whole or cut off.
+_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){0,2}")
+_QUERY = re.compile(r"(\b(?:token|access_token)=)[^&#\s\"']+")
+# After "Bearer" any word that cannot be prose: with a digit or a sign in it, or very long.
+_BEARER = re.compile(
+    r"(?i)(\bBearer[ ,]+)(?!‹)(?=[A-Za-z]*[0-9._~+/=-][A-Za-z0-9]|[A-Za-z]{20})[A-Za-z0-9._~+/=-]{6,}"
+)
+
+
+class Redactor:
+    """Replaces known secrets, and whatever looks like a token, in text and in nested values."""
+
+    def __init__(self, *secrets: str) -> None:
+        self._secrets: set[str] = set()
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: str) -> None:
+        """Register a secret. Very short ones are ignored: they would blot out ordinary text."""
+        if len(secret) >= 6:
+            self._secrets.add(secret)
+
+    def text(self, text: str) -> str:
+        """Return `text` without secrets and tokens."""
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            if secret in text:
+                text = text.replace(secret, REDACTED)
+        if "eyJ" in text:
+            text = _TOKEN.sub(REDACTED, text)
+        if "token=" in text:
+            text = _QUERY.sub(rf"\g<1>{REDACTED}", text)
+        return _BEARER.sub(rf"\g<1>{REDACTED}", text)
+
+    def deep(self, value: Any) -> Any:
+        """Return `value` (anything JSON can hold) with every string, keys included, redacted."""
+        if isinstance(value, str):
+            return self.text(value)
+        if isinstance(value, dict):
+            return {self.text(str(key)): self.deep(item) for key, item in value.items()}
+        if isinstance(value, (list, tuple)):
+            return [self.deep(item) for item in value]
+        return value

@@ -1,0 +1,48 @@
+"""No token and no secret survives redaction."""
+
+from __future__ import annotations
+
+import pytest
+
+from relaykit.redaction import REDACTED, Redactor
+from relaykit.tokens import mint
+
+TOKEN = mint(user_id="u", device_id="d", key="k" * 32)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"GET /ws?token={TOKEN} HTTP/1.1",
+        f"Authorization: Bearer {TOKEN}",
+        f"Sec-WebSocket-Protocol: Bearer, {TOKEN}",
+        f"cut off: {TOKEN[:60]}",
+        f'{{"echo": "{TOKEN}"}}',
+    ],
+)
+def test_tokens_go_wherever_they_stand(text: str) -> None:
+    cleaned = Redactor().text(text)
+    assert REDACTED in cleaned
+    assert TOKEN.split(".")[1][:20] not in cleaned
+    assert TOKEN[:12] not in cleaned
+
+
+def test_a_token_that_is_no_jwt_goes_from_a_url_and_a_header() -> None:
+    redactor = Redactor()
+    assert "opaque-123456" not in redactor.text("ws://host/ws?a=1&token=opaque-123456&b=2")
+    assert redactor.text("ws://host/ws?token=x&b=2").endswith("&b=2")
+    assert "opaque-123456" not in redactor.text("authorization: bearer opaque-123456")
+
+
+def test_registered_secrets_go_also_from_nested_values() -> None:
+    redactor = Redactor("hunter2hunter2")
+    assert redactor.deep({"a": ["x hunter2hunter2 y"], "hunter2hunter2": 1, "n": None}) == {
+        "a": [f"x {REDACTED} y"],
+        REDACTED: 1,
+        "n": None,
+    }
+
+
+def test_ordinary_text_stays() -> None:
+    text = "Bearer selected; the token is missing; ciphertext eyJ"
+    assert Redactor("abc").text(text) == text
