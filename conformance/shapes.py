@@ -1,0 +1,52 @@
+"""Reads what a bundled frame schema says about fields: which a frame of this type can have at all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def known_fields(bundle: Mapping[str, Any], pattern: Any) -> list[tuple[str, str, list[str]]]:
+    """Fields that a pattern names and its schema does not have.
+
+    Returns:
+        (JSON pointer of the object, the unknown key, the keys that are known there) for each.
+    """
+    return list(_unknown(bundle, [bundle], pattern, ""))
+
+
+def _unknown(
+    bundle: Mapping[str, Any], schemas: list[Any], pattern: Any, pointer: str
+) -> Iterator[tuple[str, str, list[str]]]:
+    if not isinstance(pattern, Mapping):
+        return
+    parts = [part for schema in schemas for part in _parts(bundle, schema)]
+    known: dict[str, list[Any]] = {}
+    for part in parts:
+        for key, schema in part.get("properties", {}).items():
+            known.setdefault(key, []).append(schema)
+    closed = any(part.get("additionalProperties") is False for part in parts)
+    for key, value in pattern.items():
+        if key in known:
+            yield from _unknown(bundle, known[key], value, f"{pointer}/{key}")
+        elif closed:
+            yield (pointer or "(the frame)", key, sorted(known))
+
+
+def _parts(bundle: Mapping[str, Any], schema: Any) -> Iterator[Mapping[str, Any]]:
+    """The schema with everything it refers to or is composed of."""
+    if not isinstance(schema, Mapping):
+        return
+    yield schema
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference.startswith("#/"):
+        target: Any = bundle
+        for step in reference[2:].split("/"):
+            target = target[step.replace("~1", "/").replace("~0", "~")]
+        yield from _parts(bundle, target)
+    for keyword in ("allOf", "anyOf", "oneOf"):
+        for branch in schema.get(keyword, ()):
+            yield from _parts(bundle, branch)
+    for keyword in ("if", "then", "else"):
+        if keyword in schema:
+            yield from _parts(bundle, schema[keyword])
