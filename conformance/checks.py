@@ -31,7 +31,7 @@ from relaykit.conformance.grammar import (
 )
 from relaykit.conformance.matching import ambient_types, pointer_get
 from relaykit.conformance.shapes import known_fields
-from relaykit.conformance.values import BadReference, Scope, fresh_uuid
+from relaykit.conformance.values import BadReferenceError, Scope, fresh_uuid
 from relaykit.schemas import Catalogue, FrameSpec
 
 
@@ -129,7 +129,7 @@ class _Checker:
     def fill(self, place: Place, template: Any) -> Any:
         try:
             return self.scope.fill(template)
-        except BadReference as error:
+        except BadReferenceError as error:
             self.say(place, str(error))
         except (TypeError, ValueError) as error:
             self.say(place, f"a value cannot be made: {error}")
@@ -289,7 +289,7 @@ class _Checker:
 
 
 def _over(example: Any, pattern: Any, pointer: str, stated: set[str]) -> Any:
-    """The example with everything that the pattern states laid over it; `stated` gets the leaves' pointers."""
+    """The example with all that the pattern states laid over it; `stated` gets the leaves' pointers."""
     if isinstance(pattern, Absent):
         return None
     if isinstance(pattern, Match):

@@ -1,4 +1,4 @@
-"""Scenario files → frozen scenarios. Whatever is wrong is said with file and line before anything connects."""
+"""Scenario files → frozen scenarios. What is wrong is said with file and line before anything connects."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ _ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 _PREFIXES = {"uuid": "", "conversation": "conv-", "media": "media-", "group": "group-", "request": "req-"}
 
 
-class BadReference(Exception):
+class BadReferenceError(Exception):
     """A reference that means nothing; the message says what it could have been."""
 
 
@@ -61,11 +61,11 @@ class Scope:
         """The value of what stands between `${` and `}`.
 
         Raises:
-            BadReference: it is malformed, or names nothing.
+            BadReferenceError: it is malformed, or names nothing.
         """
         found = _INNER.fullmatch(inner.strip())
         if found is None:
-            raise BadReference(f"${{{inner}}} is not a reference")
+            raise BadReferenceError(f"${{{inner}}} is not a reference")
         name, index, rest, change = found.groups()
         value = self._named(name, index)
         for part in rest.split(".")[1:]:
@@ -75,7 +75,7 @@ class Scope:
                 value = value[int(part)]
             else:
                 near = suggest(part, value) if isinstance(value, Mapping) else ""
-                raise BadReference(f"${{{inner}}}: there is no {part!r} in it{near}")
+                raise BadReferenceError(f"${{{inner}}}: there is no {part!r} in it{near}")
         if change is not None:
             value = str(value).upper() if change == "upper" else str(value).lower()
         return value
@@ -83,7 +83,7 @@ class Scope:
     def _named(self, name: str, index: str | None) -> Any:
         if index is not None:
             if name not in self.vars:
-                raise BadReference(f"${{{name}[{index}]}}: only a variable can be indexed")
+                raise BadReferenceError(f"${{{name}[{index}]}}: only a variable can be indexed")
             number = index if index.isdigit() else str(self._named(index, None))
             return self._make(self.vars[name], number)
         if name in self.given:
@@ -92,7 +92,7 @@ class Scope:
             return self._make(self.vars[name], "")
         if name in self.roots:
             return self.roots[name]
-        raise BadReference(f"${{{name}}} is not defined{suggest(name, self.names())}")
+        raise BadReferenceError(f"${{{name}}} is not defined{suggest(name, self.names())}")
 
     def _make(self, spec: VarSpec, index: str) -> Any:
         key = (spec.name, index)
@@ -103,7 +103,7 @@ class Scope:
         return self._made[key]
 
     def fill(self, template: Any) -> Any:
-        """The template with every reference replaced. A string that is one reference keeps the value's type."""
+        """The template with every reference replaced; one that stands alone keeps its value's type."""
         if isinstance(template, str):
             if "${" not in template:
                 return template
