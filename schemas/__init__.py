@@ -1,0 +1,68 @@
+"""The protocol as data, and the only code that reads it.
+
+    >>> from relaykit.schemas import load_catalogue
+    >>> catalogue = load_catalogue()
+    >>> catalogue.validate(b'{"type":"heartbeat"}', "c2s").valid
+    True
+    >>> wrong = b'{"type":"presence","payload":{"status":"onlin"}}'
+    >>> for finding in catalogue.validate(wrong, "c2s").findings:
+    ...     print(finding.pointer, finding.keyword, finding.message)
+    /payload/status enum must be one of "online", "offline", "away", "busy" (did you mean 'online'?)
+
+A catalogue never changes. The schema is always chosen by the frame's `type` and direction (`c2s`: from a
+client, `s2c`: from the server). `decode` parses strictly, `judge` and `is_valid` look at a parsed frame,
+`validate` does both; `frame` and `types` look a frame up; `protocol` and `requirements` hold the rest;
+`bundle` and `frame_bundle` write self-contained schemas for other tools.
+"""
+
+from relaykit.schemas.bundle import bundle, frame_bundle
+from relaykit.schemas.catalogue import Catalogue, UnknownType, load_catalogue
+from relaykit.schemas.model import (
+    DIRECTIONS,
+    Area,
+    Capability,
+    Carrier,
+    CloseCode,
+    Deprecated,
+    Direction,
+    Engine,
+    ErrorCode,
+    Finding,
+    FrameSpec,
+    Limit,
+    Protocol,
+    Reply,
+    Requirement,
+    Route,
+    Validation,
+    Vector,
+)
+from relaykit.schemas.strict_json import FrameError, thaw
+
+__all__ = [
+    "DIRECTIONS",
+    "Area",
+    "Capability",
+    "Carrier",
+    "Catalogue",
+    "CloseCode",
+    "Deprecated",
+    "Direction",
+    "Engine",
+    "ErrorCode",
+    "Finding",
+    "FrameError",
+    "FrameSpec",
+    "Limit",
+    "Protocol",
+    "Reply",
+    "Requirement",
+    "Route",
+    "UnknownType",
+    "Validation",
+    "Vector",
+    "bundle",
+    "frame_bundle",
+    "load_catalogue",
+    "thaw",
+]

@@ -1,0 +1,188 @@
+"""The catalogue: every frame of the protocol, looked up by direction and type, and the judge of frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from relaykit.config import suggest
+from relaykit.errors import UsageError
+from relaykit.schemas import loading, strict_json
+from relaykit.schemas.model import (
+    DIRECTIONS,
+    Direction,
+    Engine,
+    Finding,
+    FrameSpec,
+    Protocol,
+    Requirement,
+    Validation,
+    Vector,
+)
+from relaykit.schemas.strict_json import FrameError
+from relaykit.schemas.validation import Judge, type_finding
+
+
+class UnknownType(UsageError, KeyError):  # noqa: N818  (it is a key that is unknown)
+    """There is no frame of this type in this direction."""
+
+    def __str__(self) -> str:  # KeyError's would put the message in quotes
+        return str(self.args[0])
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """Everything the schema files say, unchanging. Made by `load_catalogue`.
+
+    Attributes:
+        protocol: limits, codes, capabilities and the like.
+        frames: (direction, type) → the frame.
+        root: the folder it was read from.
+        digest: SHA-256 over all its files; changes when any of them does.
+    """
+
+    protocol: Protocol
+    frames: Mapping[tuple[Direction, str], FrameSpec]
+    root: Path
+    digest: str
+    _types: Mapping[Direction, frozenset[str]] = field(repr=False)
+    _judges: Mapping[tuple[Direction, str], Judge] = field(repr=False)
+
+    @cached_property
+    def requirements(self) -> Mapping[str, Requirement]:
+        """ID → requirement. Read when first asked for: judging frames does without.
+
+        Raises:
+            UsageError: a broken file, with its place.
+        """
+        return loading.read_requirements(self.root, self.protocol)
+
+    def types(self, direction: Direction) -> frozenset[str]:
+        """The types that exist in a direction."""
+        return self._types[direction]
+
+    def frame(self, direction: Direction, type: str) -> FrameSpec:  # noqa: A002
+        """The frame of a type in a direction.
+
+        Raises:
+            UnknownType: there is none; a KeyError.
+        """
+        try:
+            return self.frames[direction, type]
+        except KeyError:
+            near = suggest(type, self._types[direction])
+            raise UnknownType(f"there is no {direction} frame of type {type!r}{near}") from None
+
+    def decode(self, data: bytes | str) -> dict[str, Any]:
+        """Parse one frame as strict JSON, without looking at its schema.
+
+        Raises:
+            FrameError: with a reason: `utf8`, `bom`, `json`, `duplicate-key`, `nan`, `surrogate`, `depth`,
+                `integer` or `object`.
+        """
+        return strict_json.decode(data, max_depth=int(self.protocol.limits["max_depth"].default))
+
+    def validate(
+        self,
+        data: bytes | str | Mapping[str, Any] | Any,
+        direction: Direction,
+        *,
+        engine: Engine = "jsonschema-rs",
+        strict: bool = False,
+    ) -> Validation:
+        """Judge one frame by the schema of its own type.
+
+        Args:
+            data: the frame as bytes or text of the wire, or parsed.
+            direction: who sends it.
+            engine: which validator judges.
+            strict: an undocumented property of an s2c frame is an error rather than a warning.
+
+        Raises:
+            KitDefect: with engine `both`, if the validators disagree.
+        """
+        try:
+            if isinstance(data, (bytes, str)):
+                frame = self.decode(data)
+            else:
+                frame = strict_json.plain(data, max_depth=int(self.protocol.limits["max_depth"].default))
+                if type(frame) is not dict:
+                    raise FrameError("object", f"a frame is a JSON object, not {strict_json.kind_of(frame)}")
+        except FrameError as error:
+            return Validation(None, direction, None, (frame_fault(error),))
+        return self.judge(frame, direction, engine=engine, strict=strict)
+
+    def judge(
+        self,
+        frame: dict[str, Any],
+        direction: Direction,
+        *,
+        engine: Engine = "jsonschema-rs",
+        strict: bool = False,
+    ) -> Validation:
+        """Judge a frame that `decode` gave; see `validate`. Nothing that JSON cannot say is looked for
+        again."""
+        name = frame.get("type")
+        judge = self._judges.get((direction, name)) if type(name) is str else None
+        if judge is None:
+            return Validation(None, direction, frame, (type_finding(frame, direction, self._types),))
+        return Validation(name, direction, frame, judge.findings(frame, engine, strict))
+
+    def is_valid(self, frame: dict[str, Any], direction: Direction) -> bool:
+        """Whether a frame that `decode` gave is valid: `judge(…).valid`, faster."""
+        name = frame.get("type")
+        judge = self._judges.get((direction, name)) if type(name) is str else None
+        if judge is None:
+            return False
+        try:
+            valid: bool = judge.fast.is_valid(frame)
+        except ValueError:  # no plain JSON: half of a surrogate pair, a subclass of list
+            return self.validate(frame, direction).valid
+        return valid or (direction == "s2c" and self.judge(frame, direction).valid)
+
+    def vectors(self) -> Iterator[Vector]:
+        """Frames known to be valid or invalid, read from the files one by one.
+
+        Raises:
+            UsageError: a broken file, with its place.
+        """
+        return loading.read_vectors(self.root)
+
+
+def frame_fault(error: FrameError) -> Finding:
+    """A fault of strict JSON as a finding."""
+    return Finding("error", error.pointer, error.reason, str(error))
+
+
+def load_catalogue(path: Path | None = None) -> Catalogue:
+    """Load a catalogue.
+
+    Args:
+        path: a folder laid out like `schemas/`; None for the installed one, which is read once per process.
+
+    Raises:
+        UsageError: a broken file, with its place.
+    """
+    return _installed() if path is None else _load(Path(path))
+
+
+@cache
+def _installed() -> Catalogue:
+    return _load(loading.HERE)
+
+
+def _load(root: Path) -> Catalogue:
+    protocol = loading.read_protocol(root)
+    frames = loading.read_frames(root, protocol)
+    return Catalogue(
+        protocol=protocol,
+        frames=frames,
+        root=root,
+        digest=loading.digest(root),
+        _types=MappingProxyType({d: frozenset(name for way, name in frames if way == d) for d in DIRECTIONS}),
+        _judges=MappingProxyType({key: Judge(spec) for key, spec in frames.items()}),
+    )

@@ -1,0 +1,117 @@
+"""What a violated keyword expected, in one line of our own words: the same whichever validator found it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from relaykit.config import suggest
+from relaykit.schemas.strict_json import kind_of, shorten
+
+_ARTICLES = {"null": "null", "integer": "an integer", "object": "an object", "array": "an array"}
+
+
+def expectation(keyword: str, limit: Any, schema: Mapping[str, Any], value: Any) -> str:
+    """Say what `keyword` expected of `value`.
+
+    Args:
+        keyword: the violated keyword.
+        limit: what the schema says under it.
+        schema: the subschema that holds it; its title names the kind of value.
+        value: what the frame has there.
+    """
+    say = _SAY.get(keyword)
+    if say is not None:
+        return say(limit, value)
+    title = schema.get("title", "")
+    if keyword == "pattern":
+        return f"must match {limit}" + (f" ({title})" if title else "")
+    if keyword == "format":
+        return f"is not a valid {limit}" + (f" ({title})" if title else "")
+    if keyword in ("anyOf", "oneOf"):
+        choices = [c.get("title", "") for c in limit if isinstance(c, Mapping)]
+        named = f": {'; '.join(choices)}" if choices and all(choices) else ""
+        which = "at least one" if keyword == "anyOf" else "exactly one"
+        return f"{title or 'must fit'}: {which} of {len(limit)} forms{named}"
+    return f"{title}: violates {keyword}" if title else f"violates {keyword}"
+
+
+def missing(name: str) -> str:
+    """A required property is missing."""
+    return f"{shorten(name)} is missing"
+
+
+def undocumented(name: str, schema: Mapping[str, Any]) -> str:
+    """A property that the schema does not know; names the nearest one that it does."""
+    near = suggest(name[:64], schema.get("properties", ()))
+    return f"{shorten(name)} is not documented{near}"
+
+
+def kinds(expected: list[str], value: Any) -> str:
+    """The value is of the wrong JSON type."""
+    words = [_ARTICLES.get(name, f"a {name}") for name in dict.fromkeys(expected)]
+    return f"must be {' or '.join(words)}, not {kind_of(value)}"
+
+
+def _list(options: list[Any]) -> str:
+    shown = ", ".join(shorten(option) for option in options[:12])
+    return shown if len(options) <= 12 else f"{shown}, …"
+
+
+def _enum(options: list[Any], value: Any) -> str:
+    words = [option for option in options if isinstance(option, str)]
+    near = suggest(value[:64], words) if isinstance(value, str) else ""
+    return f"must be one of {_list(options)}{near}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _at_least(noun: str) -> Callable[[Any, Any], str]:
+    def say(limit: Any, value: Any) -> str:
+        return (
+            "must not be empty"
+            if limit == 1
+            else f"must have at least {_count(limit, noun)}, not {len(value)}"
+        )
+
+    return say
+
+
+def _at_most(noun: str) -> Callable[[Any, Any], str]:
+    return lambda limit, value: f"must have at most {_count(limit, noun)}, not {len(value)}"
+
+
+def _unique(_limit: Any, value: list[Any]) -> str:
+    seen: dict[str, int] = {}
+    for place, item in enumerate(value):
+        first = seen.setdefault(repr(item), place)
+        if first != place:
+            return f"items must be distinct; {first} and {place} are the same"
+    return "items must be distinct"
+
+
+_SAY: dict[str, Callable[[Any, Any], str]] = {
+    "type": lambda limit, value: kinds([limit] if isinstance(limit, str) else limit, value),
+    "const": lambda limit, _value: f"must be {shorten(limit)}",
+    "enum": _enum,
+    "minLength": _at_least("character"),
+    "maxLength": _at_most("character"),
+    "minItems": _at_least("item"),
+    "maxItems": _at_most("item"),
+    "minProperties": lambda limit, value: (
+        f"must have at least {limit} {'property' if limit == 1 else 'properties'}, not {len(value)}"
+    ),
+    "maxProperties": lambda limit, value: (
+        f"must have at most {limit} {'property' if limit == 1 else 'properties'}, not {len(value)}"
+    ),
+    "uniqueItems": _unique,
+    "minimum": lambda limit, _value: f"must be at least {limit}",
+    "maximum": lambda limit, _value: f"must be at most {limit}",
+    "exclusiveMinimum": lambda limit, _value: f"must be greater than {limit}",
+    "exclusiveMaximum": lambda limit, _value: f"must be less than {limit}",
+    "multipleOf": lambda limit, _value: f"must be a multiple of {limit}",
+    "contains": lambda _limit, _value: "has no item of the kind it must contain",
+    "unevaluatedProperties": lambda _limit, _value: "has a property that is not documented",
+}
