@@ -1,0 +1,145 @@
+"""What went over the wire in one case, and what was misshapen in a whole run."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+from relaykit.schemas import Catalogue, Finding, Validation
+
+_INDEX = re.compile(r"/[0-9]+(?=/|$)")
+UNREADABLE = "unreadable"
+"""Stands for the type of a message that is no frame with a known type."""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of a transcript.
+
+    Attributes:
+        t_ms: milliseconds since the case began.
+        actor: `alice`, or `bob.phone` where the user has several devices.
+        direction: `c2s` or `s2c`.
+        frame: the parsed frame, the text if it is none, or None for an event.
+        event: what happened, if it was no frame (`connected`, `closed 1008`, …).
+        kit: whether the suite itself sent it, or it answers that (fences).
+    """
+
+    t_ms: float
+    actor: str
+    direction: str
+    frame: Any
+    event: str | None = None
+    kit: bool = False
+
+
+class Transcript:
+    """The entries of one case, in the order in which they passed."""
+
+    def __init__(self) -> None:
+        self._start = time.perf_counter()
+        self.entries: list[Entry] = []
+
+    def now_ms(self) -> float:
+        return round((time.perf_counter() - self._start) * 1000, 2)
+
+    def frame(self, actor: str, direction: str, frame: Any, *, kit: bool = False) -> None:
+        self.entries.append(Entry(self.now_ms(), actor, direction, frame, None, kit))
+
+    def event(self, actor: str, direction: str, event: str) -> None:
+        self.entries.append(Entry(self.now_ms(), actor, direction, None, event))
+
+
+class Bell:
+    """Wakes everybody who waits for something to happen in a case; each looks for himself what it was."""
+
+    def __init__(self) -> None:
+        self._waiting: set[asyncio.Future[None]] = set()
+
+    def ring(self) -> None:
+        waiting, self._waiting = self._waiting, set()
+        for future in waiting:
+            if not future.done():
+                future.set_result(None)
+
+    async def wait(self, seconds: float) -> bool:
+        """Wait for the next ring. False: it did not come in time."""
+        if seconds <= 0:
+            return False
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._waiting.add(future)
+        handle = loop.call_later(seconds, self._too_late, future)
+        try:
+            await future
+        except TimeoutError:
+            return False
+        finally:
+            handle.cancel()
+            self._waiting.discard(future)
+        return True
+
+    @staticmethod
+    def _too_late(future: asyncio.Future[None]) -> None:
+        if not future.done():
+            future.set_exception(TimeoutError())
+
+
+@dataclass(slots=True)
+class Violation:
+    """One distinct way in which arriving frames were misshapen: where it was first seen, and how often."""
+
+    type: str
+    finding: Finding
+    frame: Any
+    case: str
+    actor: str
+    t_ms: float
+    count: int = 1
+
+
+@dataclass(slots=True)
+class ShapeBook:
+    """Every arriving frame of a run, checked by its schema: each distinct violation is kept once."""
+
+    arrived: dict[str, int] = field(default_factory=dict)
+    violations: dict[tuple[str, str, str], Violation] = field(default_factory=dict)
+
+    def note(self, kind: str, finding: Finding, frame: Any, case: str, actor: str, t_ms: float) -> None:
+        # Array indexes do not make a violation another one.
+        key = (kind, _INDEX.sub("/*", finding.pointer), finding.keyword)
+        known = self.violations.get(key)
+        if known is None:
+            self.violations[key] = Violation(kind, finding, frame, case, actor, t_ms)
+        else:
+            known.count += 1
+
+
+class Recorder:
+    """The choke point: every message that arrives in a case passes here, is written down and checked."""
+
+    def __init__(self, catalogue: Catalogue, shapes: ShapeBook, case: str) -> None:
+        self.catalogue = catalogue
+        self.shapes = shapes
+        self.case = case
+        self.transcript = Transcript()
+        self.bell = Bell()
+
+    def arrived(self, actor: str, data: bytes) -> Validation:
+        """Check a text message; its findings go to the run's book, not to the case."""
+        result = self.catalogue.validate(data, "s2c")
+        kind = result.type or UNREADABLE
+        self.shapes.arrived[kind] = self.shapes.arrived.get(kind, 0) + 1
+        if result.findings:
+            frame = result.frame if result.frame is not None else data.decode("utf-8", "replace")
+            for finding in result.findings:
+                self.shapes.note(kind, finding, frame, self.case, actor, self.transcript.now_ms())
+        return result
+
+    def broken(self, actor: str, keyword: str, message: str) -> None:
+        """Note something below the frames: a binary message, a violation of RFC 6455."""
+        finding = Finding("error", "", keyword, message)
+        self.shapes.note(UNREADABLE, finding, None, self.case, actor, self.transcript.now_ms())

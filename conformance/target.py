@@ -1,0 +1,293 @@
+"""The target file: what the suite has to know of the server under test."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+from urllib.parse import urlsplit
+
+from relaykit.config import Document, load_yaml, problems, read_secret, suggest
+from relaykit.conformance.checks import control_operations
+from relaykit.conformance.loader import schema
+from relaykit.errors import UsageError
+from relaykit.schemas import Catalogue
+
+CARRIERS = ("header", "query", "subprotocol")
+"""Ways to present the token, in the order in which the suite tries them when the target file names none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Minting:
+    """The suite signs tokens itself. `key` is a secret or a private key in PEM."""
+
+    algorithm: str
+    key: str
+    lifetime_s: float
+    claims: Mapping[str, Any]
+    headers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpControl:
+    """A control interface over HTTP; `operations` is None where the target file does not list them."""
+
+    url: str
+    token: str | None
+    operations: frozenset[str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """How long the suite waits, in seconds."""
+
+    reply: float = 2.0
+    quiet: float = 0.05
+    connect: float = 5.0
+    case: float = 30.0
+
+    def scaled(self, factor: float) -> Waits:
+        """All of them longer (or shorter), for slow machines and debuggers."""
+        return Waits(self.reply * factor, self.quiet * factor, self.connect * factor, self.case * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """An expected failure, of one case or of one requirement."""
+
+    case: str | None
+    requirement: str | None
+    reason: str
+    place: str
+
+    @property
+    def subject(self) -> str:
+        return self.case or self.requirement or ""
+
+
+@dataclass(frozen=True, slots=True)
+class Legacy:
+    """How a connection asks for the deprecated frames."""
+
+    query: str
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """The server under test, as its target file (or the command line) describes it.
+
+    Attributes:
+        carrier: None: the first that works.
+        limits: every limit of the protocol, with the target's value or the default.
+        timing: every time of the protocol in seconds, likewise.
+        concurrency: cases at the same time; None: the suite decides.
+    """
+
+    url: str
+    name: str
+    minting: Minting
+    carrier: str | None = None
+    headers: Mapping[str, str] = MappingProxyType({})
+    ca_file: Path | None = None
+    insecure: bool = False
+    control: HttpControl | None = None
+    capabilities: frozenset[str] = frozenset()
+    limits: Mapping[str, float] = MappingProxyType({})
+    timing: Mapping[str, float] = MappingProxyType({})
+    waits: Waits = Waits()
+    legacy: Legacy | None = None
+    concurrency: int | None = None
+    expected: tuple[Expectation, ...] = ()
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """What must never be shown."""
+        token = self.control.token if self.control else None
+        return (self.minting.key, *((token,) if token else ()))
+
+    def offers(self, operation: str) -> bool:
+        """Whether the control interface may have this operation."""
+        if self.control is None:
+            return False
+        return self.control.operations is None or operation in self.control.operations
+
+    def tls(self) -> ssl.SSLContext | None:
+        """The TLS settings of the connection; None for ws://.
+
+        Raises:
+            UsageError: the CA file cannot be used.
+        """
+        if urlsplit(self.url).scheme != "wss":
+            return None
+        try:
+            context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"{self.ca_file}: not a usable CA file: {error}") from error
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        return context
+
+
+def load_target(path: Path, catalogue: Catalogue, *, overrides: Mapping[str, Any] | None = None) -> Target:
+    """Read a target file.
+
+    Args:
+        path: the YAML file; secrets' files are relative to its folder.
+        catalogue: knows the names of capabilities, limits and times.
+        overrides: top-level keys that the command line gives; they replace those of the file.
+
+    Raises:
+        UsageError: everything wrong in it, with file and line.
+    """
+    document = load_yaml(path)
+    if isinstance(document.data, dict) and overrides:
+        document = replace(document, data={**document.data, **overrides})
+    return read_target(document, catalogue, base=path.parent)
+
+
+def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Target:
+    """The target that a document (or what the command line makes of its options) describes."""
+    found = problems(document, _schema(catalogue))
+    if found:
+        raise UsageError("\n".join(str(problem) for problem in found))
+    data = document.data
+    tls = data.get("tls", {})
+    legacy = data.get("legacy")
+    protocol = catalogue.protocol
+    declared = {name for name, served in data.get("capabilities", {}).items() if served}
+    core = {name for name, capability in protocol.capabilities.items() if capability.required}
+    return Target(
+        url=_url(document, protocol.path),
+        name=data.get("name", data["url"]),
+        minting=_minting(document, base),
+        carrier=data.get("carrier"),
+        headers=MappingProxyType(data.get("headers", {})),
+        ca_file=base / tls["ca_file"] if "ca_file" in tls else None,
+        insecure=tls.get("insecure", False),
+        control=_control(document, base),
+        capabilities=frozenset(declared | core),
+        limits=_numbers(data.get("limits", {}), protocol.limits),
+        timing=_numbers(data.get("timing", {}), protocol.timing),
+        waits=_waits(data.get("timing", {})),
+        legacy=Legacy(legacy.get("query", ""), legacy.get("headers", {})) if legacy else None,
+        concurrency=data.get("concurrency"),
+        expected=tuple(
+            Expectation(
+                entry.get("case"),
+                entry.get("requirement"),
+                entry["reason"],
+                document.place(f"/expected_failures/{index}"),
+            )
+            for index, entry in enumerate(data.get("expected_failures", ()))
+        ),
+    )
+
+
+def _schema(catalogue: Catalogue) -> dict[str, Any]:
+    """The schema of target files, completed with the protocol's own names."""
+    base = schema("target")
+    properties = dict(base["properties"])
+    protocol = catalogue.protocol
+
+    def named(key: str, names: Mapping[str, Any], value: dict[str, Any]) -> None:
+        listed = {name: {**value, "title": described.title} for name, described in names.items()}
+        own = properties[key]
+        merged = {**own.get("properties", {}), **listed}
+        properties[key] = {**own, "properties": merged, "additionalProperties": False}
+
+    named("capabilities", protocol.capabilities, {"type": "boolean"})
+    named("limits", protocol.limits, {"type": "number", "exclusiveMinimum": 0})
+    named("timing", protocol.timing, {"type": "number", "minimum": 0})
+    return {**base, "properties": properties}
+
+
+def _url(document: Document, path: str) -> str:
+    url: str = document.data["url"]
+    parts = urlsplit(url)
+    try:
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_fine = False
+    if not port_is_fine or not parts.hostname:
+        raise UsageError(f"{document.place('/url')}: /url: not a usable address: {url!r}")
+    if parts.fragment or parts.username:
+        raise UsageError(f"{document.place('/url')}: /url: without user name and fragment, please")
+    return url if parts.path not in ("", "/") else parts._replace(path=path).geturl()
+
+
+def _minting(document: Document, base: Path) -> Minting:
+    mint = document.data["tokens"]["mint"]
+    algorithm = mint.get("algorithm", "HS256")
+    kind = "secret" if "secret" in mint else "key"
+    place = document.place(f"/tokens/mint/{kind}")
+    if (kind == "secret") != algorithm.startswith("HS"):
+        need = "secret" if algorithm.startswith("HS") else "key"
+        raise UsageError(f"{place}: {algorithm} needs a `{need}`, not a `{kind}`")
+    return Minting(
+        algorithm=algorithm,
+        key=_secret(mint[kind], base, place),
+        lifetime_s=mint.get("lifetime_s", 3600),
+        claims=MappingProxyType(mint.get("claims", {})),
+        headers=MappingProxyType(mint.get("headers", {})),
+    )
+
+
+def _control(document: Document, base: Path) -> HttpControl | None:
+    spec = document.data.get("control")
+    if spec is None:
+        return None
+    http = spec["http"]
+    for index, name in enumerate(http.get("operations", ())):
+        if name not in control_operations():
+            place = document.place(f"/control/http/operations/{index}")
+            known = control_operations()
+            raise UsageError(f"{place}: unknown control operation {name!r}{suggest(name, known)}")
+    token = _secret(http["token"], base, document.place("/control/http/token")) if "token" in http else None
+    operations = frozenset(http["operations"]) if "operations" in http else None
+    return HttpControl(http["url"].rstrip("/"), token, operations)
+
+
+def _secret(spec: Mapping[str, str], base: Path, place: str) -> str:
+    try:
+        return read_secret(spec.get("value", spec), base=base)
+    except UsageError as error:
+        raise UsageError(f"{place}: {error}", hint=error.hint) from error
+
+
+def _numbers(given: Mapping[str, float], known: Mapping[str, Any]) -> Mapping[str, float]:
+    return MappingProxyType({name: given.get(name, described.default) for name, described in known.items()})
+
+
+def _waits(timing: Mapping[str, float]) -> Waits:
+    default = Waits()
+    return Waits(
+        reply=timing.get("reply_ms", default.reply * 1000) / 1000,
+        quiet=timing.get("quiet_ms", default.quiet * 1000) / 1000,
+        connect=timing.get("connect_ms", default.connect * 1000) / 1000,
+        case=timing.get("case_s", default.case),
+    )
+
+
+def check_expectations(target: Target, cases: Iterable[str], requirements: Iterable[str]) -> None:
+    """Refuse expected failures that name nothing.
+
+    Raises:
+        UsageError: with the place of each.
+    """
+    known_cases, known_requirements = set(cases), set(requirements)
+    wrong = [
+        f"{entry.place}: unknown {kind} {entry.subject!r}{suggest(entry.subject, known)}"
+        for entry in target.expected
+        for kind, name, known in (
+            ("case", entry.case, known_cases),
+            ("requirement", entry.requirement, known_requirements),
+        )
+        if name is not None and name not in known
+    ]
+    if wrong:
+        raise UsageError("\n".join(wrong))

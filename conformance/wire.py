@@ -1,0 +1,402 @@
+"""One WebSocket connection of the suite: websockets' sans-I/O client inside an `asyncio.Protocol`.
+
+Ours rather than a stock client, because a suite must see and send what a client library would hide (raw
+bytes, response headers, how exactly a connection ended), and because it is several times faster.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+from websockets.client import ClientProtocol
+from websockets.exceptions import InvalidStatus
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Response
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+from websockets.uri import parse_uri
+
+from relaykit.conformance.record import Recorder
+
+ABNORMAL = 1006
+"""Stands for a connection that ended without a close frame (RFC 6455)."""
+_MAX_MESSAGE = 16 * 2**20
+_NO_ANSWER = "the connection ended instead of a handshake answer"
+
+
+class DialError(Exception):
+    """No WebSocket connection came about.
+
+    Attributes:
+        kind: `unreachable` (no TCP connection or no TLS), `refused` (an HTTP answer other than 101),
+            `rubbish` (no valid handshake answer), `closed` (the end instead of an answer) or `silent`.
+        status: the HTTP status of a refusal.
+    """
+
+    def __init__(
+        self,
+        kind: Literal["unreachable", "refused", "rubbish", "closed", "silent"],
+        message: str,
+        status: int | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.status = status
+
+
+class ConnectionEnded(Exception):  # noqa: N818 - not an error where it is expected
+    """The connection is over, so nothing can be sent on it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """A message that came and was not taken yet; `frame` is an object if it can be read as one, else text."""
+
+    t_ms: float
+    frame: Any
+
+
+class Connection(asyncio.Protocol):
+    """A connection of one device.
+
+    Attributes:
+        inbox: frames that came, ambient ones left out, and that nobody has taken yet.
+        ended: why the connection is over, or None while it is open.
+        close_code: the code with which the target closed it; 1006 where there was no close frame.
+        headers: of the target's handshake answer.
+        subprotocol: the one the target selected.
+        forgiven: patterns of frames that came too late for what only SHOULD come; they are passed over.
+    """
+
+    def __init__(self, client: ClientProtocol, request: Any, recorder: Recorder, label: str) -> None:
+        self._client = client
+        self._request = request
+        self._recorder = recorder
+        self._transport: asyncio.Transport | None = None
+        self._parts: list[bytes] = []
+        self._binary = False
+        self._beats: deque[asyncio.Future[None] | None] = deque()
+        self._acks = 0
+        self._left = False
+        self.label = label
+        self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.inbox: list[Arrived] = []
+        self.passed_over: frozenset[str] = frozenset()
+        self.answers_ping = True
+        self.forgiven: list[Mapping[str, Any]] = []
+        self.ended: str | None = None
+        self.close_code: int | None = None
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.subprotocol: str | None = None
+        self.gone = asyncio.Event()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        self._transport = transport
+        self._client.send_request(self._request)
+        self._flush()
+
+    def data_received(self, data: bytes) -> None:
+        if self._left:
+            return
+        self._client.receive_data(data)
+        self._events()
+        self._flush()
+
+    def eof_received(self) -> bool:
+        if not self._left:
+            self._client.receive_eof()
+            self._events()
+            self._flush()
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if self._client.state is not State.CLOSED:
+            self._client.receive_eof()
+            self._events()
+        self._end("the connection was cut" if self._client.close_rcvd is None else "closed")
+        self.gone.set()
+
+    # What the suite calls.
+
+    @property
+    def alive(self) -> bool:
+        return self.ended is None
+
+    def send(self, frame: Any, *, valid: bool = True, kit: bool = False) -> None:
+        """Send a frame, as compact JSON."""
+        data = orjson.dumps(frame) if isinstance(frame, dict) else json.dumps(frame).encode()
+        beats = valid and isinstance(frame, dict) and frame.get("type") == "heartbeat"
+        self.send_text(data, shown=frame, kit=kit)
+        if beats and not kit:
+            self._beats.append(None)
+
+    def send_text(self, data: bytes, *, shown: Any = None, kit: bool = False) -> None:
+        """Send a text message whose bytes need not be a frame, nor even UTF-8.
+
+        Raises:
+            ConnectionEnded: it is over.
+        """
+        self._must_be_open()
+        if shown is None:
+            shown = data.decode("utf-8", "replace")
+        self._recorder.transcript.frame(self.label, "c2s", shown, kit=kit)
+        self._client.send_text(data)
+        self._flush()
+
+    def send_binary(self, data: bytes) -> None:
+        """Send a binary message; see `send_text`."""
+        self._must_be_open()
+        self._recorder.transcript.event(self.label, "c2s", f"binary message of {len(data)} bytes")
+        self._client.send_binary(data)
+        self._flush()
+
+    def write(self, data: bytes, note: str) -> None:
+        """Write raw bytes, such as a frame that RFC 6455 forbids; `note` is for the transcript."""
+        self._must_be_open()
+        self._recorder.transcript.event(self.label, "c2s", note)
+        assert self._transport is not None  # noqa: S101
+        self._transport.write(data)
+
+    async def beat(self, seconds: float) -> bool:
+        """Send a heartbeat of the suite's own and wait for its ack, which no scenario sees.
+
+        Returns:
+            False if none came in time, or the connection ended.
+        """
+        if not self.alive:
+            return False
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        before = self._acks
+        self._beats.append(future)
+        self.send({"type": "heartbeat"}, kit=True)
+        done, _ = await asyncio.wait((future,), timeout=seconds)
+        if done:
+            return self.alive
+        if future in self._beats:
+            self._beats.remove(future)
+        # Where an earlier heartbeat went unanswered, the ack that came was taken for that one's.
+        return self.alive and self._acks > before
+
+    def leave(self, code: int = 1000) -> None:
+        """Close without waiting for the target's answer (the end of a case)."""
+        self._say_goodbye(code)
+        self._left = True
+        self._end("closed by the suite")
+        if self._transport is not None:
+            self._transport.close()
+
+    async def close(self, seconds: float, code: int = 1000) -> None:
+        """Close, and wait until the target has closed as well, but no longer than `seconds`."""
+        self._recorder.transcript.event(self.label, "c2s", f"closes ({code})")
+        self._say_goodbye(code)
+        try:
+            async with asyncio.timeout(seconds):
+                await self.gone.wait()
+        except TimeoutError:
+            self._recorder.transcript.event(self.label, "s2c", "did not answer the close")
+        self.leave()
+
+    def abort(self) -> None:
+        """Cut the connection without a closing handshake."""
+        self._recorder.transcript.event(self.label, "c2s", "cuts the connection")
+        self._left = True
+        self._end("cut by the suite")
+        if self._transport is not None:
+            self._transport.abort()
+
+    # Inside.
+
+    def _must_be_open(self) -> None:
+        if self.ended is not None or self._client.state is not State.OPEN:
+            raise ConnectionEnded(self.ended or "the connection is closing")
+
+    def _say_goodbye(self, code: int) -> None:
+        if self._client.state is State.OPEN and not self._left:
+            self._client.send_close(code)
+            self._flush()
+
+    def _flush(self) -> None:
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            self._client.data_to_send()
+            return
+        for data in self._client.data_to_send():
+            if data:
+                transport.write(data)
+            else:
+                transport.close()
+
+    def _events(self) -> None:
+        for event in self._client.events_received():
+            if isinstance(event, Response):
+                self._answered(event)
+            elif isinstance(event, Frame):
+                self._frame(event)
+        error = self._client.handshake_exc
+        if error is not None and not self.opened.done():
+            self.opened.set_exception(_refusal(error))
+            self.opened.exception()  # marked as seen: `dial` may have given up already
+        broken = self._client.parser_exc
+        if broken is not None and self.ended is None:
+            if isinstance(broken, EOFError):
+                self._end("the connection was cut")
+            else:
+                self._recorder.broken(self.label, "websocket", f"breaks RFC 6455: {broken}")
+                self._end(f"the target broke the WebSocket protocol: {broken}")
+
+    def _answered(self, response: Response) -> None:
+        self.headers = tuple(response.headers.raw_items())
+        if self._client.state is State.OPEN and not self.opened.done():
+            self.subprotocol = self._client.subprotocol
+            self._recorder.transcript.event(self.label, "s2c", "connected")
+            self.opened.set_result(None)
+
+    def _frame(self, frame: Frame) -> None:
+        if frame.opcode is Opcode.CLOSE:
+            self._end("closed")
+        elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
+            if frame.opcode is not Opcode.CONT:
+                self._binary = frame.opcode is Opcode.BINARY
+            self._parts.append(bytes(frame.data))
+            if frame.fin:
+                data = self._parts[0] if len(self._parts) == 1 else b"".join(self._parts)
+                self._parts.clear()
+                self._message(data)
+
+    def _message(self, data: bytes) -> None:
+        recorder = self._recorder
+        if self._binary:
+            recorder.broken(self.label, "binary", "a binary message; frames are text")
+            recorder.transcript.event(self.label, "s2c", f"binary message of {len(data)} bytes")
+            return
+        frame = recorder.arrived(self.label, data).frame
+        if frame is None:
+            frame = _leniently(data)
+        kind = frame.get("type") if isinstance(frame, dict) else None
+        if kind == "heartbeat_ack":
+            self._acks += 1
+            owner = self._beats.popleft() if self._beats else None
+            if owner is not None:
+                recorder.transcript.frame(self.label, "s2c", frame, kit=True)
+                if not owner.done():
+                    owner.set_result(None)
+                return
+        recorder.transcript.frame(self.label, "s2c", frame)
+        if kind == "ping" and self.answers_ping and self.alive:
+            self.send({"type": "pong"}, kit=True)
+        if kind not in self.passed_over:
+            self.inbox.append(Arrived(recorder.transcript.now_ms(), frame))
+        recorder.bell.ring()
+
+    def _end(self, reason: str) -> None:
+        if self.ended is not None:
+            return
+        received = self._client.close_rcvd
+        if not self._left:
+            self.close_code = received.code if received is not None else ABNORMAL
+            said = f" ({received.code}{' ' + received.reason if received.reason else ''})" if received else ""
+            self.ended = f"{reason}{said}"
+            if self.opened.done():
+                self._recorder.transcript.event(self.label, "s2c", self.ended)
+        else:
+            self.ended = reason
+        if not self.opened.done():
+            self.opened.set_exception(
+                DialError("closed", "the connection ended instead of a handshake answer")
+            )
+            self.opened.exception()
+        for owner in self._beats:
+            if owner is not None and not owner.done():
+                owner.set_result(None)
+        self._recorder.bell.ring()
+
+
+def _leniently(data: bytes) -> Any:
+    """What a message that is not strict JSON was probably meant to be; its fault is noted already."""
+    text = data.decode("utf-8", "replace")
+    try:
+        value = json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, dict) else text
+
+
+def _refusal(error: Exception) -> DialError:
+    if isinstance(error, InvalidStatus):
+        status = error.response.status_code
+        return DialError("refused", f"HTTP {status} {error.response.reason_phrase}".rstrip(), status)
+    cause = error.__cause__ or error
+    if isinstance(cause, EOFError):
+        return DialError("closed", _NO_ANSWER)
+    return DialError("rubbish", f"no valid WebSocket handshake: {error}")
+
+
+async def dial(
+    url: str,
+    recorder: Recorder,
+    label: str,
+    *,
+    headers: Mapping[str, str],
+    subprotocols: tuple[str, ...] = (),
+    tls: ssl.SSLContext | None = None,
+    seconds: float,
+) -> Connection:
+    """Open a connection.
+
+    Args:
+        url: with the token in it, if that is how it is presented.
+        headers: further handshake headers.
+        subprotocols: offered as `Sec-WebSocket-Protocol`, just as they are.
+        seconds: for all of it.
+
+    Raises:
+        DialError: there is none, and why.
+    """
+    uri = parse_uri(url)
+    offered = [Subprotocol(name) for name in subprotocols]
+    client = ClientProtocol(uri, subprotocols=offered or None, max_size=_MAX_MESSAGE)
+    request = client.connect()
+    for name, value in headers.items():
+        request.headers[name] = value
+    loop = asyncio.get_running_loop()
+    connection: Connection | None = None
+    try:
+        async with asyncio.timeout(seconds):
+            _, connection = await loop.create_connection(
+                lambda: Connection(client, request, recorder, label),
+                uri.host,
+                uri.port,
+                ssl=tls,
+                server_hostname=uri.host if tls is not None else None,
+            )
+            await asyncio.shield(connection.opened)
+    except TimeoutError:
+        message = f"no answer to the handshake within {seconds:g} s"
+        if connection is None:
+            raise DialError(
+                "unreachable", f"no connection to {uri.host}:{uri.port} within {seconds:g} s"
+            ) from None
+        connection.leave()
+        raise DialError("silent", message) from None
+    except OSError as error:
+        raise DialError("unreachable", f"{uri.host}:{uri.port}: {error.strerror or error}") from error
+    except DialError as error:
+        if connection is not None:
+            connection.leave()
+        recorder.transcript.event(label, "s2c", f"refused: {error}")
+        raise
+    except asyncio.CancelledError:
+        if connection is not None:
+            connection.leave()
+        raise
+    return connection
