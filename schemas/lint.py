@@ -102,8 +102,8 @@ def meta_faults(meta: _Json, file: str, schema: _Json) -> Iterator[Fault]:
 def description_faults(file: str, schema: _Json, pointer: str = "") -> Iterator[Fault]:
     """Properties and shared types without title or description.
 
-    Conditions (`if`, `then`, `oneOf` and the like) repeat properties that are described elsewhere, so they are
-    not looked into.
+    Conditions (`if`, `then`, `oneOf` and the like) repeat properties described elsewhere, so they are not
+    looked into.
     """
     for keyword in ("properties", "$defs"):
         for name, sub in schema.get(keyword, {}).items():
