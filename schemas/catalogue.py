@@ -113,7 +113,7 @@ class Catalogue:
                 if type(frame) is not dict:
                     raise FrameError("object", f"a frame is a JSON object, not {strict_json.kind_of(frame)}")
         except FrameError as error:
-            return Validation(None, direction, None, (frame_fault(error),))
+            return Validation(None, direction, None, (self.fault(error, direction),))
         return self.judge(frame, direction, engine=engine, strict=strict)
 
     def judge(
@@ -129,7 +129,9 @@ class Catalogue:
         name = frame.get("type")
         judge = self._judges.get((direction, name)) if type(name) is str else None
         if judge is None:
-            return Validation(None, direction, frame, (type_finding(frame, direction, self._types),))
+            return Validation(
+                None, direction, frame, (type_finding(frame, direction, self._types, self.protocol),)
+            )
         return Validation(name, direction, frame, judge.findings(frame, engine, strict))
 
     def is_valid(self, frame: dict[str, Any], direction: Direction) -> bool:
@@ -144,6 +146,11 @@ class Catalogue:
             return self.validate(frame, direction).valid
         return valid or (direction == "s2c" and self.judge(frame, direction).valid)
 
+    def fault(self, error: FrameError, direction: Direction) -> Finding:
+        """A fault of strict JSON as a finding, with the requirement it breaks."""
+        rule = self.protocol.faults[direction].get(error.reason)
+        return Finding("error", error.pointer, error.reason, str(error), rule)
+
     def vectors(self) -> Iterator[Vector]:
         """Frames known to be valid or invalid, read from the files one by one.
 
@@ -151,11 +158,6 @@ class Catalogue:
             UsageError: a broken file, with its place.
         """
         return loading.read_vectors(self.root)
-
-
-def frame_fault(error: FrameError) -> Finding:
-    """A fault of strict JSON as a finding."""
-    return Finding("error", error.pointer, error.reason, str(error))
 
 
 def load_catalogue(path: Path | None = None) -> Catalogue:
@@ -184,5 +186,5 @@ def _load(root: Path) -> Catalogue:
         root=root,
         digest=loading.digest(root),
         _types=MappingProxyType({d: frozenset(name for way, name in frames if way == d) for d in DIRECTIONS}),
-        _judges=MappingProxyType({key: Judge(spec) for key, spec in frames.items()}),
+        _judges=MappingProxyType({key: Judge(spec, protocol.faults[key[0]]) for key, spec in frames.items()}),
     )

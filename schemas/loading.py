@@ -133,6 +133,9 @@ def read_protocol(root: Path) -> Protocol:
         close_codes=MappingProxyType(
             {int(c): CloseCode(int(c), **v) for c, v in data["close_codes"].items()}
         ),
+        faults=MappingProxyType(
+            {way: MappingProxyType(data.get("faults", {}).get(way, {})) for way in DIRECTIONS}
+        ),
         limits=_named(Limit, data["limits"]),
         timing=_named(Limit, data["timing"]),
     )

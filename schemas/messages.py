@@ -25,14 +25,14 @@ def expectation(keyword: str, limit: Any, schema: Mapping[str, Any], value: Any)
         return say(limit, value)
     title = schema.get("title", "")
     if keyword == "pattern":
-        return f"must match {limit}" + (f" ({title})" if title else "")
+        return f"must match {limit}" if not title else f"{title} expected: must match {limit}"
     if keyword == "format":
-        return f"is not a valid {limit}" + (f" ({title})" if title else "")
+        return f"is not a valid {limit}" if not title else f"{title} expected: is not a valid {limit}"
     if keyword in ("anyOf", "oneOf"):
         choices = [c.get("title", "") for c in limit if isinstance(c, Mapping)]
-        named = f": {'; '.join(choices)}" if choices and all(choices) else ""
-        which = "at least one" if keyword == "anyOf" else "exactly one"
-        return f"{title or 'must fit'}: {which} of {len(limit)} forms{named}"
+        named = f": {', '.join(map(shorten, choices))}" if all(choices) else ""
+        which = "one" if keyword == "anyOf" else "exactly one"
+        return f"{title + ': ' if title else ''}must fit {which} of {len(limit)} forms{named}"
     return f"{title}: violates {keyword}" if title else f"violates {keyword}"
 
 
@@ -92,6 +92,11 @@ def _unique(_limit: Any, value: list[Any]) -> str:
     return "items must be distinct"
 
 
+def _not(limit: Any, _value: Any) -> str:
+    pattern = limit.get("pattern") if isinstance(limit, Mapping) else None
+    return f"must not match {shorten(pattern)}" if pattern else "must not be a value of this kind"
+
+
 _SAY: dict[str, Callable[[Any, Any], str]] = {
     "type": lambda limit, value: kinds([limit] if isinstance(limit, str) else limit, value),
     "const": lambda limit, _value: f"must be {shorten(limit)}",
@@ -112,6 +117,7 @@ _SAY: dict[str, Callable[[Any, Any], str]] = {
     "exclusiveMinimum": lambda limit, _value: f"must be greater than {limit}",
     "exclusiveMaximum": lambda limit, _value: f"must be less than {limit}",
     "multipleOf": lambda limit, _value: f"must be a multiple of {limit}",
+    "not": _not,
     "contains": lambda _limit, _value: "has no item of the kind it must contain",
     "unevaluatedProperties": lambda _limit, _value: "has a property that is not documented",
 }

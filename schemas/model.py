@@ -13,6 +13,8 @@ Engine = Literal["jsonschema-rs", "jsonschema", "both"]
 """Which validator judges: the fast one (the default), the reference of the field, or both, which must
 agree."""
 
+Severity = Literal["error", "warning"]
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -31,7 +33,7 @@ class Finding:
         value: the offending value, shortened; empty where there is none.
     """
 
-    severity: Literal["error", "warning"]
+    severity: Severity
     pointer: str
     keyword: str
     message: str
@@ -231,7 +233,13 @@ class Carrier:
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """What is true beside the frames. Mappings are keyed by name (close codes by number)."""
+    """What is true beside the frames. Mappings are keyed by name (close codes by number).
+
+    Attributes:
+        faults: per direction, which requirement a fault breaks that no frame's schema can name: the
+            reasons of strict JSON, `type-missing`, `type-unknown`, `type-direction`, `undocumented`, and `schema` for
+            whatever a schema leaves unnamed.
+    """
 
     name: str
     version: str
@@ -243,5 +251,6 @@ class Protocol:
     capabilities: Mapping[str, Capability]
     error_codes: Mapping[str, ErrorCode]
     close_codes: Mapping[int, CloseCode]
+    faults: Mapping[Direction, Mapping[str, str]]
     limits: Mapping[str, Limit]
     timing: Mapping[str, Limit]

@@ -178,7 +178,7 @@ def _explain(data: bytes, max_depth: int, otherwise: str = "not JSON", position:
     fault = _scan(data, max_depth) or _Fault("json", otherwise, position)
     line = data.count(b"\n", 0, fault.offset) + 1
     where = f"at byte {fault.offset}" if line == 1 else f"on line {line}"
-    raise FrameError(fault.reason, f"{fault.message} {where}", offset=fault.offset, line=line)
+    raise FrameError(fault.reason, f"{fault.message}, {where}", offset=fault.offset, line=line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,12 +200,14 @@ def _scan(data: bytes, max_depth: int) -> _Fault | None:
     while True:
         at = _BLANK.match(data, at).end()  # type: ignore[union-attr]  # it matches the empty string
         if at == len(data):
-            return None if state is _END else _Fault("json", f"not JSON: it ends where {state} should be", at)
+            return (
+                None if state is _END else _Fault("json", f"not JSON: it ends where {state} is expected", at)
+            )
         token = _TOKEN.match(data, at)
         if token is None:
-            return _Fault("json", f"not JSON: {_quote(data, at)} where {state} should be", at)
+            return _Fault("json", f"not JSON: found {_found(data, at)} where {state} is expected", at)
         text = token.group()
-        wrong = _Fault("json", f"not JSON: {_shown(text)} where {state} should be", at)
+        wrong = _Fault("json", f"not JSON: found {_shown(text)} where {state} is expected", at)
         kind = token.lastgroup if token.lastgroup != "fraction" else "number"
         if kind == "mark":
             if text in b"}]" and open_:
@@ -234,7 +236,7 @@ def _scan(data: bytes, max_depth: int) -> _Fault | None:
             if _lone_surrogate(key):
                 return _Fault("surrogate", "a key with a lone surrogate", at)
             if key in keys:
-                return _Fault("duplicate-key", f"the key {shorten(key)} stands twice, again", at)
+                return _Fault("duplicate-key", f"the key {shorten(key)} stands twice", at)
             keys.add(key)
             state, may_close = _COLON, False
         elif state is _VALUE:
@@ -252,9 +254,9 @@ def _scalar_fault(kind: str, text: bytes, fraction: bytes | None, at: int) -> _F
         return _Fault("nan", f"{text.decode()} is not a JSON number", at)
     if kind == "number":
         if fraction and not math.isfinite(float(text)):
-            return _Fault("nan", f"the number {_shown(text)} is infinite when read as a double", at)
+            return _Fault("nan", f"the number {_number(text)} is infinite when read as a double", at)
         if not fraction and not _representable(text.decode()):
-            return _Fault("integer", f"the integer {_shown(text)} is beyond ±2^53", at)
+            return _Fault("integer", f"the integer {_number(text)} is beyond ±2^53", at)
     if kind == "string" and b"\\u" in text and _lone_surrogate(json.loads(text)):
         return _Fault("surrogate", "a string with a lone surrogate", at)
     return None
@@ -268,20 +270,20 @@ def _lone_surrogate(text: str) -> bool:
     return False
 
 
-def _quote(data: bytes, at: int) -> str:
+def _found(data: bytes, at: int) -> str:
     """What stands at a place that is no token, named so that a reader finds it."""
     if data[at : at + 1] == b'"':
-        return "a string that does not end, or holds a control character or a wrong escape,"
-    return _shown(re.match(rb"[\w.+-]{1,20}|.", data[at : at + 80], re.S).group())  # type: ignore[union-attr]
+        return "a broken string (no end, a control character or a wrong escape)"
+    text = re.match(r"[\w.+-]{1,20}|.", data[at : at + 80].decode(errors="ignore"), re.S)
+    return shorten(text.group()) if text else "something"
 
 
-def _shown(text: bytes) -> str:
-    return shorten(text[:60].decode(errors="replace")).strip('"') if text[:1] != b'"' else shorten_text(text)
+def _shown(token: bytes) -> str:
+    return shorten(token[:80].decode(errors="replace").strip('"'))
 
 
-def shorten_text(text: bytes) -> str:
-    """A string token, shortened."""
-    return shorten(text[1:-1][:80].decode(errors="replace"))
+def _number(token: bytes) -> str:
+    return token[:40].decode() + ("…" if len(token) > 40 else "")
 
 
 def shorten(value: Any, limit: int = 60) -> str:

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Literal
+from itertools import islice
+from typing import Any
 
 import jsonschema
 import jsonschema_rs
@@ -17,14 +18,13 @@ import jsonschema_rs
 from relaykit.config import suggest
 from relaykit.errors import KitDefect
 from relaykit.schemas import messages
-from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding, FrameSpec
+from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding, FrameSpec, Protocol, Severity
 from relaykit.schemas.strict_json import at_pointer, kind_of, pointer_of, shorten, thaw
 
 MAX_FINDINGS = 100
 """Findings that are listed for one frame; what is beyond is only counted."""
 
 _Path = tuple[str | int, ...]
-_UNDOCUMENTED = ("additionalProperties", "unevaluatedProperties")
 # Of several keywords that one string violates at one place, the first of these says it best.
 _ABOUT_TEXT = ("minLength", "pattern", "format", "maxLength", "not")
 
@@ -44,7 +44,7 @@ class _Fault:
 
 @dataclass(frozen=True, slots=True)
 class _Spot:
-    """Where a fault's way ends: the keyword, what the schema says under it, and whose requirement that is."""
+    """Where a way ends: the keyword, what the schema says under it, and the requirement it stands for."""
 
     keyword: str
     limit: Any
@@ -52,17 +52,32 @@ class _Spot:
     requirement: str | None
 
 
-class Judge:
-    """The validators of one type in one direction, made when first needed."""
+@dataclass(frozen=True, slots=True)
+class _Draft:
+    """A finding, and for one about alternatives where each of them failed."""
 
-    def __init__(self, spec: FrameSpec) -> None:
-        self.spec = spec
+    finding: Finding
+    branches: tuple[frozenset[str], ...] = ()
+
+
+class Judge:
+    """The validators of one type in one direction, made when first needed.
+
+    Args:
+        spec: the frame.
+        rules: what a fault breaks that the schema does not name (`Protocol.faults` of the direction).
+    """
+
+    def __init__(self, spec: FrameSpec, rules: Mapping[str, str]) -> None:
+        self._spec = spec
+        self._rules = rules
+        self._spots: dict[_Path, _Spot] = {}  # ways through the schema repeat; there are few
 
     @cached_property
     def fast(self) -> Any:
         """jsonschema-rs. Its linear-time regular expressions keep hostile values harmless."""
         return jsonschema_rs.Draft202012Validator(
-            thaw(self.spec.bundled),
+            thaw(self._spec.bundled),
             validate_formats=True,
             offline=True,
             ignore_unknown_formats=False,
@@ -73,7 +88,7 @@ class Judge:
     def reference(self) -> jsonschema.Draft202012Validator:
         """jsonschema, the reference of the field."""
         return jsonschema.Draft202012Validator(
-            thaw(self.spec.bundled), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+            thaw(self._spec.bundled), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
         )
 
     def findings(self, frame: dict[str, Any], engine: Engine, strict: bool) -> tuple[Finding, ...]:
@@ -84,24 +99,28 @@ class Judge:
         """
         if engine == "jsonschema":
             return self._report(_from_python(self.reference.iter_errors(frame)), frame, strict)
-        found = (
-            ()
-            if self.fast.is_valid(frame)
-            else self._report(_from_rust(self.fast.iter_errors(frame)), frame, strict)
-        )
+        found: tuple[Finding, ...] = ()
+        if not self.fast.is_valid(frame):
+            found = self._report(_from_rust(self.fast.iter_errors(frame)), frame, strict)
         if engine == "both":
             other = self._report(_from_python(self.reference.iter_errors(frame)), frame, strict)
             self._require_agreement(found, other, frame)
         return found
 
     def _report(self, faults: Iterable[_Fault], frame: dict[str, Any], strict: bool) -> tuple[Finding, ...]:
-        lenient = self.spec.direction == "s2c" and not strict
-        found = {finding: None for fault in faults for finding in _explain(fault, self.spec, frame, lenient)}
-        return _in_order(_one_per_fault(list(found)))
+        lenient = self._spec.direction == "s2c" and not strict
+        drafts: dict[_Draft, None] = {}
+        for fault in faults:
+            drafts.update(dict.fromkeys(self._explain(fault, frame, lenient)))
+            if len(drafts) > 10 * MAX_FINDINGS and any(d.finding.severity == "error" for d in drafts):
+                break  # a frame with a million faults is invalid, and nobody reads them all
+        return _in_order(_one_per_fault(list(drafts)))
 
     def _require_agreement(
         self, found: tuple[Finding, ...], other: tuple[Finding, ...], frame: dict[str, Any]
     ) -> None:
+        if len(found) > MAX_FINDINGS and len(other) > MAX_FINDINGS:
+            return  # cut off in each validator's own order
         ours, theirs = ({(f.pointer, f.keyword) for f in findings} for findings in (found, other))
         odd = {
             (pointer, keyword)
@@ -115,9 +134,86 @@ class Judge:
                 for pointer, keyword in sorted(odd)
             )
             raise KitDefect(
-                f"{self.spec.direction} {self.spec.type}: the validators disagree: {listed}",
+                f"{self._spec.direction} {self._spec.type}: the validators disagree: {listed}",
                 hint="please report it with the frame; --engine jsonschema-rs judges without comparing",
             )
+
+    # --- from a way through the schema to findings
+
+    def _spot(self, way: _Path) -> _Spot:
+        spot = self._spots.get(way)
+        if spot is None:
+            spot = self._spots[way] = _follow(way, self._spec, self._rules.get("schema"))
+        return spot
+
+    def _explain(self, fault: _Fault, frame: Any, lenient: bool) -> Iterator[_Draft]:
+        spot = self._spot(fault.way)
+        pointer = pointer_of(fault.path)
+        value = frame
+        for step in fault.path:
+            value = value[step]
+        if fault.branches:
+            yield from self._explain_alternatives(fault, spot, value, frame, lenient)
+        elif spot.keyword == "required":
+            for name in spot.limit:
+                if name not in value:
+                    text = messages.missing(name)
+                    yield _Draft(Finding("error", pointer, spot.keyword, text, spot.requirement))
+        elif spot.keyword == "dependentRequired":
+            for name, others in spot.limit.items():
+                for other in others if name in value else ():
+                    if other not in value:
+                        text = f"{messages.missing(other)}, and {shorten(name)} needs it"
+                        yield _Draft(Finding("error", pointer, spot.keyword, text, spot.requirement))
+        elif spot.keyword == "additionalProperties" and spot.limit is False:
+            yield from self._explain_undocumented(fault.path, spot, value, lenient)
+        else:
+            text = messages.expectation(spot.keyword, spot.limit, spot.schema, value)
+            yield _Draft(Finding("error", pointer, spot.keyword, text, spot.requirement, shorten(value)))
+
+    def _explain_undocumented(
+        self, path: _Path, spot: _Spot, value: Mapping[str, Any], lenient: bool
+    ) -> Iterator[_Draft]:
+        known = spot.schema.get("properties", {})
+        requirement = self._rules.get("undocumented", spot.requirement)
+        severity: Severity = "warning" if lenient else "error"
+        extras = (name for name in value if name not in known)
+        for name in islice(extras, MAX_FINDINGS):
+            text = messages.undocumented(name, spot.schema)
+            pointer = pointer_of((*path, name))
+            yield _Draft(Finding(severity, pointer, spot.keyword, text, requirement, shorten(value[name])))
+        if more := sum(1 for _ in extras):
+            text = f"and {more} more properties that are not documented"
+            yield _Draft(Finding(severity, pointer_of(path), spot.keyword, text, requirement))
+
+    def _explain_alternatives(
+        self, fault: _Fault, spot: _Spot, value: Any, frame: Any, lenient: bool
+    ) -> Iterator[_Draft]:
+        """Of alternatives that all fail, report the one that was meant: not of another JSON type."""
+        kinds: list[str] = []
+        meant: list[tuple[_Fault, ...]] = []
+        for branch in fault.branches:
+            ends = [self._spot(inner.way) for inner in branch if inner.path == fault.path]
+            mistyped = [end.limit for end in ends if end.keyword == "type"]
+            for limit in mistyped:
+                kinds += [limit] if isinstance(limit, str) else limit
+            if not mistyped:
+                meant.append(branch)
+        if len(meant) == 1:
+            for inner in meant[0]:
+                yield from self._explain(inner, frame, lenient)
+            return
+        keyword = spot.keyword if meant else "type"
+        text = (
+            messages.expectation(keyword, spot.limit, spot.schema, value)
+            if meant
+            else messages.kinds(kinds, value)
+        )
+        pointers = (frozenset(pointer_of(inner.path) for inner in branch) for branch in meant)
+        yield _Draft(
+            Finding("error", pointer_of(fault.path), keyword, text, spot.requirement, shorten(value)),
+            tuple(pointers),
+        )
 
 
 KNOWN_DIFFERENCES: tuple[tuple[Callable[[Any, str], bool], str], ...] = (
@@ -130,39 +226,41 @@ KNOWN_DIFFERENCES: tuple[tuple[Callable[[Any, str], bool], str], ...] = (
 
 
 def type_finding(
-    frame: Mapping[str, Any], direction: Direction, types: Mapping[Direction, frozenset[str]]
+    frame: Mapping[str, Any],
+    direction: Direction,
+    types: Mapping[Direction, frozenset[str]],
+    protocol: Protocol,
 ) -> Finding:
     """Why no schema could be chosen for a frame: its type is missing, unknown or of the other direction."""
+    rules = protocol.faults[direction]
     if "type" not in frame:
-        return Finding("error", "", "type", 'has no "type": it names the frame and decides its schema')
+        text = 'has no "type", which names the frame and chooses its schema'
+        return Finding("error", "", "type", text, rules.get("type-missing"))
     name = frame["type"]
     if not isinstance(name, str):
-        return Finding(
-            "error", "/type", "type", f"must be a string, not {kind_of(name)}", None, shorten(name)
-        )
-    for other in DIRECTIONS:
-        if other != direction and name in types[other]:
-            who = "server" if other == "s2c" else "client"
-            text = f"{shorten(name)} is a type that only a {who} sends ({other})"
-            return Finding("error", "/type", "type", text, None, shorten(name))
-    text = f"unknown type {shorten(name)}{suggest(name[:64], types[direction])}"
-    return Finding("error", "/type", "type", text, None, shorten(name))
+        text, rule = f"must be a string, not {kind_of(name)}", "type-missing"
+    elif any(name in types[other] for other in DIRECTIONS):
+        who, other = ("server", "s2c") if direction == "c2s" else ("client", "c2s")
+        text, rule = f"{shorten(name)} is a type that only a {who} sends ({other})", "type-direction"
+    else:
+        text, rule = f"unknown type {shorten(name)}{suggest(name[:64], types[direction])}", "type-unknown"
+    return Finding("error", "/type", "type", text, rules.get(rule), shorten(name))
 
 
-# --- from the validators' errors ----------------------------------------------------------------------------
+# --- both validators' errors in one form --------------------------------------------------------------------
 
 
 def _from_rust(errors: Iterable[Any]) -> Iterator[_Fault]:
     for error in errors:
-        context = getattr(error.kind, "context", ())
-        branches = tuple(tuple(_from_rust(branch)) for branch in context or ())
+        context = getattr(error.kind, "context", None) or ()
+        branches = tuple(tuple(_from_rust(branch)) for branch in context)
         yield _Fault(tuple(error.instance_path), tuple(error.evaluation_path), branches)
 
 
 def _from_python(errors: Iterable[Any]) -> Iterator[_Fault]:
     for error in errors:
         branches: dict[Any, list[_Fault]] = {}
-        for inner, fault in zip(error.context, _from_python(error.context), strict=True):
+        for inner, fault in zip(error.context or (), _from_python(error.context or ()), strict=True):
             branches.setdefault(inner.schema_path[0], []).append(fault)
         yield _Fault(
             tuple(error.absolute_path),
@@ -171,123 +269,67 @@ def _from_python(errors: Iterable[Any]) -> Iterator[_Fault]:
         )
 
 
-def _spot(way: _Path, spec: FrameSpec) -> _Spot:
+def _follow(way: _Path, spec: FrameSpec, otherwise: str | None) -> _Spot:
     """Follow a way through the bundled schema; the deepest subschema with x-requirements names the rule."""
-    root = spec.bundled
-    here: Any = root
-    requirement = spec.requirements[0] if spec.requirements else None
-    for step in (*way[:-1], None):
-        wanted = way[-1] if step is None else step
+    requirement = spec.requirements[0] if spec.requirements else otherwise
+    here: Any = spec.bundled
+
+    def enter(schema: Any) -> Any:
+        nonlocal requirement
+        named = schema.get("x-requirements") if isinstance(schema, Mapping) else None
+        requirement = named[0] if named else requirement
+        return schema
+
+    def through_references(wanted: str | int) -> None:
+        nonlocal here
         while isinstance(here, Mapping) and "$ref" in here and wanted not in here:
-            here = at_pointer(root, here["$ref"][1:])
-            requirement = _first(here, requirement)
-        if step is None:
-            break
-        here = at_pointer(root, here["$ref"][1:]) if step == "$ref" else here[step]
-        requirement = _first(here, requirement)
-    keyword = str(way[-1])
-    if isinstance(here, Mapping) and way[-1] in here:
-        return _Spot(keyword, here[way[-1]], here, requirement)
-    return _Spot(keyword, None, here if isinstance(here, Mapping) else {}, requirement)
+            here = enter(at_pointer(spec.bundled, here["$ref"][1:]))
+
+    for step in way[:-1]:
+        through_references(step)
+        here = enter(at_pointer(spec.bundled, here["$ref"][1:]) if step == "$ref" else here[step])
+    through_references(way[-1])
+    limit = here.get(way[-1]) if isinstance(here, Mapping) else None
+    return _Spot(str(way[-1]), limit, here if isinstance(here, Mapping) else {}, requirement)
 
 
-def _first(schema: Any, otherwise: str | None) -> str | None:
-    named = schema.get("x-requirements") if isinstance(schema, Mapping) else None
-    return named[0] if named else otherwise
+# --- a list for readers -------------------------------------------------------------------------------------
 
 
-def _value_at(frame: Any, path: _Path) -> Any:
-    for step in path:
-        frame = frame[step]
-    return frame
-
-
-# --- to findings --------------------------------------------------------------------------------------------
-
-
-def _explain(fault: _Fault, spec: FrameSpec, frame: Any, lenient: bool) -> Iterator[Finding]:
-    spot = _spot(fault.way, spec)
-    value = _value_at(frame, fault.path)
-    pointer = pointer_of(fault.path)
-    if fault.branches:
-        yield from _explain_alternatives(fault, spot, spec, frame, lenient)
-    elif spot.keyword == "required":
-        for name in spot.limit:
-            if name not in value:
-                yield Finding("error", pointer, "required", messages.missing(name), spot.requirement)
-    elif spot.keyword == "dependentRequired":
-        for name, others in spot.limit.items():
-            for other in others if name in value else ():
-                if other not in value:
-                    text = f"{messages.missing(other)}, and {shorten(name)} needs it"
-                    yield Finding("error", pointer, spot.keyword, text, spot.requirement)
-    elif spot.keyword == "additionalProperties" and spot.limit is False:
-        severity: Literal["error", "warning"] = "warning" if lenient else "error"
-        known = spot.schema.get("properties", {})
-        for name, extra in value.items():
-            if name not in known:
-                text = messages.undocumented(name, spot.schema)
-                at = pointer_of((*fault.path, name))
-                yield Finding(severity, at, spot.keyword, text, spot.requirement, shorten(extra))
-    else:
-        text = messages.expectation(spot.keyword, spot.limit, spot.schema, value)
-        severity = "warning" if lenient and spot.keyword in _UNDOCUMENTED else "error"
-        yield Finding(severity, pointer, spot.keyword, text, spot.requirement, shorten(value))
-
-
-def _explain_alternatives(
-    fault: _Fault, spot: _Spot, spec: FrameSpec, frame: Any, lenient: bool
-) -> Iterator[Finding]:
-    """Of alternatives that all fail, report the one that was evidently meant: not of another JSON type."""
-    other_kind: list[str] = []
-    meant: list[tuple[_Fault, ...]] = []
-    for branch in fault.branches:
-        kinds = [
-            inner for inner in branch if inner.path == fault.path and _spot(inner.way, spec).keyword == "type"
-        ]
-        for inner in kinds:
-            limit = _spot(inner.way, spec).limit
-            other_kind += [limit] if isinstance(limit, str) else limit
-        if not kinds:
-            meant.append(branch)
-    if len(meant) == 1:
-        for inner in meant[0]:
-            yield from _explain(inner, spec, frame, lenient)
-        return
-    value = _value_at(frame, fault.path)
-    pointer = pointer_of(fault.path)
-    if not meant:
-        text = messages.kinds(other_kind, value)
-        yield Finding("error", pointer, "type", text, spot.requirement, shorten(value))
-        return
-    text = messages.expectation(spot.keyword, spot.limit, spot.schema, value)
-    yield Finding("error", pointer, spot.keyword, text, spot.requirement, shorten(value))
-
-
-def _one_per_fault(found: list[Finding]) -> list[Finding]:
+def _one_per_fault(drafts: list[_Draft]) -> list[Finding]:
     """Leave out what is only another view of a fault that is reported already."""
-    mistyped = {f.pointer for f in found if f.keyword == "type"}
-    best: dict[str, Finding] = {}
+    simple = [draft.finding for draft in drafts if not draft.branches]
+    places = {finding.pointer for finding in simple}
+    found = simple + [draft.finding for draft in drafts if draft.branches and not _implied(draft, places)]
+    mistyped = {finding.pointer for finding in found if finding.keyword == "type"}
+    best: dict[str, str] = {}
     for finding in found:
         if finding.keyword in _ABOUT_TEXT:
-            other = best.setdefault(finding.pointer, finding)
-            if _ABOUT_TEXT.index(finding.keyword) < _ABOUT_TEXT.index(other.keyword):
-                best[finding.pointer] = finding
+            rivals = (best.get(finding.pointer, finding.keyword), finding.keyword)
+            best[finding.pointer] = min(rivals, key=_ABOUT_TEXT.index)
     kept: dict[tuple[str, str, str], Finding] = {}
     for finding in found:
         if finding.keyword != "type" and finding.pointer in mistyped:
             continue
-        if finding.keyword in _ABOUT_TEXT and best[finding.pointer] is not finding:
+        if finding.keyword in _ABOUT_TEXT and best[finding.pointer] != finding.keyword:
             continue
         kept.setdefault((finding.pointer, finding.keyword, finding.message), finding)
     return list(kept.values())
 
 
+def _implied(draft: _Draft, places: set[str]) -> bool:
+    """Whether some alternative failed only by values further in that have findings of their own."""
+    below = f"{draft.finding.pointer}/"
+    return any(
+        branch <= places and all(pointer.startswith(below) for pointer in branch) for branch in draft.branches
+    )
+
+
 def _in_order(found: list[Finding]) -> tuple[Finding, ...]:
     """Errors before warnings, then by place; bounded."""
-    found.sort(key=lambda f: (f.severity, f.pointer, f.keyword, f.message))
+    found.sort(key=lambda finding: (finding.severity, finding.pointer, finding.keyword, finding.message))
     if len(found) <= MAX_FINDINGS:
         return tuple(found)
     rest = found[MAX_FINDINGS:]
-    more = Finding(rest[0].severity, "", "more", f"and {len(rest)} more findings, not listed")
+    more = Finding(rest[0].severity, "", "more", "and more findings that are not listed")
     return (*found[:MAX_FINDINGS], more)
