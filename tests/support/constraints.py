@@ -1,0 +1,136 @@
+"""Which constraints a schema has, which of them a frame violates, and which optional parts a frame takes.
+
+A constraint is named by its JSON pointer into a self-contained schema, such as `/$defs/uuid/pattern`; of
+`required` every name counts by itself (`/required/1`). A `$ref` counts as violated when anything behind it
+is, so that a property that refers to the wrong type cannot hide behind one that refers to the right one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from typing import Any
+
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError
+
+from relaykit.config import escape
+
+Json = Any
+
+_ASSERTIONS = frozenset(
+    {"type", "const", "enum", "pattern", "format", "minLength", "maxLength", "minimum", "maximum"}
+    | {"minItems", "maxItems", "uniqueItems", "not", "anyOf", "oneOf"}
+)
+_LISTS = ("allOf", "anyOf", "oneOf")
+
+
+def reference_validator(schema: Mapping[str, Json]) -> Draft202012Validator:
+    """The field's reference validator, formats on."""
+    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+
+
+def constraints(schema: Mapping[str, Json], without: Collection[str] = ()) -> frozenset[str]:
+    """All constraints of a self-contained schema that its root reaches, those behind `without` left out."""
+    found: set[str] = set()
+    waiting, seen = [""], set(without)
+    while waiting:
+        pointer = waiting.pop()
+        sub = at(schema, pointer)
+        if pointer in seen or not isinstance(sub, Mapping):
+            continue
+        seen.add(pointer)
+        found.update(f"{pointer}/{keyword}" for keyword in sub if keyword in _ASSERTIONS)
+        found.update(f"{pointer}/required/{index}" for index, _ in enumerate(sub.get("required", ())))
+        if sub.get("additionalProperties") is False:
+            found.add(f"{pointer}/additionalProperties")
+        if "$ref" in sub:
+            found.add(f"{pointer}/$ref")
+            waiting.append(sub["$ref"].removeprefix("#"))
+        waiting += [f"{pointer}/properties/{escape(name)}" for name in sub.get("properties", {})]
+        waiting += [f"{pointer}/{word}/{i}" for word in _LISTS for i, _ in enumerate(sub.get(word, ()))]
+        waiting += [f"{pointer}/{word}" for word in ("items", "then", "else") if word in sub]
+    return frozenset(found)
+
+
+def violations(schema: Mapping[str, Json], frame: Json) -> frozenset[str]:
+    """The constraints that a frame violates, also in the branches of an `anyOf` or `oneOf`."""
+    found: set[str] = set()
+    for error in leaves(reference_validator(schema).iter_errors(frame)):
+        pointer = ""
+        for part in error.absolute_schema_path:
+            # jsonschema passes over `$ref` in its paths.
+            while "$ref" in (sub := at(schema, pointer)):
+                found.add(f"{pointer}/$ref")
+                pointer = sub["$ref"].removeprefix("#")
+            pointer += f"/{escape(str(part))}"
+        if error.validator == "required":
+            missing = [i for i, name in enumerate(error.validator_value) if name not in error.instance]
+            found.update(f"{pointer}/{index}" for index in missing)
+        else:
+            found.add(pointer)
+    return frozenset(found)
+
+
+def leaves(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
+    """Errors, and the errors in the branches they come from."""
+    for error in errors:
+        yield error
+        yield from leaves(error.context or ())
+
+
+def options(schema: Mapping[str, Json]) -> frozenset[str]:
+    """All optional parts: `+P` property P is there, `-P` it is not; `=P` branch or listed value P."""
+    return frozenset(_options(schema, "", reference_validator(schema), None, everything=True))
+
+
+def options_taken(schema: Mapping[str, Json], frame: Json) -> frozenset[str]:
+    """The optional parts that a valid frame takes."""
+    return frozenset(_options(schema, "", reference_validator(schema), frame, everything=False))
+
+
+def _options(
+    root: Mapping[str, Json], pointer: str, validator: Draft202012Validator, value: Json, *, everything: bool
+) -> Iterator[str]:
+    sub = at(root, pointer)
+    if not isinstance(sub, Mapping):
+        return
+
+    def inner(place: str, part: Json) -> Iterator[str]:
+        return _options(root, place, validator, part, everything=everything)
+
+    if "$ref" in sub:
+        yield from inner(sub["$ref"].removeprefix("#"), value)
+    for index, _ in enumerate(sub.get("allOf", ())):
+        yield from inner(f"{pointer}/allOf/{index}", value)
+    for index, choice in enumerate(sub.get("enum", ())):
+        if everything or choice == value:
+            yield f"={pointer}/enum/{index}"
+    for word in ("anyOf", "oneOf"):
+        for index, branch in enumerate(sub.get(word, ())):
+            if everything or validator.evolve(schema=branch).is_valid(value):
+                yield f"={pointer}/{word}/{index}"
+                if word == "anyOf":  # the branches of oneOf are conditions on properties described elsewhere
+                    yield from inner(f"{pointer}/{word}/{index}", value)
+    if pointer != "/$defs/envelope":  # the frame itself says which of its fields it permits
+        for name in sub.get("properties", {}):
+            place = f"{pointer}/properties/{escape(name)}"
+            there = everything or name in value
+            if name not in sub.get("required", ()):
+                yield from (
+                    f"{sign}{place}"
+                    for sign, is_so in (("+", there), ("-", not there or everything))
+                    if is_so
+                )
+            if there:
+                yield from inner(place, None if everything else value[name])
+    if "items" in sub:
+        for item in [None] if everything else value:
+            yield from inner(f"{pointer}/items", item)
+
+
+def at(document: Json, pointer: str) -> Json:
+    """What a JSON pointer points to."""
+    for part in pointer.split("/")[1:]:
+        key = part.replace("~1", "/").replace("~0", "~")
+        document = document[int(key)] if isinstance(document, list | tuple) else document[key]
+    return document
