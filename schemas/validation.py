@@ -221,6 +221,12 @@ KNOWN_DIFFERENCES: tuple[tuple[Callable[[Any, str], bool], str], ...] = (
         lambda value, _keyword: isinstance(value, str) and value.endswith("\n"),
         "Python's `$` matches before a final line feed, ECMA 262's and Rust's do not",
     ),
+    (
+        lambda value, keyword: (
+            keyword == "format" and isinstance(value, str) and (value.startswith("0000-") or ":60" in value)
+        ),
+        "the calendar behind jsonschema has neither leap seconds nor a year zero",
+    ),
 )
 """Differences between the validators that are no defect: which value (and keyword) they touch, and why."""
 

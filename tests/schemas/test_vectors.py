@@ -150,6 +150,7 @@ def test_known_differences_are_still_there(frame: dict[str, str], verdicts: tupl
     data = {"type": spec.type, "timestamp": frame["/timestamp"]}
     schema = _bundled(spec.direction, spec.type)
     assert (_fast(schema).is_valid(data), reference_validator(schema).is_valid(data)) == verdicts
+    assert CATALOGUE.validate(data, "s2c", engine="both").valid == verdicts[0], "no defect of the kit"
 
 
 # --- the yardstick itself -----------------------------------------------------------------------------------
