@@ -1,0 +1,166 @@
+"""The parts of one server, put together, and the life of its sessions.
+
+Handlers get an `App` and need nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING
+
+from websockets.http11 import Response
+
+from relaykit.reference_server import messages
+from relaykit.reference_server.auth import Key, Verifier
+from relaykit.reference_server.clock import Clock
+from relaykit.reference_server.connection import DEFLATE, Connection
+from relaykit.reference_server.dispatch import Dispatcher
+from relaykit.reference_server.frames import Frames
+from relaykit.reference_server.handshake import Admission, Door, Refusal, origin_pattern
+from relaykit.reference_server.hub import Hub
+from relaykit.reference_server.limits import Bucket, Rate
+from relaykit.reference_server.mailbox import Mailboxes
+from relaykit.reference_server.people import People
+from relaykit.reference_server.refused import SERVER_ERROR
+from relaykit.reference_server.session import Session
+from relaykit.reference_server.store import Store, StoreError
+from relaykit.reference_server.turn import Turn
+
+if TYPE_CHECKING:
+    from relaykit.reference_server.settings import Settings
+    from relaykit.schemas import Catalogue
+
+# What else happens when a session begins or ends: functions of (app, session), in this order.
+ON_ENTER = (messages.entered,)
+ON_LEAVE: tuple[Callable[[App, Session], None], ...] = ()
+
+
+class App:
+    """Everything one server consists of.
+
+    Attributes:
+        connections: all TCP connections, with a session or not yet.
+        stopping: whether the server is shutting down and takes no one in.
+    """
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, keys: Sequence[Key]) -> None:
+        """Open the store and put the parts together.
+
+        Raises:
+            UsageError: the store cannot be used.
+        """
+        limits, protocol = settings.limits, catalogue.protocol
+        self.settings = settings
+        self.catalogue = catalogue
+        self.clock = Clock()
+        self.frames = Frames(catalogue, self.clock, server_id=settings.server_id, check=settings.check_output)
+        self.hub = Hub()
+        self.store = Store(settings.store)
+        self.turn = Turn(self.store, self._server_error)
+        self.mailboxes = Mailboxes(self.store, waiting_per_user=int(limits["waiting_per_user"]))
+        self.people = People(self.store)
+        self.dispatcher = Dispatcher(self)
+        self.door = Door(
+            path=protocol.path,
+            subprotocol=protocol.subprotocol,
+            verifier=Verifier(keys, self.clock, leeway_s=settings.timing["clock_leeway_s"]),
+            origins=None if settings.origins is None else tuple(map(origin_pattern, settings.origins)),
+            require_origin=settings.require_origin,
+        )
+        self.rate = Rate(limits["frames_per_second"], int(limits["burst"]), settings.refusals_before_close)
+        self.max_frame_bytes = int(limits["max_frame_bytes"])
+        self.outgoing_high = min(64 * 1024, settings.max_outgoing_bytes)
+        self.extensions = [DEFLATE] if settings.compression else []
+        self.connections: set[Connection] = set()
+        self.handshakes = 0
+        self.stopping = False
+        self.emptied = asyncio.Event()
+        """Set when the last connection is gone."""
+
+    # --- connections ---
+
+    def may_open(self) -> bool:
+        """Whether one more TCP connection is taken."""
+        open_ = len(self.connections)
+        return (
+            not self.stopping
+            and open_ <= self.settings.max_connections
+            and open_ - len(self.hub) <= self.settings.max_handshakes
+        )
+
+    def forget(self, connection: Connection) -> None:
+        """A TCP connection is gone."""
+        self.connections.discard(connection)
+        if not self.connections:
+            self.emptied.set()
+
+    # --- sessions ---
+
+    def enter(self, connection: Connection, admission: Admission, response: Response) -> None:
+        """Begin a session: it is answered once its device is stored.
+
+        Raises:
+            Refusal: the user has too many connections.
+        """
+        identity, turn = admission.identity, self.turn
+        if len(self.hub.of_user(identity.user)) >= self.settings.limits["connections_per_user"]:
+            raise Refusal(429, "This user has too many connections.")
+        session = Session(
+            connection,
+            identity.user,
+            identity.device,
+            expires=identity.expires,
+            bucket=Bucket(self.rate, connection.heard),
+            legacy=admission.legacy,
+        )
+        connection.session = session
+        self.hub.add(session)
+        mark, self.store.used = turn.mark, False
+        turn.do(connection, partial(connection.accept, response))
+        try:
+            self.mailboxes.register(session.user, session.device)
+            for begin in ON_ENTER:
+                begin(self, session)
+        except StoreError:
+            pass  # the commit will fail, too
+        if self.store.used:
+            turn.bind(mark, connection, partial(self._not_entered, connection, session))
+        self.resume(session)
+
+    def _not_entered(self, connection: Connection, session: Session) -> None:
+        session.closed = True
+        self.hub.remove(session)
+        connection.refuse(Refusal(503, "The server cannot store anything now."))
+
+    def resume(self, session: Session) -> None:
+        """Go on sending what waits for a session's device."""
+        self.turn.afterwards(partial(messages.drain, self, session))
+
+    def end(self, session: Session, code: int, reason: str) -> None:
+        """Close a session's connection after what was said; nothing more is taken from it."""
+        session.closed = True
+        self.turn.do(session.link, partial(session.link.close, code, reason))
+
+    def leave(self, session: Session) -> None:
+        """A session's connection is gone."""
+        session.closed = True
+        self.hub.remove(session)
+        mark, self.store.used = self.turn.mark, False
+        try:
+            for finish in ON_LEAVE:
+                finish(self, session)
+        except StoreError:
+            pass
+        if self.store.used:
+            self.turn.bind(mark, session.link, _nothing)
+
+    def _server_error(self, about: str | None) -> bytes:
+        return self.frames.error(
+            SERVER_ERROR, "the server could not store this; it may be sent again", about=about
+        )
+
+
+def _nothing() -> None:
+    """What happens instead when the commit of a farewell fails: the connection is gone anyway."""

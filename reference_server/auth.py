@@ -1,0 +1,151 @@
+"""Verification of tokens (source: Authentication, Message Authentication).
+
+A token is good if a configured key signed it with the one algorithm that key is for, and its claims name a
+user, a device and an expiry. Nothing in the token decides how it is verified: `alg` and `kid` only choose
+among the configured keys.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import math
+from base64 import urlsafe_b64decode
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import jwt
+import orjson
+from jwt.algorithms import get_default_algorithms
+
+from relaykit.errors import UsageError
+from relaykit.reference_server.clock import Clock
+from relaykit.reference_server.ids import canonical_uuid
+
+
+class AuthError(Exception):
+    """The token is refused. The text is for the server's log and for people who debug; it names no secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key and the only algorithm it may be used with; `kid` names it in tokens, if it has a name."""
+
+    algorithm: str
+    material: Any = field(repr=False)
+    kid: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Whom a token speaks for: user and device (UUIDs, lower case), and until when (Unix time)."""
+
+    user: str
+    device: str
+    expires: float
+
+
+class Verifier:
+    """Checks tokens against the configured keys, by the injected clock."""
+
+    def __init__(self, keys: Sequence[Key], clock: Clock, *, leeway_s: float) -> None:
+        self._keys = tuple(keys)
+        self._clock = clock
+        self._leeway = leeway_s
+        self._jws = jwt.PyJWS(algorithms=sorted({key.algorithm for key in keys}))
+
+    def verify(self, token: str) -> Identity:
+        """The identity a token proves.
+
+        Raises:
+            AuthError: the token is refused, with the reason.
+        """
+        algorithm, kid = _header(token)
+        keys = [key for key in self._keys if key.algorithm == algorithm and _may_be(key, kid)]
+        if not keys:
+            raise AuthError(f"no key for algorithm {algorithm[:20]!r}{' and this kid' if kid else ''}")
+        claims = self._claims(token, keys)
+        user, device = canonical_uuid(claims.get("sub")), canonical_uuid(claims.get("device_id"))
+        if user is None or device is None:
+            raise AuthError("the claims sub and device_id must both be UUIDs")
+        expires = _moment(claims, "exp")
+        if expires is None:
+            raise AuthError("the claim exp is required")
+        now = self._clock.now()
+        if now >= expires + self._leeway:
+            raise AuthError("the token has expired")
+        not_before = _moment(claims, "nbf")
+        if not_before is not None and now < not_before - self._leeway:
+            raise AuthError("the token is not valid yet")
+        return Identity(user, device, expires)
+
+    def _claims(self, token: str, keys: Sequence[Key]) -> dict[str, Any]:
+        for key in keys:
+            try:
+                payload = self._jws.decode(token, key.material, algorithms=[key.algorithm])
+                claims = orjson.loads(payload)
+            except (jwt.PyJWTError, ValueError, TypeError, OverflowError):
+                continue
+            if isinstance(claims, dict):
+                return claims
+        raise AuthError("the signature is not by a key of this server, or the token is malformed")
+
+
+def _header(token: str) -> tuple[str, str | None]:
+    try:
+        segment = token.split(".", 1)[0].encode("ascii")
+        header = orjson.loads(urlsafe_b64decode(segment + b"=" * (-len(segment) % 4)))
+        algorithm, kid = header["alg"], header.get("kid")
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+        raise AuthError("not a token") from None
+    if not isinstance(algorithm, str) or not isinstance(kid, str | None):
+        raise AuthError("not a token")
+    return algorithm, kid
+
+
+def _may_be(key: Key, kid: str | None) -> bool:
+    """Whether a token with this kid may be signed by the key: a name must fit where both have one."""
+    return kid is None or key.kid is None or key.kid == kid
+
+
+def _moment(claims: dict[str, Any], name: str) -> float | None:
+    value = claims.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise AuthError(f"the claim {name} must be a number")
+    return float(value)
+
+
+def make_key(algorithm: str, text: str, kid: str | None = None) -> Key:
+    """A key from a shared secret (HS256) or a PEM text.
+
+    Raises:
+        UsageError: the text is no key for this algorithm.
+    """
+    try:
+        return Key(algorithm, get_default_algorithms()[algorithm].prepare_key(text), kid)
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
+        raise UsageError(f"not a key for {algorithm}: {_in_short(error)}") from error
+
+
+def keys_of_set(text: str, algorithms: Sequence[str]) -> list[Key]:
+    """The keys of a JWKS (RFC 7517) for signatures, each with the algorithm it states or that fits its kind.
+
+    Raises:
+        UsageError: not a JWKS, or it holds no key for the permitted algorithms.
+    """
+    try:
+        entries = json.loads(text)["keys"]
+        keys = [jwt.PyJWK(entry) for entry in entries if entry.get("use", "sig") == "sig"]
+    except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UsageError(f"not a JWKS: {_in_short(error)}") from error
+    found = [Key(key.algorithm_name, key.key, key.key_id) for key in keys if key.algorithm_name in algorithms]
+    if not found:
+        raise UsageError(f"the JWKS holds no key for {', '.join(algorithms)}")
+    return found
+
+
+def _in_short(error: Exception) -> str:
+    return str(error).partition("\n")[0][:120] or type(error).__name__

@@ -1,0 +1,89 @@
+"""The commands `relaykit serve` and `relaykit token`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+# What a command needs is imported when it runs: `--help` is to be fast.
+
+_SECRET = "RELAYKIT_SECRET"  # noqa: S105  (the variable's name)
+_PATH: Any = click.Path(path_type=Path)
+
+
+def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ...]) -> dict[str, Any] | None:
+    from relaykit.config import parse_yaml
+
+    pairs: dict[str, Any] = {}
+    for value in values:
+        name, equals, text = value.partition("=")
+        if not equals:
+            raise click.BadParameter(f"{value!r} is not NAME=VALUE", ctx, parameter)
+        pairs[name] = parse_yaml(text, f"--{parameter.name} {name}").data
+    return pairs or None
+
+
+@click.command()
+@click.option("--host", metavar="ADDRESS", help="Address to listen on.  [127.0.0.1]")
+@click.option("--port", type=int, help="Port to listen on; 0 for any free one.  [8787]")
+@click.option("--store", metavar="PATH", help="File of the durable store, or :memory:.  [:memory:]")
+@click.option("--secret-file", type=_PATH, help="File with the key that signs tokens (HS256).")
+@click.option("--config", type=_PATH, help="Configuration file (YAML).")
+@click.option("--limits", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Limit of the protocol.")
+@click.option("--timing", multiple=True, metavar="NAME=S", callback=_pairs, help="Interval of the protocol.")
+@click.option("--origin", "origins", multiple=True, help="A permitted Origin; * stands for any text.")
+@click.option("--check-output", is_flag=True, default=None, help="Check every frame that goes out.")
+@click.option("--ready-file", type=_PATH, help="Write url and pid here once listening.")
+@click.option("--print-config", is_flag=True, help="Print the configuration in force, and stop.")
+@click.option("-v", "--verbose", is_flag=True, help="Log connections, too.")
+def serve(
+    secret_file: Path | None,
+    config: Path | None,
+    ready_file: Path | None,
+    print_config: bool,
+    verbose: bool,
+    **flags: Any,
+) -> None:
+    """Run the reference server.
+
+    Its address goes to standard output, its log to standard error. Without --secret-file, keys in --config,
+    or the environment variable RELAYKIT_SECRET, a random signing key is made and shown; `relaykit token`
+    signs tokens with it.
+
+    Every setting can also be given as RELAYKIT_SERVE_<NAME>, such as RELAYKIT_SERVE_LIMITS_BURST=20.
+    """
+    from relaykit.reference_server.running import run
+
+    flags["origins"] = list(flags["origins"]) or None
+    run(
+        secret_file=secret_file,
+        config=config,
+        ready_file=ready_file,
+        print_config=print_config,
+        verbose=verbose,
+        flags=flags,
+    )
+
+
+@click.command()
+@click.option("--user", required=True, metavar="UUID", help="The user the token is for.")
+@click.option("--device", required=True, metavar="UUID", help="The user's device it is for.")
+@click.option("--secret-file", type=_PATH, help="File with the signing key; else $RELAYKIT_SECRET.")
+@click.option("--lifetime", default=3600.0, show_default=True, metavar="S", help="Seconds until it expires.")
+@click.option("--kid", help="Name of the key, for servers with several.")
+def token(user: str, device: str, secret_file: Path | None, lifetime: float, kid: str | None) -> None:
+    """Print a token for a device of a user, signed with HS256."""
+    from relaykit.config import read_secret
+    from relaykit.errors import UsageError
+    from relaykit.reference_server.ids import canonical_uuid
+    from relaykit.tokens import mint
+
+    for name, value in (("--user", user), ("--device", device)):
+        if canonical_uuid(value) is None:
+            raise UsageError(f"{name}: {value!r} is not a UUID")
+    spec = {"file": str(secret_file)} if secret_file else {"env": _SECRET}
+    key = read_secret(spec, base=Path())
+    headers = {"kid": kid} if kid else None
+    click.echo(mint(user_id=user, device_id=device, key=key, lifetime_s=lifetime, headers=headers))

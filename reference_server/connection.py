@@ -1,0 +1,295 @@
+"""One TCP connection: websockets' protocol logic, which knows no I/O, inside our own asyncio.Protocol.
+
+What the library leaves to us: answering the handshake, putting fragments together, checking sizes, writing in
+one piece per turn of the loop, bounding what waits to be written, and ending TCP connections in bounded time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING
+
+from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
+from websockets.frames import Frame, Opcode
+from websockets.http11 import Request, Response
+from websockets.protocol import State
+from websockets.server import ServerProtocol
+
+from relaykit.reference_server.clock import Timer
+from relaykit.reference_server.handshake import Refusal
+from relaykit.reference_server.session import Session
+from relaykit.reference_server.wire import text_header
+
+if TYPE_CHECKING:
+    from relaykit.reference_server.app import App
+
+log = logging.getLogger(__name__)
+# The library logs each connection that opens and closes; that is ours to say.
+_LIBRARY_LOG = logging.getLogger(f"{__name__}.library")
+_LIBRARY_LOG.setLevel(logging.ERROR)
+
+_TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
+_MAX_CONTROL = 125  # bytes of a control frame (RFC 6455, 5.5)
+_REASONS = {400: "Bad Request", 426: "a WebSocket client is required", 431: "Request header fields too large"}
+
+# No context is kept between messages: an idle connection then costs no compression state at all.
+DEFLATE = ServerPerMessageDeflateFactory(
+    server_no_context_takeover=True,
+    client_no_context_takeover=True,
+    server_max_window_bits=12,
+    compress_settings={"memLevel": 5},
+)
+
+
+class Connection(asyncio.Protocol):
+    """Reads and writes one connection. It is the `Link` beneath a session."""
+
+    __slots__ = (
+        "_app", "_chunks", "_closing", "_count", "_ending", "_eof", "_parts", "_protocol", "_received",
+        "_text", "_timer", "_transport", "heard", "paused", "session",
+    )  # fmt: skip
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._transport: asyncio.Transport
+        self._protocol = ServerProtocol(
+            extensions=app.extensions,
+            # Room for a control frame between fragments; messages are measured in `_message`.
+            max_size=app.max_frame_bytes + _MAX_CONTROL,
+            logger=_LIBRARY_LOG,
+        )
+        self.session: Session | None = None
+        self.heard = 0.0
+        self.paused = False
+        self._received = 0  # bytes of the handshake
+        self._timer: Timer | None = None
+        self._parts: bytearray | None = None  # a message of which fragments are still to come
+        self._count = 0  # its fragments
+        self._text = True
+        self._chunks: list[bytes] = []  # to be written at the end of the turn
+        self._closing = False  # a close frame is among what was written: no frame may follow
+        self._ending = False  # TCP is to be ended once all is written
+        self._eof = False  # the client has ended its side, or the connection is gone
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)  # noqa: S101
+        self._transport = transport
+        transport.set_write_buffer_limits(high=self._app.outgoing_high)
+        self._app.connections.add(self)
+        if not self._app.may_open():
+            self.abort()
+            return
+        self._timer = self._app.clock.call_later(self._app.settings.handshake_timeout_s, self._too_slow)
+
+    def data_received(self, data: bytes) -> None:
+        app, protocol = self._app, self._protocol
+        self.heard = app.clock.monotonic()
+        app.turn.schedule()
+        if protocol.state is State.CONNECTING and not self._may_receive(len(data)):
+            return
+        protocol.receive_data(data)
+        events = protocol.events_received()
+        for event in events:
+            if isinstance(event, Frame):
+                self._frame(event)
+            elif isinstance(event, Request):
+                self._request(event, alone=len(events) == 1 and not protocol.reader.buffer)
+        if protocol.writes:
+            # In order: what the frames before, say, a close frame asked for is said first.
+            app.turn.do(self, self._write_protocol)
+
+    def eof_received(self) -> bool:
+        self._eof = True
+        return False  # let the transport close itself once all is written
+
+    def pause_writing(self) -> None:
+        self.paused = True
+
+    def resume_writing(self) -> None:
+        self.paused = False
+        if self.session is not None and self.session.cursor is not None:
+            self._app.resume(self.session)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._eof = self._closing = True
+        self._chunks.clear()
+        self._parts = None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._app.forget(self)
+        session, self.session = self.session, None
+        if session is not None:
+            self._app.leave(session)
+
+    # --- the handshake ---
+
+    def _may_receive(self, size: int) -> bool:
+        """Bound the request, and refuse what comes before it is answered."""
+        self._received += size
+        if self._ending:
+            return False
+        if self.session is not None:
+            self.abort()  # the answer is on its way, and the client should have waited for it (RFC 6455, 4.1)
+            return False
+        if self._received > self._app.settings.max_handshake_bytes:
+            self._refuse(Refusal(431, _REASONS[431]))
+            return False
+        return True
+
+    def _request(self, request: Request, *, alone: bool) -> None:
+        try:
+            admission = self._app.door.examine(request)
+            response = self._protocol.accept(request)
+            if response.status_code != 101:
+                status = response.status_code
+                raise Refusal(status, _REASONS.get(status, "the WebSocket handshake is malformed"))
+            if not alone:
+                raise Refusal(400, "data came before the handshake was answered")
+            if admission.subprotocol is not None:
+                response.headers["Sec-WebSocket-Protocol"] = admission.subprotocol
+            self._app.enter(self, admission, response)
+        except Refusal as refusal:
+            self._refuse(refusal)
+
+    def accept(self, response: Response) -> None:
+        """Answer the handshake: the connection is open."""
+        if self._eof or self._ending:
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._protocol.send_response(response)
+        self._protocol.handshake_exc = None
+        self._write_protocol()
+
+    def refuse(self, refusal: Refusal) -> None:
+        """Answer the handshake with an HTTP error, after all."""
+        self.session = None
+        self._refuse(refusal)
+
+    def _refuse(self, refusal: Refusal) -> None:
+        if self._protocol.state is not State.CONNECTING or self._ending:
+            return
+        log.info("handshake refused with %d: %s", refusal.status, refusal.text)
+        response = self._protocol.reject(refusal.status, refusal.text + "\n")
+        if refusal.status == 426:
+            response.headers["Upgrade"] = "websocket"
+        if refusal.status == 405:
+            response.headers["Allow"] = "GET"
+        self._protocol.send_response(response)
+        self._ending = True
+        self._write_protocol()
+
+    def _too_slow(self) -> None:
+        log.info("handshake timed out")
+        self._app.turn.schedule()
+        self._refuse(Refusal(408, "the handshake took too long"))
+
+    # --- frames ---
+
+    def _frame(self, frame: Frame) -> None:
+        opcode = frame.opcode
+        if opcode is _TEXT and frame.fin:
+            self._message(frame.data, text=True)
+        elif opcode is _TEXT or opcode is _BINARY:
+            if frame.fin:
+                self._message(frame.data, text=False)
+            else:
+                self._parts, self._count, self._text = bytearray(frame.data), 1, opcode is _TEXT
+        elif opcode is _CONT and self._parts is not None:
+            self._parts += frame.data
+            self._count += 1
+            if self._count > self._app.max_frame_bytes:
+                self.fail(1009, "too many fragments")
+            elif frame.fin:
+                parts, self._parts = self._parts, None
+                self._message(parts, text=self._text)
+
+    def _message(self, data: bytes | bytearray | memoryview, *, text: bool) -> None:
+        if self.session is None:
+            return
+        if len(data) > self._app.max_frame_bytes:
+            self.fail(1009, f"more than {self._app.max_frame_bytes} bytes")
+        else:
+            self._app.dispatcher.receive(self.session, bytes(data), text=text)
+
+    # --- Link: called at the end of a turn ---
+
+    def put(self, data: bytes) -> None:
+        if self._closing:
+            return
+        if not self._chunks:
+            self._app.turn.unwritten.append(self)
+        extensions = self._protocol.extensions
+        if extensions:
+            self._chunks.append(Frame(_TEXT, data).serialize(mask=False, extensions=extensions))
+        else:
+            self._chunks += (text_header(len(data)), data)
+
+    def write_out(self) -> None:
+        chunks, self._chunks = self._chunks, []
+        transport = self._transport
+        if transport.is_closing():
+            return
+        data = b"".join(chunks)
+        if (
+            self.paused
+            and transport.get_write_buffer_size() + len(data) > self._app.settings.max_outgoing_bytes
+        ):
+            log.warning("closing a connection that reads too slowly; its messages wait")
+            self.abort()
+            return
+        if data:
+            transport.write(data)
+        if self._ending:
+            self._end()
+
+    def close(self, code: int, reason: str = "") -> None:
+        if self._protocol.state is State.OPEN:
+            self._protocol.send_close(code, reason)
+            self._write_protocol()
+            self._bound_ending()
+        elif self._protocol.state is State.CONNECTING:
+            self.abort()
+
+    def fail(self, code: int, reason: str = "") -> None:
+        self._parts = None
+        if self._protocol.state in (State.OPEN, State.CLOSING) and not self._protocol.eof_sent:
+            self._protocol.fail(code, reason)
+            self._app.turn.do(self, self._write_protocol)
+
+    def abort(self) -> None:
+        self._closing = True
+        self._transport.abort()
+
+    # --- ending ---
+
+    def _write_protocol(self) -> None:
+        """Queue what the library has to say: the handshake's answer, pongs, close frames, the end of TCP."""
+        if self._eof and self._transport.is_closing():
+            return
+        if not self._chunks:
+            self._app.turn.unwritten.append(self)
+        for data in self._protocol.data_to_send():
+            if data:
+                self._chunks.append(data)
+            else:
+                self._ending = True
+        if self._protocol.close_sent is not None or self._ending:
+            self._closing = True
+
+    def _end(self) -> None:
+        """End our side of TCP; the rest in bounded time, so that our last words are not lost to a reset."""
+        if self._eof or self._protocol.close_rcvd is not None or not self._transport.can_write_eof():
+            self._transport.close()  # writes what is left first
+        else:
+            self._transport.write_eof()
+        self._bound_ending()
+
+    def _bound_ending(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._app.clock.call_later(self._app.settings.close_timeout_s, self.abort)

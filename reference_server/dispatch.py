@@ -1,0 +1,135 @@
+"""From bytes to a handler: rate, strict JSON, schema by type, and then what serves the type.
+
+The catalogue says which types a client may send and what they look like. A type with a route is served by the
+generic relay; the table below names the few that have behaviour of their own.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from relaykit.errors import KitDefect
+from relaykit.reference_server import keepalive, messages
+from relaykit.reference_server.ids import canonical_uuid
+from relaykit.reference_server.limits import Ruling
+from relaykit.reference_server.refused import AUTH_FAILED, INVALID, RATE_LIMITED, SERVER_ERROR, Refused
+from relaykit.reference_server.relay import make_relay
+from relaykit.reference_server.session import Session
+from relaykit.reference_server.store import StoreError
+from relaykit.schemas import FrameError
+
+if TYPE_CHECKING:
+    from relaykit.reference_server.app import App
+
+log = logging.getLogger(__name__)
+
+Frame = dict[str, Any]
+Handler = Callable[["App", Session, Frame], None]
+
+HANDLERS: dict[str, Handler] = {
+    "send": messages.send,
+    "delivery_ack": messages.delivery_ack,
+    "read_receipt": messages.read_receipt,
+    "message": messages.legacy_message,
+    "heartbeat": keepalive.heartbeat,
+    "pong": keepalive.pong,
+}
+
+
+class Dispatcher:
+    """Receives the messages of all sessions."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._handlers: dict[str, Handler] = {}
+        for kind in app.catalogue.types("c2s"):
+            spec = app.catalogue.frame("c2s", kind)
+            if kind in HANDLERS:
+                self._handlers[kind] = HANDLERS[kind]
+            elif spec.route is not None:
+                self._handlers[kind] = make_relay(app, spec)
+            else:
+                raise KitDefect(
+                    f"{spec.source}: {kind!r} has no x-route, and the server has no handler for it"
+                )
+
+    def receive(self, session: Session, data: bytes, *, text: bool) -> None:
+        """Handle one message of a client. It never raises: what goes wrong becomes an answer."""
+        if session.closed:
+            return
+        app = self._app
+        ruling = session.bucket.take(session.link.heard)
+        if ruling is not Ruling.ACCEPT:
+            self._limit(session, ruling)
+            return
+        if not text:
+            self._refuse(session, INVALID, "frames are text, not binary messages")
+            return
+        try:
+            frame = app.catalogue.decode(data)
+        except FrameError as error:
+            self._undecodable(session, data, error)
+            return
+        if app.catalogue.is_valid(frame, "c2s"):
+            self._handle(session, frame)
+        else:
+            self._invalid(session, frame)
+
+    def _handle(self, session: Session, frame: Frame) -> None:
+        turn, store = self._app.turn, self._app.store
+        mark = turn.mark
+        store.used = False
+        try:
+            self._handlers[frame["type"]](self._app, session, frame)
+        except Refused as refused:
+            self._refuse(session, refused.code, refused.text, frame)
+        except StoreError:
+            pass  # the turn's commit fails for the same reason, and this frame is answered then
+        except Exception:
+            log.exception("a handler failed on a frame of type %s", frame["type"])
+            turn.retract(mark)
+            self._refuse(session, SERVER_ERROR, "the server failed on this frame", frame)
+        if store.used:
+            turn.bind(mark, session.link, _message_id(frame))
+
+    # --- refusals ---
+
+    def _undecodable(self, session: Session, data: bytes, error: FrameError) -> None:
+        try:
+            data.decode()
+        except UnicodeDecodeError:
+            session.closed = True
+            session.link.fail(1007, "not UTF-8")
+        else:
+            self._refuse(session, INVALID, str(error))
+
+    def _invalid(self, session: Session, frame: Frame) -> None:
+        findings = self._app.catalogue.judge(frame, "c2s").findings
+        text = "; ".join(f"{finding.pointer or 'frame'}: {finding.message}" for finding in findings[:3])
+        self._refuse(session, INVALID, text, frame)
+
+    def _refuse(self, session: Session, code: str, text: str, frame: Frame | None = None) -> None:
+        about = _message_id(frame) if frame is not None else None
+        self._app.turn.send(session, self._app.frames.error(code, text, about=about))
+
+    def _limit(self, session: Session, ruling: Ruling) -> None:
+        if ruling is Ruling.IGNORE:
+            return
+        error = self._app.frames.error(
+            RATE_LIMITED, "too many frames; wait before the next", retry_after=session.bucket.retry_after()
+        )
+        self._app.turn.send(session, error)
+        if ruling is Ruling.CLOSE:
+            log.warning("closing a connection that floods")
+            self._app.end(session, 1008, "too many frames for too long")
+
+
+def _message_id(frame: Frame) -> str | None:
+    """The frame's message_id if it has a proper one, as the client wrote it."""
+    message_id = frame.get("message_id")
+    return message_id if canonical_uuid(message_id) else None
+
+
+__all__ = ["AUTH_FAILED", "HANDLERS", "Dispatcher", "Handler"]

@@ -1,0 +1,137 @@
+"""Frames to clients, built from the catalogue: it says what the server stamps on each type."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from relaykit.errors import KitDefect
+from relaykit.reference_server.clock import Clock
+from relaykit.schemas import Catalogue, FrameSpec
+
+log = logging.getLogger(__name__)
+
+_SOURCES = {"user": 0, "device": 1, "now": 2, "server": 3, "message": 4}
+
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """Where the stamps of one type go: (field, number of the source), in the envelope and in the payload."""
+
+    envelope: tuple[tuple[str, int], ...]
+    payload: tuple[tuple[str, int], ...]
+
+
+class Frames:
+    """Builds and serialises frames of the types that a server sends."""
+
+    def __init__(self, catalogue: Catalogue, clock: Clock, *, server_id: str, check: bool = False) -> None:
+        """Prepare every s2c type.
+
+        Args:
+            check: validate every frame that is built; an invalid one is a defect of the server.
+        """
+        self._catalogue = catalogue
+        self._clock = clock
+        self._server_id = server_id
+        self._check = check
+        self._errors = catalogue.protocol.error_codes
+        self._forms = {
+            kind: _form(spec) for (direction, kind), spec in catalogue.frames.items() if direction == "s2c"
+        }
+        self.defects: list[str] = []
+        """What was wrong with frames that were built, if they are checked."""
+
+    def make(
+        self,
+        kind: str,
+        payload: dict[str, Any] | None = None,
+        *,
+        user: str | None = None,
+        device: str | None = None,
+        message: str | None = None,
+        at: str | None = None,
+        envelope: Mapping[str, str] | None = None,
+    ) -> bytes:
+        """One frame, ready to be sent.
+
+        Args:
+            kind: its type.
+            payload: the payload, without what the server stamps; the stamps are set in it.
+            user, device: whom the frame is from.
+            message: ID of the message it carries or speaks of.
+            at: the time to stamp on it, if not now.
+            envelope: fields of the envelope that are no stamps of this type.
+        """
+        form = self._forms[kind]
+        values = (user, device, at or self._clock.stamp(), self._server_id, message)
+        frame: dict[str, Any] = {"type": kind}
+        for field, source in form.envelope:
+            if values[source] is not None:
+                frame[field] = values[source]
+        if envelope:
+            frame.update(envelope)
+        if form.payload:
+            payload = {} if payload is None else payload
+            for field, source in form.payload:
+                if values[source] is not None:
+                    payload[field] = values[source]
+        if payload is not None:
+            frame["payload"] = payload
+        if self._check:
+            self._validate(frame)
+        return orjson.dumps(frame)
+
+    def error(
+        self,
+        code: str,
+        message: str,
+        *,
+        about: str | None = None,
+        reconnect: bool | None = None,
+        retry_after: int | None = None,
+    ) -> bytes:
+        """An `error` frame.
+
+        Args:
+            code: one of the protocol's error codes.
+            message: what is wrong, for people; never internals.
+            about: `message_id` of the refused frame.
+            reconnect: whether the client should connect again, if not as usual for this code.
+            retry_after: whole seconds to wait.
+        """
+        payload: dict[str, Any] = {
+            "error_code": code,
+            "message": message,
+            "reconnect": self._errors[code].reconnect if reconnect is None else reconnect,
+        }
+        if retry_after is not None:
+            payload["retry_after"] = retry_after
+        return self.make("error", payload, envelope={"message_id": about} if about else None)
+
+    def _validate(self, frame: dict[str, Any]) -> None:
+        findings = self._catalogue.validate(frame, "s2c", strict=True).findings
+        if findings:
+            first = findings[0]
+            text = f"{frame['type']} at {first.pointer or '/'}: {first.message}"
+            self.defects.append(text)
+            log.error("built an invalid frame: %s", text)
+            raise KitDefect(f"the reference server built an invalid frame: {text}")
+
+
+def _form(spec: FrameSpec) -> _Form:
+    envelope: list[tuple[str, int]] = []
+    payload: list[tuple[str, int]] = []
+    for pointer, source in spec.stamps.items():
+        path = pointer.split("/")[1:]
+        if len(path) == 1:
+            envelope.append((path[0], _SOURCES[source]))
+        elif len(path) == 2 and path[0] == "payload":
+            payload.append((path[1], _SOURCES[source]))
+        else:
+            raise KitDefect(f"{spec.source}: a stamp at {pointer} is deeper than the server can set")
+    return _Form(tuple(envelope), tuple(payload))

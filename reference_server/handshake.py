@@ -1,0 +1,123 @@
+"""The opening handshake: path, origin, and the token in one of its three carriers (source: Authentication).
+
+Everything here looks at the request only. A refusal is an HTTP status; its text never repeats what was sent.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from urllib.parse import parse_qsl
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request
+
+from relaykit.reference_server.auth import AuthError, Identity, Verifier
+
+_TOKEN_PARAMETER = "token"  # noqa: S105  (a name)
+_LEGACY_PARAMETER = "frames"
+_MAX_PARAMETERS = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal(Exception):  # noqa: N818  (an answer rather than a fault)
+    """The HTTP answer to a handshake that is refused."""
+
+    status: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A handshake to go on: whose it is, what subprotocol to select, whether it asks for legacy frames."""
+
+    identity: Identity
+    subprotocol: str | None
+    legacy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """What is checked at the door.
+
+    Attributes:
+        path: the endpoint's path.
+        subprotocol: the subprotocol that announces a token.
+        origins: patterns of permitted origins, `*` for any text; None: all are permitted.
+        require_origin: refuse requests without an origin, as non-browsers send them.
+    """
+
+    path: str
+    subprotocol: str
+    verifier: Verifier
+    origins: tuple[re.Pattern[str], ...] | None
+    require_origin: bool
+
+    def examine(self, request: Request) -> Admission:
+        """Whom the request comes from.
+
+        Raises:
+            Refusal: with the status to answer.
+        """
+        path, _, query = request.path.partition("?")
+        if path != self.path:
+            raise Refusal(404, f"There is nothing here; the endpoint is {self.path}.")
+        self._check_origin(request.headers)
+        try:
+            parameters = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
+        except ValueError:
+            raise Refusal(400, "The query has too many parameters.") from None
+        token, announced = self._token(request.headers, parameters)
+        try:
+            identity = self.verifier.verify(token)
+        except AuthError as error:
+            raise Refusal(401, f"Authentication failed: {error}.") from error
+        legacy = any(name == _LEGACY_PARAMETER and value == "1" for name, value in parameters)
+        return Admission(identity, self.subprotocol if announced else None, legacy)
+
+    def _check_origin(self, headers: Headers) -> None:
+        origins = headers.get_all("Origin")
+        if not origins:
+            if self.require_origin:
+                raise Refusal(403, "An Origin is required.")
+            return
+        if len(origins) > 1:
+            raise Refusal(403, "More than one Origin was given.")
+        if self.origins is not None and not any(pattern.fullmatch(origins[0]) for pattern in self.origins):
+            raise Refusal(403, "This Origin is not permitted.")
+
+    def _token(self, headers: Headers, parameters: Sequence[tuple[str, str]]) -> tuple[str, bool]:
+        """The token, and whether the subprotocol was offered (it is then selected, as browsers require)."""
+        offered = [
+            item.strip() for value in headers.get_all("Sec-WebSocket-Protocol") for item in value.split(",")
+        ]
+        announced = self.subprotocol in offered
+        found = [
+            *(value for name, value in parameters if name == _TOKEN_PARAMETER),
+            *(_bearer(value) for value in headers.get_all("Authorization")),
+            *(following for item, following in pairwise(offered) if item == self.subprotocol),
+        ]
+        carriers = (
+            sum(name == _TOKEN_PARAMETER for name, _ in parameters),
+            len(headers.get_all("Authorization")),
+            offered.count(self.subprotocol),
+        )
+        if max(carriers) > 1 or len(set(found)) > 1:
+            raise Refusal(401, "Authentication failed: more than one token was given, or one twice.")
+        if not found or not found[0]:
+            raise Refusal(401, "Authentication failed: a token is required.")
+        return found[0], announced
+
+
+def origin_pattern(text: str) -> re.Pattern[str]:
+    """An origin in which `*` stands for anything, such as `http://localhost:*`."""
+    return re.compile(".*".join(re.escape(part) for part in text.split("*")), re.IGNORECASE)
+
+
+def _bearer(value: str) -> str:
+    scheme, _, token = value.strip().partition(" ")
+    if scheme.lower() != "bearer":
+        raise Refusal(401, "Authentication failed: the Authorization header must be of the scheme Bearer.")
+    return token.strip()

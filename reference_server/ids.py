@@ -1,0 +1,27 @@
+"""Identifiers: UUIDs are compared without case, so the server keeps them in lower case throughout."""
+
+from __future__ import annotations
+
+import re
+import uuid
+
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+
+def canonical_uuid(value: object) -> str | None:
+    """`value` in lower case if it is a UUID in its text form with dashes, else None."""
+    if isinstance(value, str):
+        lowered = value.lower()
+        if _UUID.fullmatch(lowered):
+            return lowered
+    return None
+
+
+def key_of(message_id: str) -> bytes:
+    """A message's UUID as 16 bytes, the same for every spelling."""
+    return bytes.fromhex(message_id.replace("-", ""))
+
+
+def text_of(key: bytes) -> str:
+    """The UUID of a key in its text form."""
+    return str(uuid.UUID(bytes=key))

@@ -1,0 +1,49 @@
+"""Heartbeats, pings, silence and expiry (source: Connection Management; decisions, section 3, Keep-alive)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from relaykit.reference_server.refused import AUTH_FAILED, CONNECTION_TIMEOUT
+from relaykit.reference_server.session import Session
+
+if TYPE_CHECKING:
+    from relaykit.reference_server.app import App
+
+_MAX_PERIOD_S = 1.0  # between two looks at all connections; timers of their own would cost memory on each
+
+
+def heartbeat(app: App, session: Session, _frame: dict[str, Any]) -> None:
+    """A client asks whether the line still holds."""
+    app.turn.send(session, app.frames.make("heartbeat_ack"))
+
+
+def pong(_app: App, _session: Session, _frame: dict[str, Any]) -> None:
+    """A client answers a ping: that it was heard is noted already, as with any byte."""
+
+
+def start(app: App) -> None:
+    """Look after idle connections from now on."""
+    timing = app.settings.timing
+    period = min(_MAX_PERIOD_S, timing["ping_interval_s"] / 4, timing["idle_timeout_s"] / 4)
+    app.clock.call_later(period, _round, app, period)
+
+
+def _round(app: App, period: float) -> None:
+    app.clock.call_later(period, _round, app, period)
+    now, wall = app.clock.monotonic(), app.clock.now()
+    idle, interval = app.settings.timing["idle_timeout_s"], app.settings.timing["ping_interval_s"]
+    for session in app.hub:
+        silence = now - session.link.heard
+        if wall >= session.expires:
+            _end(app, session, AUTH_FAILED, "the token has expired; connect with a new one")
+        elif silence >= idle:
+            _end(app, session, CONNECTION_TIMEOUT, "nothing was heard for too long")
+        elif silence >= interval and now - session.pinged >= interval:
+            session.pinged = now
+            app.turn.send(session, app.frames.make("ping"))
+
+
+def _end(app: App, session: Session, code: str, text: str) -> None:
+    app.turn.send(session, app.frames.error(code, text, reconnect=True))
+    app.end(session, 1008, text)

@@ -1,0 +1,225 @@
+"""Messages, who still waits for them, and how far each has come (source: 10 to 12, Session Recovery).
+
+Each approved device of a user has a box. A message waits in every box the recipients have at the time, and
+leaves one when that device acknowledges it. A user without a device has one nameless box, which the first
+device takes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from relaykit.reference_server.cache import Cache
+from relaykit.reference_server.store import Store
+
+SENT, DELIVERED, READ = "sent", "delivered", "read"
+_RANK = {SENT: 0, DELIVERED: 1, READ: 2}
+_NOBODY = ""  # the device of a box that no device has taken yet
+
+
+@dataclass(slots=True)
+class Box:
+    """The waiting messages of one device; `waiting` counts them."""
+
+    id: int
+    device: str
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """A status update that waited for its sender: message (key), whose status it is, which, since when."""
+
+    message: bytes
+    recipient: str
+    status: str
+    at: str
+
+
+class Mailboxes:
+    """The tables of messages. New rows are queued and written together when the turn settles."""
+
+    def __init__(self, store: Store, *, waiting_per_user: int) -> None:
+        self._store = store
+        self._bound = waiting_per_user
+        self._boxes: Cache[str, list[Box]] = Cache()
+        self._next = self._last_seq() + 1
+        self._new_messages: dict[bytes, tuple[int, bytes, str, str, str, bytes]] = {}
+        self._new_recipients: list[tuple[int, str]] = []
+        self._new_waiting: list[tuple[int, int]] = []
+        store.on_settle(self._settle, self._forget)
+
+    # --- devices ---
+
+    def boxes(self, user: str) -> list[Box]:
+        """The boxes of a user, in order of the devices' first use."""
+        known = self._boxes.get(user)
+        if known is not None:
+            return known
+        self._settle()
+        rows = self._store.read(
+            "SELECT box, device, (SELECT COUNT(*) FROM waiting WHERE waiting.box = devices.box) FROM devices"
+            " WHERE user = ? AND state = 'active' ORDER BY box",
+            user,
+        )
+        return self._boxes.keep(user, [Box(*row) for row in rows])
+
+    def box(self, user: str, device: str) -> Box | None:
+        """The box of one device, if it has one."""
+        for box in self.boxes(user):
+            if box.device == device:
+                return box
+        return None
+
+    def register(self, user: str, device: str) -> bool:
+        """Make a device known; whether it was new. The user's first one gets all that has waited."""
+        boxes = self.boxes(user)
+        if any(box.device == device for box in boxes):
+            return False
+        if len(boxes) == 1 and boxes[0].device == _NOBODY:
+            self._store.write("UPDATE devices SET device = ? WHERE box = ?", device, boxes[0].id)
+            boxes[0].device = device
+        else:
+            self._open_box(user, device)
+        return True
+
+    def _open_box(self, user: str, device: str) -> None:
+        self._store.write(
+            "INSERT INTO devices (user, device, state) VALUES (?, ?, 'active')"
+            " ON CONFLICT (user, device) DO UPDATE SET state = 'active'",
+            user,
+            device,
+        )
+        self._boxes.pop(user, None)
+
+    # --- sending ---
+
+    def find(self, key: bytes) -> str | None:
+        """The sender of a message, if it exists."""
+        queued = self._new_messages.get(key)
+        if queued is not None:
+            self._store.used = True  # what is answered depends on this turn's commit
+            return queued[2]
+        rows = self._store.read("SELECT sender FROM messages WHERE id = ?", key)
+        return rows[0][0] if rows else None
+
+    def full(self, user: str) -> bool:
+        """Whether a device of the user has as many waiting messages as are permitted."""
+        bound = self._bound
+        return any(box.waiting >= bound for box in self.boxes(user))
+
+    def add(
+        self,
+        key: bytes,
+        sender: str,
+        target: str,
+        at: str,
+        frame: bytes,
+        *,
+        members: Collection[str] | None = None,
+    ) -> None:
+        """Store a message and let it wait for every device of its recipients.
+
+        Args:
+            key: the message's id, as 16 bytes.
+            target: the recipient, or the group.
+            at: when it was accepted (RFC 3339).
+            frame: what the recipients get.
+            members: the recipients, if the target is a group.
+        """
+        self._store.begin()
+        seq = self._next
+        self._next += 1
+        self._new_messages[key] = (seq, key, sender, target, at, frame)
+        for user in (target,) if members is None else members:
+            if members is not None:
+                self._new_recipients.append((seq, user))
+            boxes = self.boxes(user)
+            if not boxes:
+                self._open_box(user, _NOBODY)
+                boxes = self.boxes(user)
+            for box in boxes:
+                box.waiting += 1
+                self._new_waiting.append((box.id, seq))
+
+    # --- receiving ---
+
+    def acknowledge(self, key: bytes, user: str, device: str, status: str) -> str | None:
+        """Note that a device has a message, or that its user has read it.
+
+        Returns:
+            The sender to be told, or None: nothing new, no such message, or not this user's.
+        """
+        if key in self._new_messages:
+            self._settle()
+        rows = self._store.read(
+            "SELECT seq, sender, target, status FROM messages"
+            " LEFT JOIN recipients ON message = seq AND user = ? WHERE id = ?",
+            user,
+            key,
+        )
+        if not rows:
+            return None
+        seq, sender, target, current = rows[0]
+        if current is None:
+            if target != user:
+                return None
+            current = SENT
+        box = self.box(user, device)
+        if box is not None:
+            box.waiting -= self._store.write("DELETE FROM waiting WHERE box = ? AND message = ?", box.id, seq)
+        if _RANK[status] <= _RANK[current]:
+            return None
+        self._store.write("INSERT OR REPLACE INTO recipients VALUES (?, ?, ?)", seq, user, status)
+        return str(sender)
+
+    def waiting(self, box: Box, after: int, limit: int) -> list[tuple[int, bytes]]:
+        """Waiting messages of a box, oldest first: (sequence number, frame), from beyond `after`."""
+        self._settle()
+        return self._store.read(
+            "SELECT seq, frame FROM waiting JOIN messages ON seq = message"
+            " WHERE box = ? AND message > ? ORDER BY message LIMIT ?",
+            box.id,
+            after,
+            limit,
+        )
+
+    # --- status updates for senders who are away ---
+
+    def leave_notice(self, sender: str, key: bytes, recipient: str, status: str, at: str) -> None:
+        """Keep a status update until its sender comes back; a later one takes an earlier one's place."""
+        self._store.write(
+            "INSERT OR REPLACE INTO notices VALUES (?, ?, ?, ?, ?)", sender, key, recipient, status, at
+        )
+
+    def take_notices(self, sender: str) -> list[Notice]:
+        """Hand out what was kept for a sender, oldest first, once."""
+        rows = self._store.read(
+            "SELECT message, recipient, status, at FROM notices WHERE user = ? ORDER BY rowid", sender
+        )
+        if rows:
+            self._store.write("DELETE FROM notices WHERE user = ?", sender)
+        return [Notice(*row) for row in rows]
+
+    # --- the turn ---
+
+    def _settle(self) -> None:
+        if not self._new_messages:
+            return
+        messages, self._new_messages = self._new_messages, {}
+        recipients, self._new_recipients = self._new_recipients, []
+        waiting, self._new_waiting = self._new_waiting, []
+        self._store.write_many("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", messages.values())
+        if recipients:
+            self._store.write_many("INSERT INTO recipients VALUES (?, ?, 'sent')", recipients)
+        self._store.write_many("INSERT INTO waiting VALUES (?, ?)", waiting)
+
+    def _forget(self) -> None:
+        self._boxes.clear()
+        self._new_messages.clear()
+        self._new_recipients.clear()
+        self._new_waiting.clear()
+
+    def _last_seq(self) -> int:
+        return int(self._store.read("SELECT COALESCE(MAX(seq), 0) FROM messages")[0][0])

@@ -1,0 +1,145 @@
+"""The life of a message (source: 6, 10 to 12; decisions, section 3: message life, offline, acks, groups)."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from relaykit.reference_server.ids import key_of, text_of
+from relaykit.reference_server.mailbox import DELIVERED, READ, SENT
+from relaykit.reference_server.refused import SERVER_ERROR, Refused
+from relaykit.reference_server.session import Session
+from relaykit.reference_server.store import StoreError
+
+if TYPE_CHECKING:
+    from relaykit.reference_server.app import App
+
+log = logging.getLogger(__name__)
+
+Frame = dict[str, Any]
+
+# How much of a backlog is read and queued at a time; the rest follows as the client reads.
+_BATCH_MESSAGES = 64
+_BATCH_BYTES = 256 * 1024
+
+
+def send(app: App, session: Session, frame: Frame) -> None:
+    """Store a message, acknowledge it, deliver it."""
+    message_id, payload, at = frame["message_id"], frame["payload"], app.clock.stamp()
+    key = key_of(message_id)
+    sender = app.mailboxes.find(key)
+    if sender is None:
+        if payload.get("group_id") is None:
+            _to_user(app, session, message_id, payload, at)
+        else:
+            _to_group(app, session, message_id, payload, at)
+    elif sender != session.user:
+        raise Refused("this message_id is taken")
+    # If it was sent before, the first acknowledgement was lost: this is another, and the first content stays.
+    app.turn.send(session, app.frames.make("sent_ack", {"status": SENT}, message=message_id, at=at))
+
+
+def _to_user(app: App, session: Session, message_id: str, payload: Frame, at: str) -> None:
+    receiver = payload["receiver_id"].lower()
+    if app.mailboxes.full(receiver):
+        raise Refused("the recipient has too many waiting messages")
+    data = app.frames.make("deliver", payload, user=session.user, message=message_id, at=at)
+    app.mailboxes.add(key_of(message_id), session.user, receiver, at, data)
+    app.people.note_written(session.user, receiver)
+    _deliver(app, receiver, data)
+
+
+def _to_group(app: App, session: Session, message_id: str, payload: Frame, at: str) -> None:
+    group = payload["group_id"].lower()
+    members = app.people.members(group)
+    if session.user not in members:
+        raise Refused("no such group, or you are not a member of it")
+    others = sorted(members - {session.user})
+    if any(app.mailboxes.full(member) for member in others):
+        raise Refused("a member of the group has too many waiting messages")
+    content = {name: value for name, value in payload.items() if name not in ("ciphertext", "receiver_id")}
+    content["encrypted_content"] = payload["ciphertext"]
+    data = app.frames.make("group_message", content, user=session.user, message=message_id, at=at)
+    app.mailboxes.add(key_of(message_id), session.user, group, at, data, members=others)
+    for member in others:
+        _deliver(app, member, data)
+
+
+def _deliver(app: App, user: str, data: bytes) -> None:
+    for session in app.hub.of_user(user):
+        if session.cursor is None:  # the others get it in its turn, after what waited before it
+            app.turn.send(session, data)
+
+
+def legacy_message(_app: App, _session: Session, _frame: Frame) -> None:
+    """The deprecated way to send."""
+    raise Refused("frames of type message are deprecated and not served here; use send")
+
+
+# --- acknowledgements: from anyone but a recipient they change nothing, and nobody is told ---
+
+
+def delivery_ack(app: App, session: Session, frame: Frame) -> None:
+    """A device has a message."""
+    _advance(app, session, frame["message_id"], DELIVERED)
+
+
+def read_receipt(app: App, session: Session, frame: Frame) -> None:
+    """A user has read messages; that implies that this device has them."""
+    for message_id in frame["payload"]["message_ids"]:
+        _advance(app, session, message_id, READ)
+
+
+def _advance(app: App, session: Session, message_id: str, status: str) -> None:
+    key = key_of(message_id)
+    sender = app.mailboxes.acknowledge(key, session.user, session.device, status)
+    if sender is None:
+        return
+    at = app.clock.stamp()
+    sessions = app.hub.of_user(sender)
+    if not sessions:
+        app.mailboxes.leave_notice(sender, key, session.user, status, at)
+        return
+    data = _status_update(app, message_id, session.user, status, at)
+    for other in sessions:
+        app.turn.send(other, data)
+
+
+def _status_update(app: App, message_id: str, recipient: str, status: str, at: str) -> bytes:
+    payload = {"status": status, "recipient_id": recipient}
+    return app.frames.make("status_update", payload, message=message_id, at=at)
+
+
+# --- coming back ---
+
+
+def entered(app: App, session: Session) -> None:
+    """A session begins: it gets the status updates that waited for its user."""
+    for notice in app.mailboxes.take_notices(session.user):
+        data = _status_update(app, text_of(notice.message), notice.recipient, notice.status, notice.at)
+        app.turn.send(session, data)
+
+
+def drain(app: App, session: Session) -> None:
+    """Queue some of the messages that wait for a session's device. Runs between turns, on committed data."""
+    if session.closed or session.cursor is None or session.link.paused:
+        return  # if it is paused, it goes on when the client has read
+    try:
+        box = app.mailboxes.box(session.user, session.device)
+        rows = app.mailboxes.waiting(box, session.cursor, _BATCH_MESSAGES) if box else []
+    except StoreError:
+        app.turn.send(session, app.frames.error(SERVER_ERROR, "the waiting messages cannot be read"))
+        app.end(session, 1011, "the waiting messages cannot be read")
+        return
+    size = 0
+    for seq, data in rows:
+        session.link.put(data)
+        session.cursor = seq
+        size += len(data)
+        if size >= _BATCH_BYTES:
+            break
+    else:
+        if len(rows) < _BATCH_MESSAGES:
+            session.cursor = None  # from now on it gets new ones as they come
+            return
+    app.resume(session)

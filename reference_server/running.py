@@ -1,0 +1,160 @@
+"""What `relaykit serve` does: configuration, keys, the event loop, signals."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+import yaml
+
+from relaykit.config import load_yaml, read_secret
+from relaykit.errors import ExitCode, UsageError
+from relaykit.redaction import Redactor
+from relaykit.reference_server import settings as settings_
+from relaykit.reference_server.auth import Key, keys_of_set, make_key
+from relaykit.reference_server.server import Server
+from relaykit.reference_server.settings import Settings
+from relaykit.schemas import load_catalogue
+
+log = logging.getLogger(__name__)
+
+_SECRET = "RELAYKIT_SECRET"  # noqa: S105  (the variable's name)
+_SHORT_SECRET = 32  # bytes: RFC 7518 asks for a key as long as the hash
+
+
+def run(
+    *,
+    secret_file: Path | None,
+    config: Path | None,
+    ready_file: Path | None,
+    print_config: bool,
+    verbose: bool,
+    flags: Mapping[str, Any],
+) -> None:
+    """Serve until a signal says otherwise.
+
+    Raises:
+        UsageError: configuration, keys, store or address cannot be used.
+    """
+    catalogue = load_catalogue()
+    file = load_yaml(config) if config is not None else None
+    settings = settings_.load(catalogue.protocol, file=file, environ=os.environ, flags=flags)
+    if print_config:
+        click.echo(yaml.safe_dump(settings_.as_data(settings), sort_keys=False).rstrip())
+        return
+    redactor = Redactor()
+    keys, made = _keys(settings, secret_file, catalogue.protocol.algorithms, redactor)
+    _set_up_log(verbose, redactor)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        defects = runner.run(_serve(settings, keys, ready_file, made))
+    if defects:
+        sys.exit(ExitCode.KIT_DEFECT)
+
+
+async def _serve(settings: Settings, keys: list[Key], ready_file: Path | None, made: str | None) -> int:
+    """Run one server; the number of defects that --check-output found. `made` is a key to be shown."""
+    server = Server(settings, load_catalogue(), keys)
+    await server.start()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+
+    def on_signal() -> None:
+        if stop.is_set():
+            os._exit(ExitCode.INTERRUPTED)  # a second signal: at once; what was acknowledged is committed
+        stop.set()
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, on_signal)
+    if made is not None:
+        click.echo(f"signing key, made for this run: {made}", err=True)
+        click.echo(f"  {_SECRET}={made} relaykit token --user UUID --device UUID", err=True)
+    click.echo(server.url)
+    sys.stdout.flush()
+    if ready_file is not None:
+        _write_ready(ready_file, {"url": server.url, "pid": os.getpid(), "control_url": None})
+    log.info("serving on %s, store %s", server.url, settings.store)
+    await stop.wait()
+    log.info("shutting down")
+    await server.stop()
+    return len(server.app.frames.defects)
+
+
+def _write_ready(path: Path, content: Mapping[str, Any]) -> None:
+    """Write the file in one step, so that whoever waits for it never reads half of it."""
+    part = path.with_name(path.name + ".part")
+    try:
+        part.write_text(json.dumps(content), encoding="utf-8")
+        part.replace(path)
+    except OSError as error:
+        raise UsageError(f"{path}: the ready file cannot be written: {error.strerror}") from error
+
+
+def _keys(
+    settings: Settings, secret_file: Path | None, algorithms: tuple[str, ...], redactor: Redactor
+) -> tuple[list[Key], str | None]:
+    """The keys that the command line, the configuration or the environment names; else a new one, to show.
+
+    Raises:
+        UsageError: a key cannot be used, or a new one could not be shown.
+    """
+    base = settings.base
+    if secret_file is not None:
+        return [_secret_key(read_secret({"file": str(secret_file)}, base=Path()), redactor)], None
+    if settings.keys:
+        return [key for spec in settings.keys for key in _configured(spec, base, algorithms, redactor)], None
+    if os.environ.get(_SECRET):
+        return [_secret_key(os.environ[_SECRET], redactor)], None
+    if not sys.stderr.isatty():
+        # A new key is for the terminal's eyes: elsewhere it would end in some log file.
+        raise UsageError("no signing key is given", hint=f"set {_SECRET}, or give --secret-file or --config")
+    secret = secrets.token_urlsafe(32)
+    return [_secret_key(secret, redactor)], secret
+
+
+def _configured(
+    spec: Mapping[str, Any], base: Path, algorithms: tuple[str, ...], redactor: Redactor
+) -> list[Key]:
+    if "jwks" in spec:
+        return keys_of_set(read_secret(spec["jwks"], base=base), algorithms)
+    if "secret" in spec:
+        secret = read_secret(spec["secret"], base=base)
+        return [_secret_key(secret, redactor, spec["algorithm"], spec.get("kid"))]
+    return [make_key(spec["algorithm"], read_secret(spec["pem"], base=base), spec.get("kid"))]
+
+
+def _secret_key(secret: str, redactor: Redactor, algorithm: str = "HS256", kid: str | None = None) -> Key:
+    redactor.add(secret)
+    if len(secret.encode()) < _SHORT_SECRET:
+        click.echo(f"warning: the signing key is shorter than {_SHORT_SECRET} bytes", err=True)
+        warnings.filterwarnings("ignore", message="The HMAC key is")
+    return make_key(algorithm, secret, kid)
+
+
+def _set_up_log(verbose: bool, redactor: Redactor) -> None:
+    class Redacting(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return redactor.text(super().format(record))
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    with contextlib.suppress(ImportError):
+        import uvloop
+
+        factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+        return factory
+    return None

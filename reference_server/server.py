@@ -1,0 +1,88 @@
+"""Listening, and shutting down so that nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+
+from relaykit.errors import UsageError
+from relaykit.reference_server import keepalive
+from relaykit.reference_server.app import App
+from relaykit.reference_server.auth import Key
+from relaykit.reference_server.connection import Connection
+from relaykit.reference_server.settings import Settings
+from relaykit.schemas import Catalogue
+
+log = logging.getLogger(__name__)
+
+_BACKLOG = 1024  # TCP connections that wait to be accepted
+
+
+class Server:
+    """A running server: made, started and stopped within one event loop."""
+
+    def __init__(self, settings: Settings, catalogue: Catalogue, keys: Sequence[Key]) -> None:
+        """See `App`."""
+        self.app = App(settings, catalogue, keys)
+        self._listener: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen, and serve from now on.
+
+        Raises:
+            UsageError: the address cannot be listened on.
+        """
+        settings = self.app.settings
+        try:
+            self._listener = await asyncio.get_running_loop().create_server(
+                lambda: Connection(self.app), settings.host, settings.port, backlog=_BACKLOG
+            )
+        except OSError as error:
+            self.app.store.close()
+            raise UsageError(
+                f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
+                hint="give another --port, or 0 for any free one",
+            ) from error
+        keepalive.start(self.app)
+
+    @property
+    def port(self) -> int:
+        """The port it listens on."""
+        assert self._listener is not None  # noqa: S101
+        return int(self._listener.sockets[0].getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where clients connect to."""
+        host = self.app.settings.host
+        return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}{self.app.door.path}"
+
+    async def stop(self) -> None:
+        """Stop accepting, commit, close every connection with 1001 and the store."""
+        app = self.app
+        app.stopping = True
+        if self._listener is not None:
+            self._listener.close()
+        app.turn.flush()
+        for connection in list(app.connections):
+            if connection.session is None:
+                connection.abort()
+            else:
+                app.end(connection.session, 1001, "the server shuts down")
+        app.turn.flush()
+        if app.connections:
+            app.emptied.clear()
+            try:
+                await asyncio.wait_for(app.emptied.wait(), app.settings.shutdown_timeout_s)
+            except TimeoutError:
+                await self._abort_all()
+        app.turn.flush()
+        app.clock.close()
+        app.store.close()
+
+    async def _abort_all(self) -> None:
+        log.info("%d connections did not close in time", len(self.app.connections))
+        for connection in list(self.app.connections):
+            connection.abort()
+        await asyncio.wait_for(self.app.emptied.wait(), 1.0)

@@ -1,0 +1,60 @@
+"""One authenticated connection, as the handlers see it: who it is, and what it needs to be served."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from relaykit.reference_server.limits import Bucket
+
+
+class Link(Protocol):
+    """The connection beneath a session. Handlers never call it: they say everything through the turn."""
+
+    heard: float
+    """Monotonic time of the last byte from the client."""
+    paused: bool
+    """Whether the client reads more slowly than it is written to."""
+
+    def put(self, data: bytes) -> None:
+        """Queue one text message."""
+
+    def close(self, code: int, reason: str = "") -> None:
+        """Start the closing handshake."""
+
+    def fail(self, code: int, reason: str = "") -> None:
+        """Close at once: the client broke the rules of the transport."""
+
+    def abort(self) -> None:
+        """Drop the connection without another word."""
+
+    def write_out(self) -> None:
+        """Write all that is queued, in one piece."""
+
+
+class Session:
+    """A device of a user on one connection.
+
+    Attributes:
+        user, device: UUIDs in lower case, from the token and from nowhere else.
+        expires: Unix time at which the token expires.
+        legacy: whether it is served with the deprecated frames.
+        cursor: sequence number up to which its waiting messages have been sent; None once it has them all and
+            is served with new ones as they come.
+        pinged: monotonic time of the last ping.
+        closed: whether it has ended, or is to end with this turn: nothing is taken from it any more.
+    """
+
+    __slots__ = ("bucket", "closed", "cursor", "device", "expires", "legacy", "link", "pinged", "user")
+
+    def __init__(
+        self, link: Link, user: str, device: str, *, expires: float, bucket: Bucket, legacy: bool = False
+    ) -> None:
+        self.link = link
+        self.user = user
+        self.device = device
+        self.expires = expires
+        self.legacy = legacy
+        self.bucket = bucket
+        self.cursor: int | None = 0
+        self.pinged = 0.0
+        self.closed = False

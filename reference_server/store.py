@@ -1,0 +1,235 @@
+"""The durable store: one SQLite file, one commit per loop turn, and nothing acknowledged before it.
+
+This module owns the file, its schema and its transactions; what is read and written stands in `mailbox`
+(messages and who still waits for them) and `people` (contacts, groups, conversations).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sqlite3
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from relaykit.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+MEMORY = ":memory:"
+_APPLICATION_ID = 0x524C4B54  # "RLKT": tells a store from any other SQLite file
+_VERSION = 1
+
+# devices: in order of first use. device = '' is the box of a user who has none yet.
+# messages: frame is the frame as the recipients get it. A group's message has one row in recipients for each
+#   member it was for; a direct one gets a row there only when its status changes (no row: sent).
+# waiting: one row per message and device until that device's acknowledgement.
+# notices: status updates for senders who are away.
+# written: who has written to whom directly; both ways make a contact. befriended: contacts made out of band.
+_SCHEMA = """
+CREATE TABLE devices (
+    box INTEGER PRIMARY KEY, user TEXT NOT NULL, device TEXT NOT NULL, state TEXT NOT NULL,
+    UNIQUE (user, device)
+);
+CREATE TABLE messages (
+    seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, sender TEXT NOT NULL, target TEXT NOT NULL,
+    at TEXT NOT NULL, frame BLOB NOT NULL
+);
+CREATE TABLE recipients (
+    message INTEGER NOT NULL, user TEXT NOT NULL, status TEXT NOT NULL, PRIMARY KEY (message, user)
+) WITHOUT ROWID;
+CREATE TABLE waiting (
+    box INTEGER NOT NULL, message INTEGER NOT NULL, PRIMARY KEY (box, message)
+) WITHOUT ROWID;
+CREATE TABLE notices (
+    user TEXT NOT NULL, message BLOB NOT NULL, recipient TEXT NOT NULL, status TEXT NOT NULL,
+    at TEXT NOT NULL, PRIMARY KEY (user, message, recipient)
+);
+CREATE TABLE written (user TEXT NOT NULL, other TEXT NOT NULL, PRIMARY KEY (user, other)) WITHOUT ROWID;
+CREATE TABLE befriended (user TEXT NOT NULL, other TEXT NOT NULL, PRIMARY KEY (user, other)) WITHOUT ROWID;
+CREATE TABLE members (room TEXT NOT NULL, user TEXT NOT NULL, PRIMARY KEY (room, user)) WITHOUT ROWID;
+CREATE TABLE conversations (id TEXT NOT NULL PRIMARY KEY, room TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+
+class StoreError(Exception):
+    """The store cannot do its work now: disk full, file locked or damaged, or a fault that was asked for."""
+
+
+class Store:
+    """One open store. Reads see what the current turn has written; `commit` makes it last."""
+
+    def __init__(self, path: str) -> None:
+        """Open or create the store at `path`, or one in memory for `:memory:`.
+
+        Raises:
+            UsageError: no such folder, not a store, a newer store, damaged, or in use by another server.
+        """
+        self.path = path
+        self.used = False
+        """Whether anything was read or written; the dispatcher resets it before each frame."""
+        self.dirty = False
+        """Whether there is anything to commit."""
+        self.failing = False
+        """Whether the last commit failed; for health checks."""
+        self._broken = False  # the current turn has failed: nothing of it may be kept
+        self._faults = 0
+        self._settle: list[Callable[[], None]] = []
+        self._forget: list[Callable[[], None]] = []
+        self._db = _open(path)
+
+    def on_settle(self, settle: Callable[[], None], forget: Callable[[], None]) -> None:
+        """Register tables: `settle` writes what is queued for them, `forget` drops caches on a rollback."""
+        self._settle.append(settle)
+        self._forget.append(forget)
+
+    # --- reading and writing: every failure is a StoreError, and spoils the whole turn ---
+
+    def read(self, sql: str, *values: Any) -> list[Any]:
+        """All rows of a query."""
+        self.used = True
+        if self._broken:
+            raise StoreError("this turn has failed already")
+        try:
+            return self._db.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise self._spoil(error) from error
+
+    def write(self, sql: str, *values: Any) -> int:
+        """Run one statement within the turn's transaction; the number of rows it changed."""
+        self.begin()
+        try:
+            return self._db.execute(sql, values).rowcount
+        except sqlite3.Error as error:
+            raise self._spoil(error) from error
+
+    def write_many(self, sql: str, rows: Iterable[tuple[Any, ...]]) -> None:
+        """Run one statement for each row within the turn's transaction."""
+        self.begin()
+        try:
+            self._db.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise self._spoil(error) from error
+
+    def begin(self) -> None:
+        """Note that this turn writes; starts its transaction if there is none."""
+        self.used = True
+        if self._broken:
+            raise StoreError("this turn has failed already")
+        if not self.dirty:
+            self.dirty = True
+            try:
+                self._db.execute("BEGIN IMMEDIATE")
+            except sqlite3.Error as error:
+                raise self._spoil(error) from error
+
+    def commit(self) -> None:
+        """Make the turn's writes last: when this returns, they survive a crash.
+
+        Raises:
+            StoreError: nothing of the turn was kept.
+        """
+        if not self.dirty:
+            return
+        try:
+            for settle in self._settle:
+                settle()
+            if self._broken:
+                raise StoreError("a write of this turn failed")
+            if self._faults:
+                self._faults -= 1
+                raise self._spoil("a fault that was asked for")
+            self._db.execute("COMMIT")
+        except (sqlite3.Error, StoreError) as error:
+            if isinstance(error, sqlite3.Error):
+                self._spoil(error)
+            self._rollback()
+            raise StoreError("nothing of this turn was stored") from error
+        self.dirty = False
+        if self.failing:
+            self.failing = False
+            log.warning("the store works again")
+
+    def inject_fault(self, count: int) -> None:
+        """Let the next `count` commits fail, as a full disk would make them."""
+        self._faults = count
+
+    def close(self) -> None:
+        """Close the file; what was not committed is dropped."""
+        self._db.close()
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """SQLite's own connection, for tests that fill the disk and for tools."""
+        return self._db
+
+    def _spoil(self, error: object) -> StoreError:
+        self._broken = True
+        self.dirty = True  # even a failed read: the turn must end in a rollback
+        if not self.failing:
+            self.failing = True
+            log.error("the store fails: %s; frames are refused until it works again", error)
+        return StoreError(str(error))
+
+    def _rollback(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            if self._db.in_transaction:  # a full disk may have ended the transaction already
+                self._db.execute("ROLLBACK")
+        self.dirty = self._broken = False
+        for forget in self._forget:
+            forget()
+
+
+def _open(path: str) -> sqlite3.Connection:
+    if path != MEMORY and not Path(path).absolute().parent.is_dir():
+        raise UsageError(f"{path}: the folder of the store does not exist")
+    try:
+        # The timeout is short: a store that is in use stays in use.
+        db = sqlite3.connect(path, isolation_level=None, timeout=0.2, cached_statements=256)
+    except sqlite3.Error as error:
+        raise UsageError(f"{path}: the store cannot be opened: {error}") from error
+    try:
+        _prepare(db, path)
+    except sqlite3.OperationalError as error:
+        db.close()
+        if "locked" in str(error):
+            raise UsageError(
+                f"{path}: the store is in use by another server",
+                hint="stop that one, or give another --store",
+            ) from error
+        raise UsageError(f"{path}: the store cannot be opened: {error}") from error
+    except sqlite3.DatabaseError as error:
+        db.close()
+        raise UsageError(f"{path}: not a relaykit store, or a damaged one: {error}") from error
+    except UsageError:
+        db.close()
+        raise
+    return db
+
+
+def _prepare(db: sqlite3.Connection, path: str) -> None:
+    # Exclusive: the lock is held until the process ends, by whatever means, so no second server can start.
+    db.execute("PRAGMA locking_mode = EXCLUSIVE")
+    db.execute("BEGIN EXCLUSIVE")
+    (application,), (version,) = db.execute("PRAGMA application_id").fetchone(), _version(db)
+    empty = not db.execute("SELECT 1 FROM sqlite_master").fetchone()
+    if not empty and application != _APPLICATION_ID:
+        raise UsageError(f"{path}: an SQLite file, but not a relaykit store", hint="give another --store")
+    if version > _VERSION:
+        raise UsageError(
+            f"{path}: written by a newer relaykit (store version {version}, this one reads {_VERSION})"
+        )
+    if empty:
+        for statement in _SCHEMA.split(";"):
+            db.execute(statement)
+        db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+        db.execute(f"PRAGMA user_version = {_VERSION}")
+    db.execute("COMMIT")
+    db.execute("PRAGMA journal_mode = WAL")
+    db.execute("PRAGMA synchronous = FULL")
+    db.execute("PRAGMA cache_size = -65536")
+
+
+def _version(db: sqlite3.Connection) -> Any:
+    return db.execute("PRAGMA user_version").fetchone()

@@ -1,0 +1,108 @@
+"""One turn of the event loop: all that arrived in it is handled, committed once, and only then answered.
+
+Handlers change the store and say what is to be sent; nothing leaves before the commit. If the commit fails,
+every frame that had to do with the store is answered with `server_error` instead, and had no effect.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from relaykit.reference_server.session import Link, Session
+from relaykit.reference_server.store import Store, StoreError
+
+Action = Callable[[], object]
+"""Something to do with a connection in its place among the frames, such as closing it."""
+_Item = tuple[Link, bytes | Action]
+
+
+class Turn:
+    """Collects what one turn says, and says it after the commit."""
+
+    def __init__(self, store: Store, server_error: Callable[[str | None], bytes]) -> None:
+        self._store = store
+        self._server_error = server_error
+        self._scheduled = False
+        self._said: list[_Item] = []
+        # Stretches of _said that depend on the commit, and what takes their place if it fails: an action, or
+        # an error for the frame of that message_id.
+        self._bound: list[tuple[int, int, Link, Action | str | None]] = []
+        self._afterwards: list[Action] = []
+        self.unwritten: list[Link] = []
+        """Links with queued output; they put themselves here."""
+
+    def send(self, to: Session, frame: bytes) -> None:
+        """Say one frame."""
+        if not self._scheduled:
+            self.schedule()
+        self._said.append((to.link, frame))
+
+    def do(self, link: Link, action: Action) -> None:
+        """Do something with a connection, in its place among the frames."""
+        self._said.append((link, action))
+        self.schedule()
+
+    def afterwards(self, action: Action) -> None:
+        """Do something when this turn's writes are safe and its frames are queued."""
+        self._afterwards.append(action)
+        self.schedule()
+
+    @property
+    def mark(self) -> int:
+        """A place in what is being said; see `bind` and `retract`."""
+        return len(self._said)
+
+    def retract(self, mark: int) -> None:
+        """Take back all that was said since `mark`."""
+        del self._said[mark:]
+
+    def bind(self, mark: int, link: Link, otherwise: Action | str | None) -> None:
+        """Let all that was said since `mark` depend on the commit.
+
+        Args:
+            otherwise: what happens if it fails: an action, or `server_error` for the frame of this message_id
+                (None: a frame that has none).
+        """
+        self._bound.append((mark, len(self._said), link, otherwise))
+
+    def schedule(self) -> None:
+        """See that the turn ends. Call it whenever something has arrived."""
+        if not self._scheduled:
+            self._scheduled = True
+            # Runs when all that the loop has read by now has been handled.
+            asyncio.get_running_loop().call_soon(self.flush)
+
+    def flush(self) -> None:
+        """End the turn: commit, then say what there is to say."""
+        self._scheduled = False
+        said, self._said = self._said, []
+        bound, self._bound = self._bound, []
+        if self._store.dirty:
+            try:
+                self._store.commit()
+            except StoreError:
+                said = self._without(said, bound)
+        for link, item in said:
+            if type(item) is bytes:
+                link.put(item)
+            else:
+                item()  # type: ignore[operator]
+        if self._afterwards:
+            afterwards, self._afterwards = self._afterwards, []
+            for action in afterwards:
+                action()
+        unwritten, self.unwritten = self.unwritten, []
+        for link in unwritten:
+            link.write_out()
+
+    def _without(
+        self, said: list[_Item], bound: list[tuple[int, int, Link, Action | str | None]]
+    ) -> list[_Item]:
+        kept: list[_Item] = []
+        position = 0
+        for start, end, link, otherwise in bound:
+            kept += said[position:start]
+            position = end
+            kept.append((link, otherwise if callable(otherwise) else self._server_error(otherwise)))
+        return kept + said[position:]
