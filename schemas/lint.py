@@ -67,10 +67,12 @@ def lint(
     for (direction, type_), schema in frames.items():
         file = file_of(direction, type_)
         misshapen = list(meta_faults(meta, file, schema))
+        if schema.get("x-direction") != direction:  # by which the meta-schema knows what a frame must have
+            misshapen.append(Fault(file, "/x-direction", f"is not {direction}, the folder it stands in"))
         faults += misshapen
         if not misshapen:  # the checks below take the shapes for granted
             faults += description_faults(file, schema)
-            faults += _identity_faults(file, direction, type_, schema)
+            faults += _identity_faults(file, type_, schema)
             faults += _name_faults(file, schema, frames, names)
             faults += _pointer_faults(file, schema, types)
     if not faults:
@@ -121,9 +123,7 @@ def description_faults(file: str, schema: _Json, pointer: str = "") -> Iterator[
         yield from description_faults(file, schema["items"], f"{pointer}/items")
 
 
-def _identity_faults(file: str, direction: str, type_: str, schema: _Json) -> Iterator[Fault]:
-    if schema["x-direction"] != direction:
-        yield Fault(file, "/x-direction", f"the file stands in the folder of {direction}")
+def _identity_faults(file: str, type_: str, schema: _Json) -> Iterator[Fault]:
     if schema["properties"]["type"]["const"] != type_:
         yield Fault(file, "/properties/type/const", f"the file is named after {type_!r}")
     envelope = f"../../{TYPES}#/$defs/envelope"
@@ -181,14 +181,11 @@ def _relay_faults(frames: Mapping[tuple[str, str], _Json], types: _Json) -> Iter
         for pointer, required in received.items():
             given = pointer in stamped or (pointer.startswith("/payload") and sent.get(pointer, False))
             if required and pointer != "/type" and not given:
-                yield Fault(
-                    file_of("s2c", type_), "/x-stamps", f"{pointer} is required, but nothing provides it"
-                )
+                message = f"{pointer} is required, but neither the client nor a stamp provides it"
+                yield Fault(file_of("s2c", type_), "/x-stamps", message)
         for pointer in sent:
             if pointer.startswith("/payload") and pointer not in received:
-                yield Fault(
-                    file, "/x-route", f"{pointer} is passed on, but recipients' schema does not permit it"
-                )
+                yield Fault(file, "/x-route", f"{pointer} is passed on, but recipients' schema lacks it")
 
 
 def _reference_faults(file: str, schema: _Json, types: _Json, used: set[str]) -> Iterator[Fault]:

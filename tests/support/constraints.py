@@ -8,7 +8,7 @@ is, so that a property that refers to the wrong type cannot hide behind one that
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
@@ -64,7 +64,8 @@ def violations(schema: Mapping[str, Json], frame: Json) -> frozenset[str]:
                 pointer = sub["$ref"].removeprefix("#")
             pointer += f"/{escape(str(part))}"
         if error.validator == "required":
-            missing = [i for i, name in enumerate(error.validator_value) if name not in error.instance]
+            wanted, found_there = cast(list[str], error.validator_value), cast(Json, error.instance)
+            missing = [index for index, name in enumerate(wanted) if name not in found_there]
             found.update(f"{pointer}/{index}" for index in missing)
         else:
             found.add(pointer)
