@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 from relaykit.config import escape
@@ -28,6 +30,7 @@ class Difference:
         return f"{self.pointer or '(the frame)'}: {self.message}"
 
 
+@cache
 def ambient_types(catalogue: Catalogue) -> frozenset[str]:
     """Types that may come at any time, and that a scenario passes over unless it is about them."""
     presence = {
@@ -65,13 +68,15 @@ def compare(pattern: Any, value: Any) -> Difference | None:
 def _compare(pattern: Any, value: Any, pointer: str, key: str, fitted: list[int]) -> Difference | None:
     if isinstance(pattern, Absent) or pattern is None:
         if value is _MISSING or value is None:
-            return _fit(fitted)
+            fitted[0] += 1
+            return None
         return Difference(pointer, f"expected to be absent, but is {short(value)}", fitted[0])
     if value is _MISSING:
         return Difference(pointer, f"is missing, expected {short(pattern)}", fitted[0])
     if isinstance(pattern, Match):
         if isinstance(value, str) and re.search(pattern.pattern, value):
-            return _fit(fitted)
+            fitted[0] += 1
+            return None
         return Difference(pointer, f"is {short(value)}, expected to match {pattern.pattern!r}", fitted[0])
     if isinstance(pattern, Mapping):
         if not isinstance(value, Mapping):
@@ -79,7 +84,10 @@ def _compare(pattern: Any, value: Any, pointer: str, key: str, fitted: list[int]
         return _object(pattern, value, pointer, fitted)
     if isinstance(pattern, (list, tuple)):
         return _array(pattern, value, pointer, fitted)
-    return _fit(fitted) if _equal(pattern, value, key) else _differs(pattern, value, pointer, fitted)
+    if not _equal(pattern, value, key):
+        return Difference(pointer, f"is {short(value)}, expected {short(pattern)}", fitted[0])
+    fitted[0] += 1
+    return None
 
 
 def _object(
@@ -119,14 +127,6 @@ def _equal(pattern: Any, value: Any, key: str) -> bool:
     return bool(pattern == value)
 
 
-def _fit(fitted: list[int]) -> None:
-    fitted[0] += 1
-
-
-def _differs(pattern: Any, value: Any, pointer: str, fitted: list[int]) -> Difference:
-    return Difference(pointer, f"is {short(value)}, expected {short(pattern)}", fitted[0])
-
-
 def nearest(pattern: Mapping[str, Any], frames: Iterable[Any]) -> tuple[Any, Difference] | None:
     """Of several frames that do not match, the one that comes nearest, and where it differs first."""
     best: tuple[Any, Difference] | None = None
@@ -150,7 +150,5 @@ def plain(pattern: Any) -> Any:
 
 def short(value: Any, width: int = 80) -> str:
     """A value as compact JSON, cut where it gets long."""
-    import json
-
     text = json.dumps(plain(value), ensure_ascii=False, default=str)
     return text if len(text) <= width else f"{text[: width - 1]}…"

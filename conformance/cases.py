@@ -1,0 +1,181 @@
+"""Expand: scenarios and probes become cases, all of one kind; and the selection of those that run."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Iterable, Sequence
+from functools import partial
+from pathlib import Path
+
+from relaykit.conformance.checks import control_operations
+from relaykit.conformance.grammar import (
+    Advance,
+    AnyOf,
+    Control,
+    Expect,
+    Repeat,
+    Scenario,
+    Send,
+    Step,
+    Unordered,
+    walk,
+)
+from relaykit.conformance.judge import Rules, judged, strongest
+from relaykit.conformance.loader import load_scenarios
+from relaykit.conformance.registry import all_probes
+from relaykit.conformance.results import Case
+from relaykit.conformance.steps import play
+from relaykit.errors import UsageError
+from relaykit.schemas import Catalogue
+
+_FIELDS = ("id", "area", "requirement", "frame", "kind", "level")
+
+
+def load_cases(catalogue: Catalogue, folders: Iterable[Path] = ()) -> tuple[Case, ...]:
+    """Every case of the kit, and those of further scenario folders, ordered by area and file.
+
+    Raises:
+        UsageError: whatever is wrong in a scenario or a probe's metadata, with its place.
+    """
+    scenarios = tuple(from_scenario(catalogue, scenario) for scenario in load_scenarios(catalogue, folders))
+    cases = (*scenarios, *all_probes(catalogue))
+    ids = {scenario.id for scenario in scenarios}
+    for case in cases[len(scenarios) :]:
+        if case.id in ids:
+            raise UsageError(f"{case.source}: the id {case.id!r} is already a scenario's")
+    areas = [area.file for area in catalogue.protocol.areas.values()]
+    return tuple(sorted(cases, key=lambda case: areas.index(case.area)))
+
+
+def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
+    """The case that a scenario is."""
+    walked = tuple(walk(scenario.steps))
+    operations = {step.operation for step in walked if isinstance(step, Control)} | set(scenario.operations)
+    if any(isinstance(step, Advance) for step in walked):
+        operations.add("advance_clock")
+    described = control_operations()
+    return Case(
+        id=scenario.id,
+        title=scenario.title,
+        area=scenario.area,
+        kind="scenario",
+        level=strongest(catalogue.requirements[name].level for name in scenario.requirements),
+        requirements=scenario.requirements,
+        catches=scenario.catches,
+        capabilities=_capabilities(catalogue, scenario),
+        without=frozenset(scenario.without),
+        operations=frozenset(operations),
+        forges=False,
+        exclusive=any(described[name]["x-exclusive"] for name in operations),
+        slow=scenario.slow,
+        frames=frozenset(
+            str(step.frame["type"])
+            for step in walked
+            if isinstance(step, (Send, Expect)) and step.frame is not None and "type" in step.frame
+        ),
+        source=str(scenario.place),
+        run=partial(play, scenario=scenario),
+        scenario=scenario,
+    )
+
+
+def _capabilities(catalogue: Catalogue, scenario: Scenario) -> frozenset[str]:
+    """Those that the scenario names, and those of the frames that it cannot do without."""
+    needed = set(scenario.capabilities)
+    for step in _certain(scenario.steps):
+        if isinstance(step, Send) and step.frame is not None and not step.invalid:
+            spec = catalogue.frames.get(("c2s", str(step.frame.get("type"))))
+        elif isinstance(step, Expect):
+            spec = catalogue.frames.get(("s2c", str(step.frame["type"])))
+        else:
+            continue
+        if spec is not None:
+            needed.add(spec.capability)
+    return frozenset(needed - set(scenario.without))
+
+
+def _certain(steps: Sequence[Step]) -> Iterable[Step]:
+    """Steps that run in any case: not those of alternatives."""
+    for step in steps:
+        match step:
+            case AnyOf():
+                continue
+            case Repeat():
+                yield from _certain(step.steps)
+            case Unordered():
+                yield from step.expects
+            case _:
+                yield step
+
+
+def select(
+    catalogue: Catalogue,
+    cases: Sequence[Case],
+    *,
+    run: Sequence[str] = (),
+    skip: Sequence[str] = (),
+    rules: Rules | None = None,
+    slow: bool = True,
+) -> tuple[Case, ...]:
+    """The cases that patterns choose.
+
+    Args:
+        run: globs for IDs, or `area:messages`, `requirement:MSG-*`, `frame:typing`, `kind:probe`,
+            `level:MUST`; a case runs if one fits, or if there are none.
+        skip: the same; a case that fits one does not run.
+        rules: leaves out cases none of whose requirements is judged.
+        slow: whether cases that wait for seconds run.
+
+    Raises:
+        UsageError: a pattern is malformed, or one of `run` fits nothing at all.
+    """
+    for pattern in (*run, *skip):
+        _check(pattern)
+    for pattern in run:
+        if not any(fits(case, pattern) for case in cases):
+            raise UsageError(
+                f"--run {pattern}: no case fits",
+                hint="`relaykit list` shows the cases; globs such as 'message-*' need quotes in a shell",
+            )
+    chosen = (
+        case
+        for case in cases
+        if (not run or any(fits(case, pattern) for pattern in run))
+        and not any(fits(case, pattern) for pattern in skip)
+        and (slow or not case.slow)
+    )
+    if rules is None:
+        return tuple(chosen)
+    return tuple(
+        case
+        for case in chosen
+        if not case.requirements or any(judged(catalogue, name, rules) for name in case.requirements)
+    )
+
+
+def _check(pattern: str) -> None:
+    kind, colon, _ = pattern.partition(":")
+    if colon and kind not in _FIELDS:
+        raise UsageError(f"{pattern}: the part before ':' is one of {', '.join(_FIELDS)}")
+
+
+def fits(case: Case, pattern: str) -> bool:
+    """Whether a pattern of `--run` or `--skip` fits a case."""
+    kind, colon, glob = pattern.partition(":")
+    if not colon:
+        kind, glob = "id", pattern
+    values: Iterable[str]
+    match kind:
+        case "area":
+            values = (case.area,)
+        case "requirement":
+            values = case.requirements
+        case "frame":
+            values = case.frames
+        case "kind":
+            values = (case.kind,)
+        case "level":
+            values = (case.level,)
+        case _:
+            values = (case.id,)
+    return any(fnmatch.fnmatchcase(value, glob) for value in values)

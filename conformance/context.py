@@ -1,0 +1,314 @@
+"""What a case works with: fresh users, their devices and connections, and a place for findings."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import ssl
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import quote
+
+from relaykit import tokens
+from relaykit.conformance.control import Control
+from relaykit.conformance.grammar import SINGLE_DEVICE
+from relaykit.conformance.matching import ambient_types
+from relaykit.conformance.record import Recorder, ShapeBook
+from relaykit.conformance.results import Blame, Case, Outcome
+from relaykit.conformance.target import Target, Waits
+from relaykit.conformance.values import Scope, fresh_uuid
+from relaykit.conformance.wire import Connection, DialError, dial
+from relaykit.schemas import Catalogue
+
+
+class CaseStop(Exception):  # noqa: N818 - not an error: what follows in the case would mean nothing
+    """The case goes no further; what there is to say stands among its outcomes."""
+
+
+class UntestableError(Exception):
+    """The target does not offer something that the case needs; the message says what."""
+
+
+@dataclass(slots=True)
+class Environment:
+    """What all cases of a run share.
+
+    Attributes:
+        factor: by which all waits were stretched.
+        carrier: how ordinary cases present the token.
+        fences: whether the target answers heartbeats, so that a fence means something.
+        clock_offset_s: by how much the target's clock was moved (`advance`); tokens follow it.
+        unreachable: connections in a row that could not even be opened: the target may be gone.
+    """
+
+    target: Target
+    catalogue: Catalogue
+    waits: Waits
+    seed: str
+    tls: ssl.SSLContext | None
+    control: Control | None
+    factor: float = 1.0
+    carrier: str = "header"
+    fences: bool = True
+    shapes: ShapeBook = field(default_factory=ShapeBook)
+    clock_offset_s: float = 0.0
+    unreachable: int = 0
+    gone: str | None = None
+
+    def now(self) -> float:
+        """Unix time as the target sees it, as far as the suite knows."""
+        return time.time() + self.clock_offset_s
+
+
+@dataclass(frozen=True, slots=True)
+class Presentation:
+    """A token on its way into a handshake."""
+
+    url: str
+    headers: Mapping[str, str]
+    subprotocols: tuple[str, ...]
+
+
+def present(env: Environment, token: str | None, carrier: str, *, legacy: bool = False) -> Presentation:
+    """How a handshake looks that presents this token in one of the three ways; None: not at all."""
+    target = env.target
+    url = target.url
+    headers = dict(target.headers)
+    if legacy and target.legacy is not None:
+        url = _with_query(url, target.legacy.query)
+        headers.update(target.legacy.headers)
+    if token is None:
+        return Presentation(url, headers, ())
+    if carrier == "query":
+        return Presentation(_with_query(url, f"token={quote(token, safe='')}"), headers, ())
+    if carrier == "subprotocol":
+        return Presentation(url, headers, (env.catalogue.protocol.subprotocol, token))
+    return Presentation(url, {**headers, "Authorization": f"Bearer {token}"}, ())
+
+
+def _with_query(url: str, query: str) -> str:
+    if not query:
+        return url
+    return f"{url}{'&' if '?' in url else '?'}{query}"
+
+
+class Device:
+    """One device of a user of a case, and its connection, if it has one."""
+
+    def __init__(self, context: Context, user: User, name: str, device_id: str) -> None:
+        self._context = context
+        self.user = user
+        self.name = name
+        self.id = device_id
+        self.connection: Connection | None = None
+        self.acted = False
+
+    @property
+    def label(self) -> str:
+        return self.user.name if len(self.user.devices) == 1 else f"{self.user.name}.{self.name}"
+
+    @property
+    def live(self) -> Connection:
+        """The connection.
+
+        Raises:
+            CaseStop: there is none; that is said as an outcome.
+        """
+        if self.connection is None:
+            self._context.fail((), f"{self.label} has no connection", blame="kit", actor=self.label)
+            raise CaseStop
+        return self.connection
+
+    def token(self, **options: Any) -> str:
+        """A token for this device; the options are those of `Context.mint`."""
+        return self._context.mint(self.user.id, self.id, **options)
+
+    async def dial(self, carrier: str | None = None, token: str | None = None) -> Connection:
+        """Open a connection without judging what comes of it. An older one of the device is closed first.
+
+        Raises:
+            DialError: none came about.
+        """
+        context = self._context
+        if self.connection is not None and self.connection.alive:
+            await self.connection.close(context.env.waits.reply)
+        shown = present(
+            context.env, token or self.token(), carrier or context.env.carrier, legacy=self.user.legacy
+        )
+        self.connection = await context.dial(shown, self.label)
+        return self.connection
+
+    async def connect(self, carrier: str | None = None, req: tuple[str, ...] = ()) -> Connection:
+        """Connect, as a valid token must let it.
+
+        Raises:
+            CaseStop: it does not; that is said as an outcome.
+        """
+        context = self._context
+        try:
+            connection = await self.dial(carrier)
+        except DialError as error:
+            context.fail_dial(error, req, self.label)
+            raise CaseStop from None
+        # Its own heartbeat shows that the target serves it: what is sent to it from now on must reach it.
+        if context.env.fences and not await connection.beat(context.env.waits.reply):
+            came = [arrived.frame for arrived in connection.inbox]
+            why = connection.ended or "its first heartbeat was not answered"
+            context.fail(
+                req,
+                f"{self.label} connected with a valid token, but {why}",
+                expected={"type": "heartbeat_ack"},
+                actual=came[-1] if came else None,
+                actor=self.label,
+            )
+            raise CaseStop
+        return connection
+
+
+class User:
+    """An actor: a fresh user with its devices."""
+
+    def __init__(self, context: Context, name: str, devices: Iterable[str], legacy: bool) -> None:
+        self.name = name
+        self.id = fresh_uuid(context.rng)
+        self.legacy = legacy
+        self.devices: dict[str, Device] = {}
+        for device in devices:
+            self.devices[device] = Device(context, self, device, fresh_uuid(context.rng))
+
+
+class Context:
+    """One case while it runs."""
+
+    def __init__(self, env: Environment, case: Case) -> None:
+        self.env = env
+        self.case = case
+        self.rng = random.Random(f"{env.seed}/{case.id}")  # noqa: S311
+        self.recorder = Recorder(env.catalogue, env.shapes, case.id)
+        self.users: dict[str, User] = {}
+        self.outcomes: list[Outcome] = []
+        self.connections: list[Connection] = []
+        self.scope = Scope(f"{env.seed}/{case.id}", {}, {})
+        self.step = ""
+        self.about: frozenset[str] = frozenset()
+        """Ambient types that the case does not pass over."""
+
+    # Users, tokens and connections.
+
+    def user(self, name: str, devices: Iterable[str] = (SINGLE_DEVICE,), *, legacy: bool = False) -> User:
+        """A fresh user; its ids follow from the run's seed."""
+        user = User(self, name, devices, legacy)
+        self.users[name] = user
+        return user
+
+    def device(self, name: str) -> Device:
+        """A fresh user's only device."""
+        return self.user(name).devices[SINGLE_DEVICE]
+
+    def mint(self, user_id: str, device_id: str, **options: Any) -> str:
+        """A token as the target file says; the options of `relaykit.tokens.mint` go before."""
+        minting = self.env.target.minting
+        claims = {**minting.claims, **(options.pop("claims", None) or {})}
+        settings: dict[str, Any] = {
+            "key": minting.key,
+            "algorithm": minting.algorithm,
+            "lifetime_s": minting.lifetime_s,
+            "headers": minting.headers or None,
+            "now": self.env.now(),
+            **options,
+        }
+        return tokens.mint(user_id=user_id, device_id=device_id, claims=claims, **settings)
+
+    async def dial(self, shown: Presentation, label: str) -> Connection:
+        """Open a connection with a handshake as it is given.
+
+        Raises:
+            DialError: none came about.
+        """
+        try:
+            connection = await dial(
+                shown.url,
+                self.recorder,
+                label,
+                headers=shown.headers,
+                subprotocols=shown.subprotocols,
+                tls=self.env.tls,
+                seconds=self.env.waits.connect,
+            )
+        except DialError as error:
+            self.env.unreachable = self.env.unreachable + 1 if error.kind == "unreachable" else 0
+            raise
+        self.env.unreachable = 0
+        ambient = ambient_types(self.env.catalogue)
+        connection.passed_over = ambient - self.about
+        connection.answers_ping = "ping" not in self.about
+        self.connections.append(connection)
+        return connection
+
+    def leave(self) -> None:
+        """Close everything that is still open."""
+        for connection in self.connections:
+            connection.leave()
+
+    # Findings.
+
+    def prove(self, requirements: tuple[str, ...], actor: str = "") -> None:
+        """Note that these were shown to be kept."""
+        if requirements:
+            self._note(Outcome(True, requirements, step=self.step, actor=actor, t_ms=self.now_ms()))
+
+    def fail(
+        self,
+        requirements: tuple[str, ...],
+        message: str,
+        *,
+        expected: Any = None,
+        actual: Any = None,
+        blame: Blame | None = None,
+        soft: bool = False,
+        actor: str = "",
+    ) -> None:
+        """Note that these were broken; see `Outcome`."""
+        self._note(
+            Outcome(
+                False,
+                requirements,
+                message,
+                expected,
+                actual,
+                blame,
+                soft,
+                self.step,
+                actor,
+                self.now_ms(),
+            )
+        )
+
+    def fail_dial(self, error: DialError, requirements: tuple[str, ...], label: str) -> None:
+        """Note that a handshake that must succeed did not."""
+        blame: Blame | None = "environment" if error.kind == "unreachable" else None
+        self.fail(
+            requirements,
+            f"{label} could not connect: {error}",
+            expected="101 Switching Protocols",
+            actual=str(error),
+            blame=blame,
+            actor=label,
+        )
+
+    def _note(self, outcome: Outcome) -> None:
+        self.outcomes.append(outcome)
+
+    def now_ms(self) -> float:
+        return self.recorder.transcript.now_ms()
+
+    def binding(self, requirements: tuple[str, ...]) -> bool:
+        """Whether a step that names these must succeed for the case to go on."""
+        known = self.env.catalogue.requirements
+        return not requirements or any(known[name].level.startswith("MUST") for name in requirements)
+
+    async def wait(self, until: float) -> bool:
+        """Wait until something happens in the case; `until` is a time of the event loop."""
+        return await self.recorder.bell.wait(until - asyncio.get_running_loop().time())

@@ -1,0 +1,91 @@
+"""The control interface: arranging what frames cannot (groups, contacts, conversations, devices)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import aiohttp
+
+from relaykit.conformance.target import HttpControl
+
+
+class ControlMissingError(Exception):
+    """The target does not offer this operation: what needs it is untestable."""
+
+
+class ControlFailedError(Exception):
+    """The operation exists and did not do what it should; the message says what came back."""
+
+
+class Control(Protocol):
+    """What carries out control operations."""
+
+    async def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """Carry out one operation.
+
+        Raises:
+            ControlMissingError, ControlFailedError
+        """
+
+    async def close(self) -> None:
+        """Let go of whatever it holds."""
+
+
+class OverHttp:
+    """`POST <url>/<operation>` with a bearer token, JSON both ways."""
+
+    def __init__(self, spec: HttpControl, seconds: float) -> None:
+        self._spec = spec
+        self._seconds = seconds
+        self._missing: set[str] = set()
+        self._session: aiohttp.ClientSession | None = None
+
+    async def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        spec = self._spec
+        if operation in self._missing or (spec.operations is not None and operation not in spec.operations):
+            raise ControlMissingError(f"the target's control interface does not offer {operation}")
+        if self._session is None:
+            headers = {"Authorization": f"Bearer {spec.token}"} if spec.token else {}
+            timeout = aiohttp.ClientTimeout(total=self._seconds)
+            self._session = aiohttp.ClientSession(headers=headers, timeout=timeout)
+        try:
+            async with self._session.post(f"{spec.url}/{operation}", json=arguments) as response:
+                status, body = response.status, await response.read()
+        except TimeoutError:
+            raise ControlFailedError(f"{operation}: no answer within {self._seconds:g} s") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise ControlFailedError(f"{operation}: {error}") from error
+        if status in (404, 405, 501) and not _explains(body):
+            self._missing.add(operation)
+            raise ControlMissingError(f"the target's control interface does not offer {operation}")
+        if status >= 300:
+            raise ControlFailedError(f"{operation}: HTTP {status} {body[:300].decode('utf-8', 'replace')}")
+        try:
+            result = json.loads(body or b"{}")
+        except ValueError:
+            raise ControlFailedError(f"{operation}: the answer is not JSON") from None
+        if not isinstance(result, dict):
+            raise ControlFailedError(f"{operation}: the answer is not a JSON object")
+        return result
+
+    async def close(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+def _explains(body: bytes) -> bool:
+    """Whether a 404 is the operation's own ("no such group") rather than that of a missing route."""
+    try:
+        answer = json.loads(body)
+    except ValueError:
+        return False
+    error = answer.get("error") if isinstance(answer, dict) else None
+    return isinstance(error, str) and "operation" not in error.lower() and error.lower() != "not found"
+
+
+def open_control(spec: HttpControl | None, seconds: float) -> Control | None:
+    """The control interface that a target file describes, or None."""
+    return None if spec is None else OverHttp(spec, seconds)

@@ -1,0 +1,274 @@
+"""Outcomes → findings → verdicts, and what all of them together say about each requirement.
+
+Pure functions: no wire, no clock. A case fails by a broken MUST (or by a step that names no requirement,
+which had to work for the case to mean anything) and warns by a broken SHOULD.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from relaykit.conformance.record import ShapeBook, Violation
+from relaykit.conformance.results import (
+    UNTESTED,
+    Blame,
+    Case,
+    CaseResult,
+    Finding,
+    Outcome,
+    RequirementResult,
+    Verdict,
+)
+from relaykit.conformance.target import Expectation
+from relaykit.schemas import Catalogue
+
+LEVELS = ("MUST", "SHOULD", "MAY")
+SHAPE_PREFIX = "shape-"
+"""IDs of the cases that stand for the shape of all arriving frames of a type begin so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the run judges by: requirements of these levels, and documented ones only, if so asked."""
+
+    levels: frozenset[str] = frozenset(LEVELS)
+    documented_only: bool = False
+
+
+JUDGE_ALL = Rules()
+
+
+def strength(level: str) -> str:
+    """MUST, SHOULD or MAY: a level without its NOT."""
+    return level.split(" ")[0]
+
+
+def strongest(levels: Iterable[str]) -> str:
+    """The strongest of several levels; MUST where there is none."""
+    found = {strength(level) for level in levels}
+    return next((level for level in LEVELS if level in found), "MUST")
+
+
+def judged(catalogue: Catalogue, requirement: str, rules: Rules) -> bool:
+    """Whether the run judges by this requirement."""
+    known = catalogue.requirements[requirement]
+    if rules.documented_only and known.provenance != "documented":
+        return False
+    return strength(known.level) in rules.levels
+
+
+def findings(catalogue: Catalogue, outcomes: Iterable[Outcome], rules: Rules) -> tuple[Finding, ...]:
+    """Findings of all failed outcomes: one for each requirement of a step; the same one only once."""
+    found = [finding for outcome in outcomes if not outcome.ok for finding in _of(catalogue, outcome, rules)]
+    # Not by equality: what was expected and what came need not be hashable.
+    distinct = {(each.requirement, each.message, each.step, each.actor): each for each in reversed(found)}
+    return tuple(reversed(distinct.values()))
+
+
+def _of(catalogue: Catalogue, outcome: Outcome, rules: Rules) -> Iterable[Finding]:
+    if not outcome.requirements:
+        yield _finding(outcome, None, "MUST", None, outcome.blame or "target")
+    for name in outcome.requirements:
+        if not judged(catalogue, name, rules):
+            continue
+        known = catalogue.requirements[name]
+        if strength(known.level) == "MAY":
+            continue  # nobody can break what is merely permitted
+        presumed: Blame = "unspecified" if known.provenance == "inferred" else "target"
+        yield _finding(outcome, name, known.level, known.provenance, outcome.blame or presumed)
+
+
+def _finding(
+    outcome: Outcome, requirement: str | None, level: str, provenance: str | None, blame: Blame
+) -> Finding:
+    severe = strength(level) == "MUST" and not outcome.soft
+    return Finding(
+        requirement=requirement,
+        level=level,
+        provenance=provenance,
+        severity="fail" if severe else "warn",
+        blame=blame,
+        message=outcome.message,
+        expected=outcome.expected,
+        actual=outcome.actual,
+        step=outcome.step,
+        actor=outcome.actor,
+        t_ms=outcome.t_ms,
+    )
+
+
+def judge(catalogue: Catalogue, case: Case, outcomes: Sequence[Outcome], rules: Rules) -> CaseResult:
+    """The verdict on a case that ran to its end, or to the step that stopped it."""
+    found = findings(catalogue, outcomes, rules)
+    broken = {name for outcome in outcomes if not outcome.ok for name in outcome.requirements}
+    proven = {name for outcome in outcomes if outcome.ok for name in outcome.requirements} - broken
+    if any(finding.blame == "kit" for finding in found):
+        verdict = Verdict.ERROR
+    elif any(finding.severity == "fail" for finding in found):
+        verdict = Verdict.FAIL
+    elif found:
+        verdict = Verdict.WARN
+    else:
+        verdict = Verdict.PASS
+    return CaseResult(case, verdict, found, proven=frozenset(proven))
+
+
+def expect_failures(
+    results: Iterable[CaseResult], expected: Sequence[Expectation]
+) -> tuple[tuple[CaseResult, ...], tuple[str, ...]]:
+    """Mark failures that the target file expects.
+
+    Returns:
+        the results, and a line for each expectation that is stale: what it names ran and did not fail.
+    """
+    by_case = {entry.case: entry for entry in expected if entry.case}
+    by_requirement: dict[str | None, Expectation] = {
+        entry.requirement: entry for entry in expected if entry.requirement
+    }
+    marked: list[CaseResult] = []
+    for result in results:
+        reason = _excuse(result, by_case, by_requirement) if result.verdict is Verdict.FAIL else None
+        marked.append(replace(result, expected_failure=reason) if reason else result)
+    ran = {r.case.id: r for r in marked if r.verdict in (Verdict.PASS, Verdict.WARN)}
+    broken = {f.requirement for r in marked for f in r.findings}
+    proven = {name for r in marked for name in r.proven}
+    stale = [
+        f"{entry.place}: {entry.subject} is expected to fail ({entry.reason}), but passes: remove the entry"
+        for entry in expected
+        if (entry.case in ran if entry.case else entry.requirement in proven - broken)
+    ]
+    return tuple(marked), tuple(stale)
+
+
+def _excuse(
+    result: CaseResult,
+    by_case: dict[str, Expectation],
+    by_requirement: dict[str | None, Expectation],
+) -> str | None:
+    own = by_case.get(result.case.id)
+    if own is not None:
+        return own.reason
+    severe = [finding for finding in result.findings if finding.severity == "fail"]
+    # All of its failures must be expected: an expectation never hides another fault.
+    excused = [
+        by_requirement[f.requirement].reason
+        for f in severe
+        if f.requirement and f.requirement in by_requirement
+    ]
+    return "; ".join(dict.fromkeys(excused)) if severe and len(excused) == len(severe) else None
+
+
+def shape_cases(catalogue: Catalogue, shapes: ShapeBook, rules: Rules) -> tuple[CaseResult, ...]:
+    """A result for each type that arrived: were all its frames as their schema says?
+
+    A misshapen frame is reported here, once per distinct violation, however often and in whichever cases it
+    came; the cases themselves are judged by behaviour alone.
+    """
+    results: list[CaseResult] = []
+    for kind in sorted(shapes.arrived | {v.type: 1 for v in shapes.violations.values()}):
+        violations = [v for v in shapes.violations.values() if v.type == kind]
+        results.append(_shape(catalogue, kind, shapes.arrived.get(kind, 0), violations, rules))
+    return tuple(results)
+
+
+def _shape(
+    catalogue: Catalogue, kind: str, count: int, violations: Sequence[Violation], rules: Rules
+) -> CaseResult:
+    spec = catalogue.frames.get(("s2c", kind))
+    named = spec.requirements if spec else ()
+    broken = [v.finding.requirement for v in violations if v.finding.requirement]
+    requirements = tuple(dict.fromkeys((*named, *broken)))
+    case = Case(
+        id=f"{SHAPE_PREFIX}{kind.replace('_', '-')}",
+        title=f"Every {kind} that arrives is as its schema says"
+        if spec
+        else "Every message is a frame with a known type",
+        area="envelope",
+        kind="shape",
+        level=strongest(catalogue.requirements[name].level for name in requirements),
+        requirements=requirements,
+        catches="A server whose frames have fields missing, wrong or too many.",
+        capabilities=frozenset(),
+        without=frozenset(),
+        operations=frozenset(),
+        forges=False,
+        exclusive=False,
+        slow=False,
+        frames=frozenset((kind,)),
+        source=spec.source if spec else "",
+        run=_never,
+    )
+    found = tuple(_misshapen(catalogue, violation) for violation in violations)
+    if rules.documented_only:
+        found = tuple(f for f in found if f.provenance != "inferred")
+    verdict = Verdict.PASS
+    if any(finding.severity == "fail" for finding in found):
+        verdict = Verdict.FAIL
+    elif found:
+        verdict = Verdict.WARN
+    reason = f"{count} arrived"
+    return CaseResult(case, verdict, found, reason, frozenset(requirements) - set(broken))
+
+
+def _misshapen(catalogue: Catalogue, violation: Violation) -> Finding:
+    inner = violation.finding
+    known = catalogue.requirements.get(inner.requirement) if inner.requirement else None
+    presumed: Blame = "unspecified" if known and known.provenance == "inferred" else "target"
+    level = known.level if known else "MUST"
+    severity: Literal["fail", "warn"] = (
+        "fail" if inner.severity == "error" and strength(level) == "MUST" else "warn"
+    )
+    times = "once" if violation.count == 1 else f"{violation.count} times"
+    return Finding(
+        requirement=inner.requirement,
+        level=level if severity == "fail" else "SHOULD",
+        provenance=known.provenance if known else None,
+        severity=severity,
+        blame=presumed,
+        message=f"{inner.pointer or '(the frame)'}: {inner.message} ({times}, first in {violation.case})",
+        expected=inner.message,
+        actual=violation.frame,
+        step=inner.pointer,
+        actor=violation.actor,
+        t_ms=violation.t_ms,
+    )
+
+
+async def _never(_: object) -> None:
+    raise AssertionError("this case stands for what other cases saw; it is not run")
+
+
+def requirement_table(
+    catalogue: Catalogue, results: Sequence[CaseResult], cases: Iterable[Case]
+) -> tuple[RequirementResult, ...]:
+    """What the run says about every requirement, in the catalogue's order."""
+    naming: dict[str, list[str]] = {}
+    for case in cases:
+        for name in case.requirements:
+            naming.setdefault(name, []).append(case.id)
+    seen: dict[str, set[str]] = {}
+    for result in results:
+        broken: dict[str, str] = {}
+        for finding in result.findings:
+            if finding.requirement and broken.get(finding.requirement) != "fail":
+                broken[finding.requirement] = finding.severity
+        for name in result.case.requirements:
+            if name in broken:
+                seen.setdefault(name, set()).add(broken[name])
+            elif name in result.proven:
+                seen.setdefault(name, set()).add("pass")
+            elif result.verdict in (Verdict.NOT_APPLICABLE, Verdict.UNTESTABLE, Verdict.ERROR):
+                seen.setdefault(name, set()).add(result.verdict.value)
+    order = ("fail", "error", "warn", "pass", "untestable", "not-applicable")
+    return tuple(
+        RequirementResult(
+            id=name,
+            level=known.level,
+            provenance=known.provenance,
+            verdict=next((v for v in order if v in seen.get(name, ())), UNTESTED),
+            cases=tuple(naming.get(name, ())),
+        )
+        for name, known in catalogue.requirements.items()
+    )

@@ -1,0 +1,130 @@
+"""Before the first case: is there a target, does it take our tokens, and does it answer a heartbeat?"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from relaykit.conformance.context import Context, Environment, present
+from relaykit.conformance.results import Case
+from relaykit.conformance.target import CARRIERS
+from relaykit.conformance.wire import Connection, DialError
+from relaykit.errors import UnreachableError
+
+_CASE = Case(
+    id="preflight",
+    title="The target can be reached and takes a token",
+    area="connection",
+    kind="probe",
+    level="MUST",
+    requirements=(),
+    catches="",
+    capabilities=frozenset(),
+    without=frozenset(),
+    operations=frozenset(),
+    forges=False,
+    exclusive=False,
+    slow=False,
+    frames=frozenset(),
+    source="",
+    run=lambda _: _nothing(),
+)
+
+
+async def _nothing() -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """What preflight found out.
+
+    Attributes:
+        carrier: a way of presenting the token that works.
+        fences: whether a heartbeat was answered; without that, absence is judged by waiting alone.
+        round_trip_ms: how long that took.
+        notes: what a reader of the report should know.
+    """
+
+    carrier: str
+    fences: bool
+    round_trip_ms: float
+    notes: tuple[str, ...]
+
+
+async def preflight(env: Environment) -> Readiness:
+    """Connect once.
+
+    Raises:
+        UnreachableError: there is no target, or it takes no token; with what to do about it.
+    """
+    context = Context(env, _CASE)
+    tried: list[str] = []
+    try:
+        for carrier in (env.target.carrier,) if env.target.carrier else CARRIERS:
+            device = context.device(f"preflight_{carrier}")
+            shown = present(env, device.token(), carrier)
+            try:
+                connection = await context.dial(shown, "preflight")
+            except DialError as error:
+                if error.kind in ("unreachable", "silent", "rubbish"):
+                    raise _hopeless(env, error) from None
+                tried.append(f"{carrier}: {error}")
+                continue
+            ready = await _try(env, connection, carrier, tuple(tried))
+            if ready is not None:
+                return ready
+            tried.append(f"{carrier}: opened, then {_last_word(connection)}")
+    finally:
+        context.leave()
+    raise UnreachableError(
+        f"{env.target.url} answers, but takes none of our tokens ({'; '.join(tried)})",
+        hint="check algorithm and secret under `tokens` (does the server verify with the same key, and does "
+        "it want further claims, such as iss or aud?), the path of `url`, and whether it limits connections",
+    )
+
+
+async def _try(
+    env: Environment, connection: Connection, carrier: str, tried: tuple[str, ...]
+) -> Readiness | None:
+    """What an open connection tells; None if the target ends it at once, as it does with a bad token."""
+    started = time.perf_counter()
+    answered = await connection.beat(env.waits.reply)
+    elapsed = round((time.perf_counter() - started) * 1000, 2)
+    if not connection.alive and not answered and any(_is_refusal(a.frame) for a in connection.inbox):
+        return None
+    notes = [f"the token is presented as {carrier}, since others were refused: {line}" for line in tried]
+    if not answered:
+        why = connection.ended or f"no answer within {env.waits.reply:g} s"
+        notes.append(f"a heartbeat is not answered ({why}): absence is judged by waiting alone")
+    return Readiness(carrier, answered, elapsed, tuple(notes))
+
+
+def _is_refusal(frame: object) -> bool:
+    payload = frame.get("payload") if isinstance(frame, dict) else None
+    return isinstance(payload, dict) and payload.get("error_code") == "auth_failed"
+
+
+def _last_word(connection: Connection) -> str:
+    frames = [a.frame for a in connection.inbox if _is_refusal(a.frame)]
+    said = frames[0]["payload"].get("message") if frames else None
+    return f"error auth_failed ({said}), {connection.ended}" if said else str(connection.ended)
+
+
+def _hopeless(env: Environment, error: DialError) -> UnreachableError:
+    url = env.target.url
+    if error.kind == "unreachable":
+        return UnreachableError(
+            f"{url} cannot be reached: {error}",
+            hint="is the server running there? `--launch 'COMMAND --port {port}'` starts and stops it",
+        )
+    if error.kind == "silent":
+        return UnreachableError(
+            f"{url}: {error}",
+            hint="something accepts connections there but never answers; a slow server needs a longer "
+            "timing.connect_ms, or --timeout-factor",
+        )
+    return UnreachableError(
+        f"{url}: {error}",
+        hint="what listens there does not speak WebSocket; check host, port and path (and ws:// against wss://)",
+    )

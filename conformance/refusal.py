@@ -1,0 +1,80 @@
+"""How a target refuses a connection: the permitted forms, told apart."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from relaykit.conformance.awaiting import kind_of
+from relaykit.conformance.context import Context, Presentation
+from relaykit.conformance.wire import DialError
+
+Form = Literal["http", "error", "bare-close", "error-open", "session", "silent", "no-answer"]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What became of a connection that must not be served.
+
+    Attributes:
+        form: `http` (an HTTP answer other than 101), `error` (the socket opened, one error frame came, then
+            a close), `bare-close` (a close without a word), `error-open` (an error, but no close), `session`
+            (it was served), `silent` (it opened, and nothing came), `no-answer` (no handshake answer at all).
+        status: the HTTP status, for `http`.
+        close_code: the close code, where there was one.
+        error: the error frame, where there was one.
+        said: all of it in words.
+    """
+
+    form: Form
+    said: str
+    status: int | None = None
+    close_code: int | None = None
+    error: Any = None
+
+    @property
+    def refused(self) -> bool:
+        """Whether no session came about, in whatever form."""
+        return self.form in ("error", "bare-close") or (
+            self.form == "http" and self.status is not None and 400 <= self.status < 500
+        )
+
+
+async def attempt(context: Context, shown: Presentation, label: str) -> Refusal:
+    """Try to connect, and to be served, with a handshake that must be refused.
+
+    Raises:
+        DialError: the target could not be reached at all.
+    """
+    try:
+        connection = await context.dial(shown, label)
+    except DialError as failed:
+        if failed.kind == "unreachable":
+            raise
+        form: Form = "http" if failed.kind == "refused" else "no-answer"
+        return Refusal(form, str(failed), failed.status)
+    # An answered heartbeat proves a session; without it we would have to wait for what may never come.
+    served = await connection.beat(context.env.waits.reply)
+    errors = [
+        arrived.frame
+        for arrived in connection.inbox
+        if isinstance(arrived.frame, dict) and arrived.frame.get("type") == "error"
+    ]
+    error = errors[0] if errors else None
+    if served:
+        return Refusal("session", "the connection was served (its heartbeat was answered)", error=error)
+    if connection.alive:
+        if error is not None:
+            return Refusal("error-open", "an error came, but the connection stays open", error=error)
+        return Refusal("silent", "the connection opened, and nothing came")
+    if error is not None:
+        said = f"{kind_of(error)}, then {connection.ended}"
+        return Refusal("error", said, None, connection.close_code, error)
+    return Refusal("bare-close", f"opened, then {connection.ended}", None, connection.close_code)
+
+
+def error_code(refusal: Refusal) -> str | None:
+    """The error code that came with a refusal, if one did."""
+    payload = refusal.error.get("payload") if isinstance(refusal.error, dict) else None
+    code = payload.get("error_code") if isinstance(payload, dict) else None
+    return code if isinstance(code, str) else None

@@ -1,0 +1,161 @@
+"""What running cases gives: outcomes of steps, findings, verdicts. Plain values, filled by run and judge."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TYPE_CHECKING, Any, Literal
+
+from relaykit.conformance.record import Entry
+
+if TYPE_CHECKING:
+    from relaykit.conformance.context import Context
+    from relaykit.conformance.grammar import Scenario
+
+Blame = Literal["target", "kit", "environment", "unspecified"]
+"""Who is at fault: the server; the suite; what lies between; or nobody, where the rule is an inferred one."""
+
+
+class Verdict(StrEnum):
+    """How a case ended. There is always one."""
+
+    PASS = "pass"  # noqa: S105
+    FAIL = "fail"
+    WARN = "warn"
+    NOT_APPLICABLE = "not-applicable"
+    UNTESTABLE = "untestable"
+    ERROR = "error"
+
+
+UNTESTED = "untested"
+"""In the table of requirements only: no case that ran has shown it either way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A scenario or a probe, ready to run; or one that stands for the shape of all frames of a type.
+
+    Attributes:
+        level: the strongest level among its requirements.
+        capabilities: without one of these it is not applicable; `without`: with one of these.
+        operations: control operations it needs.
+        forges: it needs tokens that only a suite that signs them itself can make.
+        exclusive: it touches other cases (moves the clock, resets), so that it runs alone.
+        frames: types that it sends or expects, for `--run frame:…`.
+        run: does it; whatever it finds is put into the context.
+        scenario: what it was made of; None for a probe.
+        source: `file:line`.
+    """
+
+    id: str
+    title: str
+    area: str
+    kind: Literal["scenario", "probe", "shape"]
+    level: str
+    requirements: tuple[str, ...]
+    catches: str
+    capabilities: frozenset[str]
+    without: frozenset[str]
+    operations: frozenset[str]
+    forges: bool
+    exclusive: bool
+    slow: bool
+    frames: frozenset[str]
+    source: str
+    run: Callable[[Context], Awaitable[None]]
+    scenario: Scenario | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one step showed about the requirements it names; with none it is about the case as such.
+
+    Attributes:
+        soft: at most a warning, whatever the level of the requirements.
+        step: where it stands: a pointer into the scenario, or what the probe calls it.
+    """
+
+    ok: bool
+    requirements: tuple[str, ...]
+    message: str = ""
+    expected: Any = None
+    actual: Any = None
+    blame: Blame | None = None
+    soft: bool = False
+    step: str = ""
+    actor: str = ""
+    t_ms: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One requirement that was not kept, or one thing that went wrong."""
+
+    requirement: str | None
+    level: str
+    provenance: str | None
+    severity: Literal["fail", "warn"]
+    blame: Blame
+    message: str
+    expected: Any
+    actual: Any
+    step: str
+    actor: str
+    t_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class CaseResult:
+    """How a case ended.
+
+    Attributes:
+        reason: why, for verdicts that have no findings.
+        proven: requirements that its steps showed to be kept.
+        expected_failure: the reason given in the target file, if its failure was expected.
+    """
+
+    case: Case
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    reason: str = ""
+    proven: frozenset[str] = frozenset()
+    duration_ms: float = 0.0
+    transcript: tuple[Entry, ...] = ()
+    expected_failure: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementResult:
+    """What the run says about one requirement; `verdict` is one of the verdicts or `untested`."""
+
+    id: str
+    level: str
+    provenance: str
+    verdict: str
+    cases: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class RunResult:
+    """All of a run. `stale` holds expected failures that did not fail, `notes` what a reader should know."""
+
+    cases: tuple[CaseResult, ...]
+    requirements: tuple[RequirementResult, ...]
+    started: str
+    duration_s: float
+    seed: str
+    carrier: str
+    stale: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+    server_log: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(result.verdict is verdict for result in self.cases)
+
+    @property
+    def unexpected(self) -> tuple[CaseResult, ...]:
+        """The failures that the target file does not expect."""
+        return tuple(r for r in self.cases if r.verdict is Verdict.FAIL and r.expected_failure is None)

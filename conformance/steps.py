@@ -1,0 +1,254 @@
+"""Walks through the steps of a scenario. What a step shows goes into the context as outcomes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from relaykit.conformance import alternatives, awaiting
+from relaykit.conformance.context import CaseStop, Context, Device, UntestableError, present
+from relaykit.conformance.control import ControlFailedError, ControlMissingError
+from relaykit.conformance.fence import Watch, devices, fence, report, unwanted
+from relaykit.conformance.grammar import (
+    ActorRef,
+    Advance,
+    AnyOf,
+    Connect,
+    Control,
+    Drop,
+    Expect,
+    ExpectClose,
+    Nothing,
+    Repeat,
+    Scenario,
+    Send,
+    Step,
+    Unordered,
+    walk,
+)
+from relaykit.conformance.refusal import attempt
+from relaykit.conformance.values import Scope
+from relaykit.conformance.wire import ConnectionEnded, DialError
+
+
+class Play:
+    """A scenario while it runs: the context, and what only scenarios have."""
+
+    def __init__(self, context: Context, scenario: Scenario) -> None:
+        self.context = context
+        self.scenario = scenario
+        self.watches: dict[int, Watch] = {}
+
+    def device(self, ref: ActorRef) -> Device:
+        """The one device that a reference means."""
+        owned = self.context.users[ref.actor].devices
+        return owned[ref.device] if ref.device else next(iter(owned.values()))
+
+    def chosen(self, ref: ActorRef) -> tuple[Device, ...]:
+        """The devices that a reference means: all of a user's for `bob.*`."""
+        if ref.every:
+            return tuple(self.context.users[ref.actor].devices.values())
+        return (self.device(ref),)
+
+    def connected(self, ref: ActorRef) -> tuple[Device, ...]:
+        """Those of the devices that have, or had, a connection."""
+        return tuple(device for device in self.chosen(ref) if device.connection is not None)
+
+
+async def play(context: Context, scenario: Scenario) -> None:
+    """Run a scenario from connecting its actors to the last frame that came late."""
+    this = Play(context, scenario)
+    context.about = about(scenario)
+    for spec in scenario.actors.values():
+        context.user(spec.name, spec.devices, legacy=spec.legacy)
+    context.scope = Scope(context.scope.seed, roots(context), scenario.vars)
+    try:
+        for spec in scenario.actors.values():
+            for name in spec.connect:
+                await context.users[spec.name].devices[name].connect()
+        await steps(this, scenario.steps)
+    except CaseStop:
+        return
+    for watch in this.watches.values():
+        report(context, watch, unwanted(watch), late=True)
+
+
+def about(scenario: Scenario) -> frozenset[str]:
+    """Ambient types that the scenario does not pass over: those it lists, and those it expects."""
+    expected = {step.frame["type"] for step in walk(scenario.steps) if isinstance(step, Expect)}
+    return scenario.about | expected
+
+
+def roots(context: Context) -> dict[str, Any]:
+    """What references to actors, limits and times mean in this case."""
+    target = context.env.target
+    users = {
+        user.name: {"id": user.id, **{name: {"id": device.id} for name, device in user.devices.items()}}
+        for user in context.users.values()
+    }
+    return {**users, "limits": dict(target.limits), "timing": dict(target.timing)}
+
+
+async def steps(this: Play, todo: tuple[Step, ...]) -> None:
+    """Run steps one after the other.
+
+    Raises:
+        CaseStop: one that must succeed did not.
+    """
+    for step in todo:
+        this.context.step = step.place.pointer
+        await _step(this, step)
+
+
+async def _step(this: Play, step: Step) -> None:
+    context = this.context
+    match step:
+        case Send():
+            _send(this, step)
+        case Expect():
+            await awaiting.expect(this, step)
+        case ExpectClose():
+            await awaiting.expect_close(this, step)
+        case Nothing():
+            await nothing(this, step)
+        case Connect(refused=True):
+            await _refused(this, step)
+        case Connect():
+            for device in this.chosen(step.who):
+                await device.connect(step.carrier, step.req)
+            context.prove(step.req, str(step.who))
+        case Drop():
+            await _drop(this, step)
+        case Control():
+            result = await control(context, step.operation, context.scope.fill(step.arguments))
+            if step.name is not None:
+                context.scope.given[step.name] = result
+        case Advance():
+            await _advance(context, float(context.scope.fill(step.seconds)))
+        case Unordered():
+            await awaiting.unordered(this, step)
+        case AnyOf():
+            branch = await alternatives.choose(this, step)
+            await steps(this, branch)
+        case Repeat():
+            for number in range(1, step.n + 1):
+                if step.name is not None:
+                    context.scope.given[step.name] = number
+                await steps(this, step.steps)
+
+
+def _send(this: Play, step: Send) -> None:
+    context = this.context
+    device = this.device(step.who)
+    device.acted = True
+    connection = device.live
+    try:
+        if step.raw is not None:
+            connection.send_text(context.scope.fill(step.raw).encode())
+        else:
+            connection.send(context.scope.fill(step.frame), valid=not step.invalid)
+    except ConnectionEnded as ended:
+        context.fail(
+            (), f"{device.label} cannot send: {ended}", expected="an open connection", actor=device.label
+        )
+        raise CaseStop from None
+
+
+async def nothing(this: Play, step: Nothing) -> None:
+    """The `none` step: fence, look, and watch from now on."""
+    context = this.context
+    everybody = devices(context) if step.everybody else ()
+    named = [device for ref in step.whom for device in this.chosen(ref)]
+    asked = [d for d in dict.fromkeys((*named, *everybody)) if d.connection is not None]
+    await fence(context, asked)
+    allow = tuple(context.scope.fill(pattern) for pattern in step.allow)
+    clean = True
+    for device in asked:
+        connection = device.live
+        watch = Watch(device, connection, allow, step.req, step.place.pointer)
+        this.watches[id(connection)] = watch
+        found = unwanted(watch)
+        report(context, watch, found, late=False)
+        if not connection.alive and connection.close_code is not None:
+            context.fail(
+                step.req,
+                f"{device.label}: {connection.ended}, which nothing had called for",
+                expected="an open connection",
+                actual=connection.ended,
+                actor=device.label,
+            )
+            clean = False
+        clean = clean and not found
+    if clean:
+        context.prove(step.req)
+
+
+async def _refused(this: Play, step: Connect) -> None:
+    context = this.context
+    for device in this.chosen(step.who):
+        carrier = step.carrier or context.env.carrier
+        shown = present(context.env, device.token(), carrier, legacy=device.user.legacy)
+        try:
+            refusal = await attempt(context, shown, device.label)
+        except DialError as error:
+            context.fail_dial(error, step.req, device.label)
+            raise CaseStop from None
+        if not refusal.refused:
+            context.fail(
+                step.req,
+                f"{device.label} must be refused, but: {refusal.said}",
+                expected="HTTP 4xx, or an error auth_failed and a close",
+                actual=refusal.error or refusal.said,
+                actor=device.label,
+            )
+            raise CaseStop
+        if refusal.form == "bare-close":
+            context.fail(
+                step.req,
+                f"{device.label} was refused by a bare close, which tells a client nothing",
+                expected="HTTP 4xx, or an error auth_failed and a close",
+                actual=refusal.said,
+                soft=True,
+                actor=device.label,
+            )
+        else:
+            context.prove(step.req, device.label)
+
+
+async def _drop(this: Play, step: Drop) -> None:
+    for device in this.connected(step.who):
+        if step.abort:
+            device.live.abort()
+        else:
+            await device.live.close(this.context.env.waits.reply)
+        device.connection = None
+
+
+async def control(context: Context, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Carry out a control operation.
+
+    Raises:
+        UntestableError: the target does not offer it.
+        CaseStop: it failed; that is said as an outcome.
+    """
+    if context.env.control is None:
+        raise UntestableError("the target file states no control interface")
+    transcript = context.recorder.transcript
+    transcript.event("control", "c2s", f"{operation} {dict(arguments)}")
+    try:
+        result = await context.env.control.call(operation, arguments)
+    except ControlMissingError as error:
+        raise UntestableError(str(error)) from None
+    except ControlFailedError as error:
+        context.fail((), f"the control interface could not: {error}", blame="environment")
+        raise CaseStop from None
+    transcript.event("control", "s2c", f"{operation} → {result}")
+    return result
+
+
+async def _advance(context: Context, seconds: float) -> None:
+    await control(context, "advance_clock", {"seconds": seconds})
+    # Tokens minted from now on must be valid for the target's clock.
+    context.env.clock_offset_s += seconds
+    await asyncio.sleep(0)
