@@ -246,6 +246,7 @@ def test_a_frame_and_its_requirements_name_each_other(spec: FrameSpec) -> None:
     ("direction", "type_", "pointer", "value", "requirement"),
     [
         ("c2s", "send", "/payload/receiver_id", "42", "VAL-23"),
+        ("c2s", "send", "/payload/receiver_id", 42, "VAL-23"),
         ("c2s", "send", "/payload/group_id", "group-c9bf9e57-1685-4c89-bafb-ff5af830be8a", "MSG-02"),
         ("c2s", "send", "/payload/media_type", "image/png", "MSG-03"),
         ("c2s", "send", "/payload/message_id", None, "VAL-10"),
