@@ -1,4 +1,4 @@
-"""The rules that schema files keep beyond being JSON Schemas: the files keep them, and breaking one is seen."""
+"""The rules that schema files keep beyond being JSON Schemas: they are kept, and breaking one is seen."""
 
 from __future__ import annotations
 
