@@ -205,7 +205,7 @@ class Mailboxes:
     # --- the turn ---
 
     def _settle(self) -> None:
-        if not self._new_messages:
+        if not self._new_messages and not self._new_waiting:
             return
         messages, self._new_messages = self._new_messages, {}
         recipients, self._new_recipients = self._new_recipients, []

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -35,7 +36,7 @@ def frame(kind: str, payload: Mapping[str, Any] | None = None, **envelope: Any) 
     return whole if payload is None else {**whole, "payload": dict(payload)}
 
 
-def message(receiver: str, message_id: str | None = None, **payload: Any) -> dict[str, Any]:
+def message(receiver: str | None, message_id: str | None = None, **payload: Any) -> dict[str, Any]:
     """A `send` frame."""
     content = {"receiver_id": receiver, "ciphertext": CIPHERTEXT, "message_type": "text", **payload}
     return frame("send", content, message_id=message_id or new_id())
@@ -159,3 +160,13 @@ async def running_server(
     async with Running(Server(settings, catalogue, keys or [make_key("HS256", SECRET)])) as running:
         yield running
     assert running.app.frames.defects == []
+
+
+def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Run an async test in a loop of its own."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))
+
+    return run
