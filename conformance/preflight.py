@@ -60,6 +60,7 @@ async def preflight(env: Environment) -> Readiness:
     """
     context = Context(env, _CASE)
     tried: list[str] = []
+    silent: list[bool] = []
     try:
         for carrier in (env.target.carrier,) if env.target.carrier else CARRIERS:
             device = context.device(f"preflight_{carrier}")
@@ -70,13 +71,20 @@ async def preflight(env: Environment) -> Readiness:
                 if error.kind in ("unreachable", "silent", "rubbish"):
                     raise _hopeless(env, error) from None
                 tried.append(f"{carrier}: {error}")
+                silent.append(error.kind == "closed")
                 continue
+            silent.append(False)
             ready = await _try(env, connection, carrier, tuple(tried))
             if ready is not None:
                 return ready
             tried.append(f"{carrier}: opened, then {_last_word(connection)}")
     finally:
         context.leave()
+    if all(silent):
+        raise UnreachableError(
+            f"{env.target.url} accepts connections, but ends each without answering the handshake",
+            hint="its own log should say why; does it speak WebSocket there, or wss:// instead of ws://?",
+        )
     raise UnreachableError(
         f"{env.target.url} answers, but takes none of our tokens ({'; '.join(tried)})",
         hint="check algorithm and secret under `tokens` (does the server verify with the same key, and does "

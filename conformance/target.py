@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from relaykit.config import Document, load_yaml, problems, read_secret, suggest
+from relaykit.config import Document, problems, read_secret, suggest
 from relaykit.conformance.checks import control_operations
 from relaykit.conformance.loader import schema
 from relaykit.errors import UsageError
@@ -91,13 +91,13 @@ class Target:
     name: str
     minting: Minting
     carrier: str | None = None
-    headers: Mapping[str, str] = MappingProxyType({})
+    headers: Mapping[str, str] = field(default_factory=dict)
     ca_file: Path | None = None
     insecure: bool = False
     control: HttpControl | None = None
     capabilities: frozenset[str] = frozenset()
-    limits: Mapping[str, float] = MappingProxyType({})
-    timing: Mapping[str, float] = MappingProxyType({})
+    limits: Mapping[str, float] = field(default_factory=dict)
+    timing: Mapping[str, float] = field(default_factory=dict)
     waits: Waits = Waits()
     legacy: Legacy | None = None
     concurrency: int | None = None
@@ -131,23 +131,6 @@ class Target:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         return context
-
-
-def load_target(path: Path, catalogue: Catalogue, *, overrides: Mapping[str, Any] | None = None) -> Target:
-    """Read a target file.
-
-    Args:
-        path: the YAML file; secrets' files are relative to its folder.
-        catalogue: knows the names of capabilities, limits and times.
-        overrides: top-level keys that the command line gives; they replace those of the file.
-
-    Raises:
-        UsageError: everything wrong in it, with file and line.
-    """
-    document = load_yaml(path)
-    if isinstance(document.data, dict) and overrides:
-        document = replace(document, data={**document.data, **overrides})
-    return read_target(document, catalogue, base=path.parent)
 
 
 def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Target:

@@ -1,0 +1,166 @@
+"""`--launch`: start the target, wait until it listens, and stop it whatever happens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+import socket
+from collections import deque
+from collections.abc import AsyncIterator, Mapping
+from urllib.parse import urlsplit
+
+from relaykit.errors import UnreachableError, UsageError
+
+_TAIL_LINES = 40
+_LINE_BYTES = 400
+
+
+def free_port() -> int:
+    """A TCP port on loopback that was free a moment ago, for `{port}` in the command."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Launched:
+    """A target process that we started; `tail` holds the last lines it wrote."""
+
+    def __init__(self, process: asyncio.subprocess.Process, command: str) -> None:
+        self._process = process
+        self.command = command
+        self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self._reading = asyncio.create_task(self._read())
+
+    async def _read(self) -> None:
+        # Read for as long as it runs: a full pipe would stop it.
+        stream = self._process.stdout
+        assert stream is not None  # noqa: S101
+        rest = b""
+        while chunk := await stream.read(65536):
+            *lines, rest = (rest + chunk).split(b"\n")
+            self.tail.extend(line[:_LINE_BYTES].decode("utf-8", "replace").rstrip() for line in lines)
+            rest = rest[-_LINE_BYTES:]
+        if rest:
+            self.tail.append(rest.decode("utf-8", "replace"))
+
+    @property
+    def ended(self) -> str | None:
+        """How the process ended, in words, or None while it runs."""
+        code = self._process.returncode
+        if code is None:
+            return None
+        if code < 0:
+            with contextlib.suppress(ValueError):
+                return f"was killed by {signal.Signals(-code).name}"
+        return f"ended with exit status {code}"
+
+    async def ready(self, url: str, seconds: float) -> None:
+        """Wait until something accepts connections at the address.
+
+        Raises:
+            UnreachableError: the process ended, or nothing listens in time.
+        """
+        parts = urlsplit(url)
+        port = parts.port or (443 if parts.scheme == "wss" else 80)
+        try:
+            async with asyncio.timeout(seconds):
+                while self._process.returncode is None:
+                    try:
+                        _, writer = await asyncio.open_connection(parts.hostname, port)
+                    except OSError:
+                        # Nothing tells when a foreign process begins to listen: ask again, or hear its end.
+                        with contextlib.suppress(TimeoutError):
+                            await asyncio.wait_for(self._process.wait(), 0.05)
+                        continue
+                    writer.close()
+                    return
+        except TimeoutError:
+            raise UnreachableError(
+                f"the launched target does not listen at {url} after {seconds:g} s{self.said()}",
+                hint="does its command listen on the host and port of the target's url? `{port}` in the "
+                "command stands for a free port",
+            ) from None
+        await self._drained()
+        raise UnreachableError(
+            f"the launched target {self.ended} before it accepted a connection{self.said()}",
+            hint=f"the command was: {self.command}",
+        )
+
+    def said(self) -> str:
+        """The last lines it wrote, for messages."""
+        if not self.tail:
+            return " (it wrote nothing)"
+        return "; its last lines:\n" + "\n".join(f"    {line}" for line in self.tail)
+
+    async def _drained(self) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.shield(self._reading), 1.0)
+
+    async def stop(self, seconds: float = 5.0) -> None:
+        """Stop it and all it started: SIGTERM, and SIGKILL for what is left after some seconds."""
+        if self._process.returncode is None:
+            self._signal(signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._process.wait(), seconds)
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+        await self._drained()
+        self._reading.cancel()
+
+    def kill(self) -> None:
+        """End it at once."""
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Its own process group: what it started in turn (a shell's child) ends as well.
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, number)
+
+
+@contextlib.asynccontextmanager
+async def launched(
+    command: str, url: str, *, environment: Mapping[str, str], seconds: float
+) -> AsyncIterator[Launched]:
+    """Start a target and stop it at the end, also when that end is Ctrl-C.
+
+    Args:
+        command: split as a shell would, but run without one.
+        url: where it will listen.
+        environment: added to our own.
+        seconds: to wait for it to listen.
+
+    Raises:
+        UsageError: the command is malformed or cannot be run.
+        UnreachableError: it ended, or does not listen.
+    """
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"--launch: {error}: {command}") from error
+    if not words:
+        raise UsageError("--launch: the command is empty")
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *words,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise UsageError(f"--launch: {words[0]} cannot be run: {error.strerror}") from error
+    target = Launched(process, command)
+    try:
+        await target.ready(url, seconds)
+        yield target
+    finally:
+        try:
+            await asyncio.shield(asyncio.ensure_future(target.stop()))
+        except BaseException:
+            target.kill()  # a second Ctrl-C: no more patience
+            raise

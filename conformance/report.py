@@ -1,0 +1,272 @@
+"""The report as data: JSON (`report.schema.json`) and JUnit XML. Everything in it is redacted."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+import orjson
+
+import relaykit
+from relaykit.conformance.matching import plain, short
+from relaykit.conformance.record import Entry
+from relaykit.conformance.results import CaseResult, Finding, RunResult, Verdict
+from relaykit.conformance.target import Target
+from relaykit.errors import UsageError
+from relaykit.redaction import Redactor
+from relaykit.schemas import Catalogue
+
+FORMATS = ("json", "junit")
+_LONGEST = 2000
+"""Texts longer than this are cut in reports: what an oversize frame holds helps nobody."""
+_CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
+def summary(result: RunResult) -> dict[str, int]:
+    """Verdict → cases, in the order in which readers care."""
+    return {verdict.value: result.count(verdict) for verdict in Verdict}
+
+
+def outcome(result: RunResult) -> str:
+    """The run in one sentence."""
+    counts = summary(result)
+    expected = counts["fail"] - len(result.unexpected)
+    parts = [
+        f"{count} {verdict}{f' ({expected} expected)' if verdict == 'fail' and expected else ''}"
+        for verdict, count in counts.items()
+        if count
+    ]
+    text = ", ".join(parts) or "nothing ran"
+    if result.stale:
+        text += f"; {len(result.stale)} stale expectation{'s' if len(result.stale) > 1 else ''}"
+    return f"interrupted: {text}" if result.interrupted else text
+
+
+def report(
+    result: RunResult, target: Target, catalogue: Catalogue, redactor: Redactor, exit_code: int
+) -> dict[str, Any]:
+    """The report as `report.schema.json` describes it, without any secret."""
+    data = {
+        "kit": {"name": "relaykit", "version": relaykit.__version__},
+        "protocol": {
+            "name": catalogue.protocol.name,
+            "version": catalogue.protocol.version,
+            "catalogue": catalogue.digest,
+        },
+        "target": {
+            "name": target.name,
+            "url": target.url,
+            "carrier": result.carrier,
+            "capabilities": sorted(target.capabilities),
+        },
+        "started": result.started,
+        "duration_s": result.duration_s,
+        "seed": result.seed,
+        "options": dict(result.options),
+        "outcome": {"exit_code": int(exit_code), "text": outcome(result)},
+        "notes": list(result.notes),
+        "stale": list(result.stale),
+        "server_log": list(result.server_log),
+        "summary": summary(result),
+        "cases": [_case(case) for case in result.cases],
+        "requirements": [
+            {
+                "id": row.id,
+                "level": row.level,
+                "provenance": row.provenance,
+                "verdict": row.verdict,
+                "cases": list(row.cases),
+            }
+            for row in result.requirements
+        ],
+    }
+    cleaned: dict[str, Any] = redactor.deep(data)
+    return cleaned
+
+
+def _case(result: CaseResult) -> dict[str, Any]:
+    case = result.case
+    data: dict[str, Any] = {
+        "id": case.id,
+        "title": case.title,
+        "area": case.area,
+        "kind": case.kind,
+        "verdict": result.verdict.value,
+        "level": case.level,
+        "requirements": list(case.requirements),
+        "source": case.source,
+        "catches": case.catches,
+        "duration_ms": result.duration_ms,
+        "findings": [_finding(finding) for finding in result.findings],
+        "transcript": [entry(line) for line in result.transcript],
+    }
+    if result.reason:
+        data["reason"] = result.reason
+    if result.expected_failure is not None:
+        data["expected_failure"] = result.expected_failure
+    return data
+
+
+def _finding(finding: Finding) -> dict[str, Any]:
+    return {
+        "requirement": finding.requirement,
+        "level": finding.level,
+        "severity": finding.severity,
+        "provenance": finding.provenance,
+        "blame": finding.blame,
+        "message": finding.message,
+        "expected": cut(plain(finding.expected)),
+        "actual": cut(plain(finding.actual)),
+        "step": finding.step,
+        "actor": finding.actor,
+        "t_ms": finding.t_ms,
+    }
+
+
+def entry(line: Entry) -> dict[str, Any]:
+    """One line of a transcript."""
+    data: dict[str, Any] = {
+        "t_ms": line.t_ms,
+        "actor": line.actor,
+        "direction": line.direction,
+        "frame": cut(line.frame),
+    }
+    if line.event is not None:
+        data["event"] = cut(line.event)
+    if line.kit:
+        data["kit"] = True
+    return data
+
+
+def cut(value: Any, depth: int = 0) -> Any:
+    """A value with its long texts cut, and no deeper than JSON writers bear."""
+    if isinstance(value, str):
+        if len(value) <= _LONGEST:
+            return value
+        return f"{value[:200]}… ({len(value)} characters)"
+    if depth > 70:
+        return "…"
+    if isinstance(value, Mapping):
+        return {cut(str(key)): cut(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        shown = [cut(item, depth + 1) for item in value[:300]]
+        return [*shown, f"… ({len(value)} items)"] if len(value) > 300 else shown
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**63 - 1:
+        return str(value)
+    return value
+
+
+def to_json(data: Mapping[str, Any]) -> bytes:
+    """The report as JSON text; lone surrogates, which JSON text cannot hold, are replaced."""
+    try:
+        return orjson.dumps(data, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
+    except TypeError:
+        import json
+
+        text = json.dumps(data, ensure_ascii=False, indent=2, default=str)
+        return text.encode("utf-8", "replace") + b"\n"
+
+
+def to_junit(data: Mapping[str, Any]) -> bytes:
+    """The report as JUnit XML: a suite per area, a test case per case."""
+    cases: list[dict[str, Any]] = data["cases"]
+    root = Xml.Element(
+        "testsuites", name=_text(f"relaykit {data['target']['name']}"), time=_time(data["duration_s"])
+    )
+    for area in dict.fromkeys(case["area"] for case in cases):
+        members = [case for case in cases if case["area"] == area]
+        suite = Xml.SubElement(
+            root,
+            "testsuite",
+            name=area,
+            tests=str(len(members)),
+            failures=str(sum(_failed(case) for case in members)),
+            errors=str(sum(case["verdict"] == "error" for case in members)),
+            skipped=str(sum(_skipped(case) for case in members)),
+            timestamp=data["started"],
+            time=_time(sum(case["duration_ms"] for case in members) / 1000),
+        )
+        for case in members:
+            _junit_case(suite, case)
+    for key in ("tests", "failures", "errors", "skipped"):
+        root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
+    Xml.indent(root)
+    text: bytes = Xml.tostring(root, encoding="utf-8", xml_declaration=True)
+    return text + b"\n"
+
+
+def _failed(case: Mapping[str, Any]) -> bool:
+    return case["verdict"] == "fail" and "expected_failure" not in case
+
+
+def _skipped(case: Mapping[str, Any]) -> bool:
+    return case["verdict"] in ("not-applicable", "untestable") or "expected_failure" in case
+
+
+def _junit_case(suite: Xml.Element, case: Mapping[str, Any]) -> None:
+    element = Xml.SubElement(
+        suite,
+        "testcase",
+        name=_text(case["id"]),
+        classname=f"relaykit.{case['area']}",
+        time=_time(case["duration_ms"] / 1000),
+    )
+    findings = case["findings"]
+    said = "\n\n".join(_said(finding) for finding in findings)
+    first = _text(findings[0]["message"]) if findings else ""
+    if case["verdict"] == "error":
+        Xml.SubElement(element, "error", message=first, type="kit").text = _text(said)
+    elif _skipped(case):
+        reason = case.get("expected_failure") or case.get("reason", "")
+        kind = "expected failure" if "expected_failure" in case else case["verdict"]
+        Xml.SubElement(element, "skipped", message=_text(f"{kind}: {reason}"))
+    elif case["verdict"] == "fail":
+        Xml.SubElement(element, "failure", message=first, type=case["level"]).text = _text(said)
+    if case["verdict"] == "warn":
+        Xml.SubElement(element, "system-out").text = _text(f"warnings:\n{said}")
+
+
+def _said(finding: Mapping[str, Any]) -> str:
+    lines = [f"[{finding['requirement'] or '-'} {finding['level']}] {finding['message']}"]
+    if finding["expected"] is not None:
+        lines.append(f"expected: {short(finding['expected'], 1000)}")
+    lines.append(f"actual:   {short(finding['actual'], 1000)}")
+    return "\n".join(lines)
+
+
+def _text(text: str) -> str:
+    """Text that XML can hold."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def _time(seconds: float) -> str:
+    return f"{seconds:.3f}"
+
+
+def parse_report(spec: str) -> tuple[str, Path]:
+    """`json=FILE` or `junit=FILE`.
+
+    Raises:
+        UsageError: anything else.
+    """
+    kind, equals, path = spec.partition("=")
+    if kind not in FORMATS or not equals or not path:
+        raise UsageError(f"--report {spec}: use {' or '.join(f'{name}=FILE' for name in FORMATS)}")
+    return kind, Path(path)
+
+
+def write(data: Mapping[str, Any], kind: str, path: Path) -> None:
+    """Write one report file, making its folder.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    content = to_json(data) if kind == "json" else to_junit(data)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    except OSError as error:
+        raise UsageError(f"{path}: the report cannot be written: {error.strerror}") from error

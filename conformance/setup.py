@@ -1,0 +1,103 @@
+"""From the options of `relaykit test` to a target: with a target file, or with an address alone."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from relaykit.config import Document, load_yaml, suggest
+from relaykit.conformance.target import Target, read_target
+from relaykit.errors import UsageError
+from relaykit.schemas import Catalogue
+
+SECRET_VARIABLE = "RELAYKIT_SECRET"  # noqa: S105 - the name of a variable
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the command line says about the target; `port` is a free one for a target that is launched."""
+
+    file: Path | None
+    url: str | None
+    secret_file: Path | None
+    launch: str | None
+    capabilities: tuple[str, ...]
+    port: int | None
+
+    @property
+    def command(self) -> str | None:
+        """The command of `--launch`, with the port in it."""
+        return None if self.launch is None else self.launch.replace("{port}", str(self.port))
+
+
+def make_target(given: Given, catalogue: Catalogue) -> tuple[Target, dict[str, str]]:
+    """The target, and what a launched one gets into its environment.
+
+    Raises:
+        UsageError: something is missing or wrong, and what to do about it.
+    """
+    environment: dict[str, str] = {}
+    if given.file is not None:
+        document = load_yaml(given.file)
+        base = given.file.parent
+    else:
+        document = Document("(command line)", {}, MappingProxyType({}))
+        base = Path.cwd()
+    if not isinstance(document.data, dict):
+        raise UsageError(f"{given.file}: a target file is a mapping, with at least `url` and `tokens`")
+    data: dict[str, Any] = dict(document.data)
+    _address(given, data, catalogue)
+    if given.secret_file is not None:
+        data["tokens"] = {"mint": {"secret": {"file": str(given.secret_file.absolute())}}}
+    elif "tokens" not in data:
+        data["tokens"] = {"mint": {"secret": _secret(given, environment)}}
+    if given.capabilities:
+        data["capabilities"] = _capabilities(given, data.get("capabilities", {}), catalogue)
+    document = Document(document.path, data, document.lines)
+    return read_target(document, catalogue, base=base), environment
+
+
+def _address(given: Given, data: dict[str, Any], catalogue: Catalogue) -> None:
+    if given.url is not None:
+        data["url"] = given.url
+    elif "url" not in data and given.launch is not None and "{port}" in given.launch:
+        data["url"] = f"ws://127.0.0.1:{given.port}{catalogue.protocol.path}"
+    elif "url" not in data and given.file is None:
+        raise UsageError(
+            "which server is to be judged?",
+            hint="give --url ws://HOST:PORT/ws, a target file with -t, or --launch 'COMMAND --port {port}'",
+        )
+    if isinstance(data.get("url"), str):
+        data["url"] = data["url"].replace("{port}", str(given.port)) if given.port else data["url"]
+
+
+def _secret(given: Given, environment: dict[str, str]) -> Mapping[str, str]:
+    """Where the signing secret comes from if neither file nor option says so."""
+    if os.environ.get(SECRET_VARIABLE):
+        return {"env": SECRET_VARIABLE}
+    if given.launch is not None:
+        made = secrets.token_urlsafe(32)
+        environment[SECRET_VARIABLE] = made
+        return {"value": made}
+    raise UsageError(
+        "with which secret are tokens to be signed?",
+        hint=f"set {SECRET_VARIABLE}, give --secret-file, or state `tokens` in a target file",
+    )
+
+
+def _capabilities(given: Given, stated: Any, catalogue: Catalogue) -> dict[str, Any]:
+    known = catalogue.protocol.capabilities
+    result: dict[str, Any] = dict(stated) if isinstance(stated, dict) else {}
+    for name in given.capabilities:
+        if name == "all":
+            result |= dict.fromkeys(known, True)
+        elif name in known:
+            result[name] = True
+        else:
+            raise UsageError(f"--capability {name}: unknown{suggest(name, known)}")
+    return result

@@ -1,0 +1,220 @@
+"""What a person sees: progress while it runs, then what failed, with expected, actual and the transcript."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from relaykit.conformance import run as running
+from relaykit.conformance.matching import short
+from relaykit.conformance.results import CaseResult, Verdict
+
+STYLES = {
+    "pass": "green",
+    "fail": "bold red",
+    "warn": "yellow",
+    "not-applicable": "dim",
+    "untestable": "magenta",
+    "error": "bold white on red",
+    "untested": "dim",
+}
+_AROUND = 8
+"""Lines of the transcript shown before a finding."""
+
+
+class Live:
+    """Progress on a terminal; elsewhere, a line for each failure as it happens."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._counts: dict[Verdict, int] = {}
+        self._task: TaskID | None = None
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=30),
+            MofNCompleteColumn(),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[counts]}"),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> running.Progress:
+        self._bar.start()
+        return running.Progress(self._ready, self._done)
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def _ready(self, count: int, _carrier: str) -> None:
+        self._task = self._bar.add_task("running", total=count, counts="")
+
+    def _done(self, result: CaseResult) -> None:
+        self._counts[result.verdict] = self._counts.get(result.verdict, 0) + 1
+        if self._task is not None:
+            counts = " ".join(
+                f"[{STYLES[verdict]}]{self._counts[verdict]} {verdict.value}[/]"
+                for verdict in Verdict
+                if verdict in self._counts
+            )
+            self._bar.update(self._task, advance=1, counts=counts)
+
+
+def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) -> None:
+    """Print the summary of a report (redacted already): failures first, counts last."""
+    cases: list[dict[str, Any]] = data["cases"]
+    bad = [case for case in cases if case["verdict"] in ("error", "fail") and "expected_failure" not in case]
+    for case in bad:
+        console.print(_failure(case))
+    warned = [case for case in cases if case["verdict"] == "warn"]
+    if warned:
+        console.print(_warnings(warned))
+    for case in cases:
+        if "expected_failure" in case:
+            console.print(Text.assemble(("expected ", "dim"), case["id"], f": {case['expected_failure']}"))
+    _untested(cases, console, verbose)
+    if verbose:
+        for case in cases:
+            style = STYLES[case["verdict"]]
+            console.print(
+                Text.assemble((f"{case['verdict']:>14} ", style), case["id"], (f"  {case['title']}", "dim"))
+            )
+    console.print(_by_area(cases))
+    for line in data.get("stale", ()):
+        console.print(Text.assemble(("stale ", "bold yellow"), line))
+    for line in data.get("notes", ()):
+        console.print(Text.assemble(("note ", "bold"), line))
+    if data.get("server_log"):
+        console.print(Text("the target's last lines:", style="bold"))
+        for line in data["server_log"]:
+            console.print(Text(f"  {line}", style="dim"))
+    console.print(_conclusion(data))
+
+
+def _failure(case: Mapping[str, Any]) -> Group:
+    head = Text.assemble(
+        (f" {case['verdict'].upper()} ", STYLES[case["verdict"]] + " reverse"),
+        " ",
+        (case["id"], "bold"),
+        f"  {case['title']}",
+    )
+    parts: list[Any] = [Text(), head]
+    shown: set[tuple[str, str]] = set()
+    for finding in case["findings"]:
+        key = (finding["step"], finding["message"])
+        if key in shown:
+            continue
+        shown.add(key)
+        same = [f for f in case["findings"] if (f["step"], f["message"]) == key]
+        parts.append(Padding(_finding(case, finding, same), (0, 0, 0, 2)))
+    parts.append(Padding(_transcript(case), (0, 0, 0, 2)))
+    parts.append(Text(f"  {case['source']}   relaykit explain {case['id']}", style="dim"))
+    return Group(*parts)
+
+
+def _finding(case: Mapping[str, Any], finding: Mapping[str, Any], same: list[dict[str, Any]]) -> Group:
+    lines = [Text(finding["message"], style="red" if finding["severity"] == "fail" else "yellow")]
+    lines.extend(
+        Text(f"breaks {each['requirement']} ({each['level']}, {each['provenance']})")
+        for each in same
+        if each["requirement"]
+    )
+    if finding["blame"] in ("kit", "environment"):
+        lines.append(Text(f"to blame: {finding['blame']}", style="magenta"))
+    if finding["expected"] is not None:
+        lines.append(Text(f"expected  {short(finding['expected'], 400)}"))
+    lines.append(Text(f"actual    {_actual(finding)}"))
+    return Group(*lines)
+
+
+def _actual(finding: Mapping[str, Any]) -> str:
+    actual = finding["actual"]
+    if isinstance(actual, str):
+        return actual
+    return "nothing" if actual is None else short(actual, 400)
+
+
+def _transcript(case: Mapping[str, Any]) -> Group:
+    entries = case["transcript"]
+    if not entries:
+        return Group()
+    moments = [finding["t_ms"] for finding in case["findings"]]
+    last = max(
+        (i for i, e in enumerate(entries) if not moments or e["t_ms"] <= moments[-1]),
+        default=len(entries) - 1,
+    )
+    start = max(0, last - _AROUND)
+    lines: list[Any] = []
+    if start:
+        lines.append(Text(f"… {start} lines before", style="dim"))
+    lines.extend(_line(line) for line in entries[start : last + 3])
+    return Group(Text("transcript", style="dim"), *lines)
+
+
+def _line(entry: Mapping[str, Any]) -> Text:
+    arrow = "→" if entry["direction"] == "c2s" else "←"
+    said = entry["event"] if entry.get("event") else short(entry["frame"], 160)
+    style = "dim" if entry.get("kit") else "cyan" if entry["direction"] == "c2s" else ""
+    return Text(
+        f"{entry['t_ms']:>9.1f} ms  {entry['actor']:<12} {arrow} {said}",
+        style=style,
+        no_wrap=True,
+        overflow="ellipsis",
+    )
+
+
+def _warnings(cases: Iterable[Mapping[str, Any]]) -> Group:
+    lines: list[Any] = [Text()]
+    for case in cases:
+        for message in dict.fromkeys(finding["message"] for finding in case["findings"]):
+            names = {f["requirement"] for f in case["findings"] if f["message"] == message}
+            named = ", ".join(sorted(name for name in names if name))
+            lines.append(
+                Text.assemble((" WARN ", "yellow reverse"), " ", (case["id"], "bold"), f" {named}: {message}")
+            )
+    return Group(*lines)
+
+
+def _untested(cases: Iterable[Mapping[str, Any]], console: Console, verbose: bool) -> None:
+    reasons: dict[tuple[str, str], list[str]] = {}
+    for case in cases:
+        if case["verdict"] in ("untestable", "not-applicable"):
+            reasons.setdefault((case["verdict"], case.get("reason", "")), []).append(case["id"])
+    for (verdict, reason), ids in sorted(reasons.items()):
+        names = ", ".join(ids if verbose else ids[:3]) + ("" if verbose or len(ids) <= 3 else ", …")
+        console.print(Text.assemble((f"{verdict} ", STYLES[verdict]), f"{len(ids)} ({names}): {reason}"))
+
+
+def _by_area(cases: list[dict[str, Any]]) -> Table:
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("area")
+    for verdict in Verdict:
+        table.add_column(verdict.value, justify="right")
+    for area in dict.fromkeys(case["area"] for case in cases):
+        counts = [sum(c["verdict"] == v.value for c in cases if c["area"] == area) for v in Verdict]
+        cells = [
+            Text(str(count), style=STYLES[verdict.value]) if count else Text("·", style="dim")
+            for verdict, count in zip(Verdict, counts, strict=True)
+        ]
+        table.add_row(area, *cells)
+    return table
+
+
+def _conclusion(data: Mapping[str, Any]) -> Text:
+    code = data["outcome"]["exit_code"]
+    style = "bold green" if code == 0 else "bold red"
+    rows = data["requirements"]
+    tested = sum(row["verdict"] in ("pass", "fail", "warn") for row in rows)
+    broken = sum(row["verdict"] == "fail" for row in rows)
+    return Text.assemble(
+        (data["outcome"]["text"], style),
+        f" in {data['duration_s']:.1f} s · {tested} of {len(rows)} requirements shown, {broken} broken",
+        f" · seed {data['seed']}",
+    )
