@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -49,6 +49,7 @@ class Catalogue:
     frames: Mapping[tuple[Direction, str], FrameSpec]
     root: Path
     digest: str
+    _max_depth: int = field(repr=False)
     _types: Mapping[Direction, frozenset[str]] = field(repr=False)
     _judges: Mapping[tuple[Direction, str], Judge] = field(repr=False)
 
@@ -84,7 +85,7 @@ class Catalogue:
             FrameError: with a reason: `utf8`, `bom`, `json`, `duplicate-key`, `nan`, `surrogate`, `depth`,
                 `integer` or `object`.
         """
-        return strict_json.decode(data, max_depth=int(self.protocol.limits["max_depth"].default))
+        return strict_json.decode(data, max_depth=self._max_depth)
 
     def validate(
         self,
@@ -109,7 +110,7 @@ class Catalogue:
             if isinstance(data, (bytes, str)):
                 frame = self.decode(data)
             else:
-                frame = strict_json.plain(data, max_depth=int(self.protocol.limits["max_depth"].default))
+                frame = strict_json.plain(data, max_depth=self._max_depth)
                 if type(frame) is not dict:
                     raise FrameError("object", f"a frame is a JSON object, not {strict_json.kind_of(frame)}")
         except FrameError as error:
@@ -129,9 +130,7 @@ class Catalogue:
         name = frame.get("type")
         judge = self._judges.get((direction, name)) if type(name) is str else None
         if judge is None:
-            return Validation(
-                None, direction, frame, (type_finding(frame, direction, self._types, self.protocol),)
-            )
+            return Validation(None, direction, frame, (self.type_fault(frame, direction),))
         return Validation(name, direction, frame, judge.findings(frame, engine, strict))
 
     def is_valid(self, frame: dict[str, Any], direction: Direction) -> bool:
@@ -146,9 +145,19 @@ class Catalogue:
             return self.validate(frame, direction).valid
         return valid or (direction == "s2c" and self.judge(frame, direction).valid)
 
-    def fault(self, error: FrameError, direction: Direction) -> Finding:
-        """A fault of strict JSON as a finding, with the requirement it breaks."""
-        rule = self.protocol.faults[direction].get(error.reason)
+    def quick_check(self, direction: Direction, type: str) -> Callable[[Any], bool]:  # noqa: A002
+        """The bare check of one frame type: whether a frame that `decode` gave has no finding at all."""
+        self.frame(direction, type)
+        check: Callable[[Any], bool] = self._judges[direction, type].fast.is_valid
+        return check
+
+    def type_fault(self, frame: Mapping[str, Any], direction: Direction | None) -> Finding:
+        """Why no schema can be chosen for a frame; direction None: neither direction has its type."""
+        return type_finding(frame, direction, self._types, self.protocol)
+
+    def fault(self, error: FrameError, direction: Direction | None) -> Finding:
+        """A fault of strict JSON as a finding, with the requirement it breaks if the direction is known."""
+        rule = self.protocol.faults[direction].get(error.reason) if direction else None
         return Finding("error", error.pointer, error.reason, str(error), rule)
 
     def vectors(self) -> Iterator[Vector]:
@@ -185,6 +194,7 @@ def _load(root: Path) -> Catalogue:
         frames=frames,
         root=root,
         digest=loading.digest(root),
+        _max_depth=int(protocol.limits["max_depth"].default) if "max_depth" in protocol.limits else 64,
         _types=MappingProxyType({d: frozenset(name for way, name in frames if way == d) for d in DIRECTIONS}),
         _judges=MappingProxyType({key: Judge(spec, protocol.faults[key[0]]) for key, spec in frames.items()}),
     )

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
-from relaykit.config import suggest
+from relaykit import config
 from relaykit.schemas.strict_json import kind_of, shorten
 
 _ARTICLES = {"null": "null", "integer": "an integer", "object": "an object", "array": "an array"}
+
+
+@lru_cache(maxsize=4096)
+def suggest(word: str, known: frozenset[str]) -> str:
+    """`config.suggest`, remembered: the same slip stands in a recording a thousand times."""
+    return config.suggest(word[:64], known)
 
 
 def expectation(keyword: str, limit: Any, schema: Mapping[str, Any], value: Any) -> str:
@@ -43,7 +50,7 @@ def missing(name: str) -> str:
 
 def undocumented(name: str, schema: Mapping[str, Any]) -> str:
     """A property that the schema does not know; names the nearest one that it does."""
-    near = suggest(name[:64], schema.get("properties", ()))
+    near = suggest(name, frozenset(schema.get("properties", ())))
     return f"{shorten(name)} is not documented{near}"
 
 
@@ -59,8 +66,8 @@ def _list(options: list[Any]) -> str:
 
 
 def _enum(options: list[Any], value: Any) -> str:
-    words = [option for option in options if isinstance(option, str)]
-    near = suggest(value[:64], words) if isinstance(value, str) else ""
+    words = frozenset(option for option in options if isinstance(option, str))
+    near = suggest(value, words) if isinstance(value, str) else ""
     return f"must be one of {_list(options)}{near}"
 
 

@@ -13,7 +13,8 @@ Engine = Literal["jsonschema-rs", "jsonschema", "both"]
 """Which validator judges: the fast one (the default), the reference of the field, or both, which must
 agree."""
 
-Severity = Literal["error", "warning"]
+Severity = Literal["error", "warning", "note"]
+"""A note is about what is no frame (a sketch in documentation); no verdict on a frame holds one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -237,8 +238,8 @@ class Protocol:
 
     Attributes:
         faults: per direction, which requirement a fault breaks that no frame's schema can name: the
-            reasons of strict JSON, `type-missing`, `type-unknown`, `type-direction`, `undocumented`, and `schema` for
-            whatever a schema leaves unnamed.
+            reasons of strict JSON, `type-missing`, `type-unknown`, `type-direction`, `undocumented`, and
+            `schema` for whatever a schema leaves unnamed.
     """
 
     name: str

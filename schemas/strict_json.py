@@ -21,7 +21,7 @@ from relaykit.config import escape
 from relaykit.errors import RelaykitError
 
 Reason = Literal[
-    "utf8", "bom", "json", "duplicate-key", "nan", "surrogate", "depth", "integer", "object", "type"
+    "utf8", "bom", "json", "duplicate-key", "nan", "surrogate", "depth", "integer", "object", "size"
 ]
 
 MAX_DEPTH = 64
@@ -68,6 +68,17 @@ def decode(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
         FrameError: with reason `utf8`, `bom`, `json`, `duplicate-key`, `nan`, `surrogate`, `depth`, `integer`
             or `object`.
     """
+    if type(data) is bytes:
+        try:
+            value = orjson.loads(data)
+            if (
+                type(value) is dict
+                and data.count(b"{") + data.count(b"[") <= max_depth
+                and orjson.dumps(value, None, orjson.OPT_STRICT_INTEGER) == data
+            ):
+                return value
+        except (orjson.JSONDecodeError, TypeError):
+            pass  # the slow look says what is wrong, if anything
     value = loads(data, max_depth=max_depth)
     if type(value) is not dict:
         raise FrameError("object", f"a frame is a JSON object, not {kind_of(value)}", offset=0, line=1)
@@ -75,7 +86,7 @@ def decode(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
 
 
 def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
-    """Parse any JSON value as strictly as `decode` parses a frame; see there."""
+    """Parse any JSON value as strictly as `decode` parses a frame, taking the slow look at it; see there."""
     if isinstance(data, str):
         try:
             data = data.encode()
@@ -89,11 +100,6 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
         _explain(bytes(data), max_depth, f"not JSON: {error.msg}", error.pos)
     if data.count(b"{") + data.count(b"[") > max_depth and _deeper_than(value, max_depth):
         _explain(data, max_depth)
-    try:
-        if orjson.dumps(value, option=orjson.OPT_STRICT_INTEGER) == data:
-            return value
-    except TypeError:
-        pass  # an integer beyond 53 bits: the slow look says which
     try:
         json.loads(data, object_pairs_hook=_distinct, parse_int=_exact)
     except _Suspect:

@@ -15,7 +15,6 @@ from typing import Any
 import jsonschema
 import jsonschema_rs
 
-from relaykit.config import suggest
 from relaykit.errors import KitDefect
 from relaykit.schemas import messages
 from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding, FrameSpec, Protocol, Severity
@@ -233,12 +232,15 @@ KNOWN_DIFFERENCES: tuple[tuple[Callable[[Any, str], bool], str], ...] = (
 
 def type_finding(
     frame: Mapping[str, Any],
-    direction: Direction,
+    direction: Direction | None,
     types: Mapping[Direction, frozenset[str]],
     protocol: Protocol,
 ) -> Finding:
-    """Why no schema could be chosen for a frame: its type is missing, unknown or of the other direction."""
-    rules = protocol.faults[direction]
+    """Why no schema can be chosen for a frame: its type is missing, unknown or of the other direction.
+
+    Without a direction the requirement stays open: each direction has its own.
+    """
+    rules = protocol.faults[direction] if direction else {}
     if "type" not in frame:
         text = 'has no "type", which names the frame and chooses its schema'
         return Finding("error", "", "type", text, rules.get("type-missing"))
@@ -249,7 +251,8 @@ def type_finding(
         who, other = ("server", "s2c") if direction == "c2s" else ("client", "c2s")
         text, rule = f"{shorten(name)} is a type that only a {who} sends ({other})", "type-direction"
     else:
-        text, rule = f"unknown type {shorten(name)}{suggest(name[:64], types[direction])}", "type-unknown"
+        known = types[direction] if direction else types["c2s"] | types["s2c"]
+        text, rule = f"unknown type {shorten(name)}{messages.suggest(name, known)}", "type-unknown"
     return Finding("error", "/type", "type", text, rules.get(rule), shorten(name))
 
 

@@ -1,0 +1,83 @@
+"""Takes frames out of files of each kind, one by one, whatever the size of the file."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from typing import BinaryIO
+
+from relaykit.schemas import strict_json
+from relaykit.schemas.catalogue import Catalogue
+from relaykit.schemas.model import Direction
+from relaykit.schemas.strict_json import FrameError
+from relaykit.schemas.validate import markdown
+from relaykit.schemas.validate.cutting import MAX_FRAME, Cutter, too_large
+from relaykit.schemas.validate.markdown import Sketch
+from relaykit.schemas.validate.sources import Opened
+
+Item = tuple[bytes | FrameError | Sketch, int, Direction | None]
+"""A frame as it stands in the file, why there is none, or what is no frame; its line; its direction."""
+
+_MESSAGES = re.compile(rb'"_webSocketMessages"\s{0,64}:\s{0,64}\[')
+_REACH = 160
+_WAYS: dict[object, Direction] = {"send": "c2s", "receive": "s2c"}
+
+
+def items(opened: Opened, catalogue: Catalogue, skipped: Counter[str]) -> Iterator[Item]:
+    """Every frame of an opened source.
+
+    Args:
+        opened: the source.
+        catalogue: tells frames in Markdown from sketches.
+        skipped: counts what was passed over, by what it was.
+    """
+    if opened.kind == "ndjson":
+        yield from _lines(opened.stream)
+    elif opened.kind == "json":
+        for value, line in Cutter(opened.stream.read1).document():
+            yield value, line, None
+    elif opened.kind == "har":
+        yield from _har(Cutter(opened.stream.read1), skipped)
+    elif opened.kind == "markdown":
+        bounded = iter(lambda: opened.stream.readline(MAX_FRAME), b"")
+        for content, line in markdown.frames(bounded, catalogue):
+            yield content, line, None
+    elif opened.kind == "binary":
+        yield FrameError("utf8", "not text: it looks like UTF-16, UTF-32 or binary data"), 1, None
+
+
+def _lines(stream: BinaryIO) -> Iterator[Item]:
+    """Each line on its own, so that a broken one spoils nothing else."""
+    number = 0
+    read = stream.readline
+    while line := read(MAX_FRAME + 1):
+        number += 1
+        if len(line) > MAX_FRAME and not line.endswith(b"\n"):
+            while (more := read(MAX_FRAME)) and not more.endswith(b"\n"):
+                pass
+            yield too_large(MAX_FRAME, number), number, None
+        elif text := line.strip(b" \t\r\n"):
+            yield text, number, None
+
+
+def _har(cutter: Cutter, skipped: Counter[str]) -> Iterator[Item]:
+    """The text messages of every connection that a browser recorded; who sent them is recorded as well."""
+    while cutter.pass_by(_MESSAGES, _REACH):
+        for entry, line in cutter.items():
+            if isinstance(entry, FrameError):
+                yield entry, line, None
+                continue
+            try:
+                message = strict_json.decode(entry)
+            except FrameError as error:
+                yield FrameError(error.reason, f"a recorded message is broken: {error}"), line, None
+                continue
+            way = _WAYS.get(message.get("type"))
+            data = message.get("data")
+            if way is None or not isinstance(data, str):
+                skipped["entries that are no messages"] += 1
+            elif message.get("opcode", 1) != 1:
+                skipped["binary messages"] += 1
+            else:
+                yield data.encode(), line, way
