@@ -16,7 +16,9 @@ $(STAMP): pyproject.toml
 	@touch $@
 
 demo: $(STAMP) ## start the reference server, run the suite against it, say where the report is
-	$(BIN)/python examples/demo.py
+	@rm -rf .relaykit/demo && mkdir -p .relaykit/demo
+	$(BIN)/relaykit test --launch '$(BIN)/relaykit serve --port {port} --store .relaykit/demo/store.db' \
+	  --report json=.relaykit/demo/report.json --report junit=.relaykit/demo/report.xml
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
