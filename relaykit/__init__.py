@@ -2,7 +2,7 @@
 
 The packages below are the house: `relaykit.schemas` (the protocol as data), `relaykit.reference_server`,
 `relaykit.conformance` and `relaykit.docs_gen`. What all of them share stands in this package. For use from
-Python start at `relaykit.api`.
+Python start at `relaykit.schemas`.
 """
 
 from importlib.metadata import version
