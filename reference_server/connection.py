@@ -120,6 +120,10 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._app.forget(self)
+        self._leave()
+
+    def _leave(self) -> None:
+        """The session ends when the connection begins to close, however long the client takes over it."""
         session, self.session = self.session, None
         if session is not None:
             self._app.leave(session)
@@ -280,6 +284,7 @@ class Connection(asyncio.Protocol):
                 self._ending = True
         if self._protocol.close_sent is not None or self._ending:
             self._closing = True
+            self._leave()
 
     def _end(self) -> None:
         """End our side of TCP; the rest in bounded time, so that our last words are not lost to a reset."""

@@ -134,6 +134,12 @@ class Running:
         self.peers.append(peer)
         return peer
 
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Let the loop turn until something is so, which no frame tells."""
+        async with asyncio.timeout(DEADLINE):
+            while not condition():  # noqa: ASYNC110  (there is nothing to wait for but the condition)
+                await asyncio.sleep(0)
+
     async def pair(self) -> tuple[Peer, Peer]:
         """Two users with a device each."""
         return await self.connect(), await self.connect()

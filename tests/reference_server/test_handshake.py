@@ -1,0 +1,359 @@
+"""The door: path, origins, the three carriers of a token, and every reason to refuse."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import time
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from support.raw import PING, PONG, TEXT, Raw, encode, request
+from support.server import SECRET, Running, in_loop, new_id, running_server
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+
+from relaykit.errors import UsageError
+from relaykit.reference_server.auth import keys_of_set, make_key
+from relaykit.tokens import mint
+
+USER, DEVICE = new_id(), new_id()
+
+
+async def status_of(server: Running, path: str, *headers: tuple[str, str], **options: Any) -> int:
+    """The status of the answer to a handshake; nothing that was sent may come back in it."""
+    raw = await Raw.open(server.port)
+    response = await raw.request(path, headers, **options)
+    if response.status != 101:
+        assert b"eyJ" not in response.body
+        assert await raw.ended() == b""
+    await raw.close()
+    return response.status
+
+
+@in_loop
+async def test_each_carrier_of_a_token_works() -> None:
+    async with running_server() as server:
+        token = server.token(USER, DEVICE)
+        for path, headers in (
+            (f"/ws?token={token}", ()),
+            (f"/ws?a=b&token={token}&frames=0", ()),
+            ("/ws", (("Authorization", f"Bearer {token}"),)),
+            ("/ws", (("authorization", f"bearer   {token}"),)),
+            ("/ws", (("Sec-WebSocket-Protocol", f"Bearer, {token}"),)),
+            ("/ws", (("Sec-WebSocket-Protocol", "Bearer"), ("Sec-WebSocket-Protocol", token))),
+            # All three, and they agree.
+            (
+                f"/ws?token={token}",
+                (("Authorization", f"Bearer {token}"), ("Sec-WebSocket-Protocol", f"Bearer,{token}")),
+            ),
+        ):
+            assert await status_of(server, path, *headers) == 101
+
+
+@in_loop
+async def test_the_subprotocol_is_selected_and_the_token_not_echoed() -> None:
+    async with running_server() as server:
+        token = server.token(USER, DEVICE)
+        raw = await Raw.open(server.port)
+        response = await raw.request("/ws", [("Sec-WebSocket-Protocol", f"Bearer, {token}")])
+        assert response.status == 101
+        assert response.headers["sec-websocket-protocol"] == "Bearer"
+        assert token not in str(response)
+        await raw.close()
+        raw = await Raw.open(server.port)
+        response = await raw.request(f"/ws?token={token}", [("Sec-WebSocket-Protocol", "chat")])
+        assert response.status == 101
+        assert "sec-websocket-protocol" not in response.headers
+        await raw.close()
+        # A client that checks: the stock one.
+        async with connect(f"{server.url}", subprotocols=["Bearer", token], proxy=None) as socket:
+            assert socket.subprotocol == "Bearer"
+
+
+@in_loop
+async def test_tokens_that_disagree_or_come_twice_are_refused() -> None:
+    async with running_server() as server:
+        one, other = server.token(USER, DEVICE), server.token(new_id(), new_id())
+        for path, headers in (
+            (f"/ws?token={one}", [("Authorization", f"Bearer {other}")]),
+            (f"/ws?token={one}", [("Sec-WebSocket-Protocol", f"Bearer, {other}")]),
+            ("/ws", [("Authorization", f"Bearer {one}"), ("Sec-WebSocket-Protocol", f"Bearer, {other}")]),
+            (f"/ws?token={one}&token={one}", []),
+            (f"/ws?token={one}&token={other}", []),
+            ("/ws", [("Authorization", f"Bearer {one}"), ("Authorization", f"Bearer {one}")]),
+            ("/ws", [("Sec-WebSocket-Protocol", f"Bearer, {one}, Bearer, {one}")]),
+        ):
+            assert await status_of(server, path, *headers) == 401
+
+
+def forged(**changes: Any) -> str:
+    options: dict[str, Any] = {"user_id": USER, "device_id": DEVICE, "key": SECRET}
+    return mint(**{**options, **changes})
+
+
+def unsigned() -> str:
+    parts = [{"alg": "none", "typ": "JWT"}, {"sub": USER, "device_id": DEVICE, "exp": time.time() + 60}]
+    return (
+        ".".join(base64.urlsafe_b64encode(json.dumps(p).encode()).decode().rstrip("=") for p in parts) + "."
+    )
+
+
+TAMPERED = forged()[:-6] + "AAAAAA"
+BAD_TOKENS = {
+    "none": "",
+    "garbage": "garbage",
+    "dots": "a.b.c",
+    "not ascii": "%C3%A9.b.c",
+    "signature": TAMPERED,
+    "other key": forged(key="another key, just as long as the right one"),
+    "unsigned": unsigned(),
+    "algorithm": forged(algorithm="HS512", key=SECRET * 2),
+    "no sub": forged(claims={"sub": None}),
+    "no device": forged(claims={"device_id": None}),
+    "no exp": forged(claims={"exp": None}),
+    "sub is no uuid": forged(claims={"sub": "alice"}),
+    "sub is a number": forged(claims={"sub": 7}),
+    "device is no uuid": forged(claims={"device_id": DEVICE.replace("-", "")}),
+    "device is a list": forged(claims={"device_id": [DEVICE]}),
+    "exp is text": forged(claims={"exp": "9999999999"}),
+    "exp is true": forged(claims={"exp": True}),
+    "exp is huge": forged(claims={"exp": 1e999}),
+    "expired": forged(lifetime_s=-61),
+    "not yet": forged(claims={"nbf": int(time.time()) + 120}),
+    "nbf is text": forged(claims={"nbf": "0"}),
+    "crit": forged(headers={"crit": ["x"], "x": 1}),
+    "an array": jwt.api_jws.encode(b"[1]", SECRET, algorithm="HS256"),
+}
+
+
+@in_loop
+async def test_bad_tokens_get_no_session() -> None:
+    async with running_server() as server:
+        for name, token in BAD_TOKENS.items():
+            assert await status_of(server, f"/ws?token={token}") == 401, name
+        assert await status_of(server, "/ws") == 401
+        assert await status_of(server, "/ws", ("Authorization", "Basic YTpi")) == 401
+        assert await status_of(server, "/ws", ("Sec-WebSocket-Protocol", "Bearer")) == 401
+        assert len(server.app.hub) == 0
+
+
+@in_loop
+async def test_tokens_are_good_within_the_leeway() -> None:
+    async with running_server() as server:
+        assert await status_of(server, f"/ws?token={forged(lifetime_s=-50)}") == 101
+        soon = forged(claims={"nbf": int(time.time()) + 50})
+        assert await status_of(server, f"/ws?token={soon}") == 101
+        fractions = forged(claims={"exp": time.time() + 10.5})
+        assert await status_of(server, f"/ws?token={fractions}") == 101
+
+
+@in_loop
+async def test_the_clock_of_the_server_decides() -> None:
+    async with running_server() as server:
+        token = server.token(USER, DEVICE, lifetime_s=100)
+        server.app.clock.advance(99)
+        assert await status_of(server, f"/ws?token={token}") == 101
+        server.app.clock.advance(100)
+        assert await status_of(server, f"/ws?token={token}") == 401
+
+
+@in_loop
+async def test_identities_are_compared_without_case() -> None:
+    async with running_server() as server:
+        peer = await server.connect(USER.upper(), DEVICE.upper())
+        (session,) = server.app.hub.of_user(USER)
+        assert (session.user, session.device) == (USER, DEVICE)
+        await peer.silent()
+
+
+@in_loop
+async def test_origins_are_checked() -> None:
+    async with running_server(origins=("https://app.example", "http://localhost:*")) as server:
+        path = f"/ws?token={server.token(USER, DEVICE)}"
+        assert await status_of(server, path) == 101
+        assert await status_of(server, path, ("Origin", "https://app.example")) == 101
+        assert await status_of(server, path, ("Origin", "http://localhost:3000")) == 101
+        for bad in (
+            "https://evil.example",
+            "https://app.example.evil.example",
+            "null",
+            "http://localhost",
+            "",
+        ):
+            assert await status_of(server, path, ("Origin", bad)) == 403, bad
+        assert await status_of(server, path, ("Origin", "https://app.example"), ("Origin", "null")) == 403
+    async with running_server(require_origin=True) as server:
+        path = f"/ws?token={server.token(USER, DEVICE)}"
+        assert await status_of(server, path) == 403
+        assert await status_of(server, path, ("Origin", "http://localhost:8000")) == 101
+
+
+@in_loop
+async def test_other_paths_and_requests_that_are_no_handshake() -> None:
+    async with running_server() as server:
+        path = f"/ws?token={server.token(USER, DEVICE)}"
+        assert await status_of(server, path.replace("/ws", "/")) == 404
+        assert await status_of(server, path.replace("/ws", "/ws/")) == 404
+        assert await status_of(server, path, method="POST") == 405
+        assert await status_of(server, path, without=["Upgrade"]) == 426
+        assert await status_of(server, path, without=["Sec-WebSocket-Key"]) == 400
+        assert (
+            await status_of(server, path, ("Sec-WebSocket-Key", "short"), without=["Sec-WebSocket-Key"])
+            == 400
+        )
+        assert (
+            await status_of(server, path, ("Sec-WebSocket-Version", "8"), without=["Sec-WebSocket-Version"])
+            == 400
+        )
+        assert await status_of(server, "/ws?" + "&".join("abcdefgh" * 8)) == 400
+
+
+@in_loop
+async def test_a_handshake_is_bounded_in_size_and_time() -> None:
+    async with running_server() as server:
+        path = f"/ws?token={server.token(USER, DEVICE)}"
+        many = [(f"X-{i}", "x" * 1000) for i in range(30)]
+        assert await status_of(server, path, *many) == 431
+        assert await status_of(server, path, ("X-Long", "x" * 10_000)) == 431
+        assert await status_of(server, path + "&x=" + "x" * 9000) == 414
+        raw = await Raw.open(server.port)
+        await raw.send(b"GET /ws HTTP/1.1\r\nHost: x\r\n")
+        await server.until(lambda: bool(server.app.connections))
+        server.app.clock.advance(server.app.settings.handshake_timeout_s + 1)
+        assert (await raw.response()).status == 408
+        assert await raw.ended() == b""
+        await raw.close()
+
+
+@in_loop
+async def test_open_handshakes_and_connections_are_bounded() -> None:
+    async with running_server(max_handshakes=2) as server:
+        waiting = [await Raw.open(server.port) for _ in range(2)]
+        await server.until(lambda: len(server.app.connections) == 2)
+        extra = await Raw.open(server.port)
+        with pytest.raises((ConnectionError, AssertionError)):
+            assert await extra.ended() != b""
+        await waiting.pop().close()
+        await server.until(lambda: len(server.app.connections) == 1)
+        await (await server.connect()).silent()
+        await waiting.pop().close()
+
+
+@in_loop
+async def test_connections_per_user_are_limited() -> None:
+    async with running_server(limits={"connections_per_user": 2}) as server:
+        first = await server.connect(USER, DEVICE)
+        await server.connect(USER)
+        with pytest.raises(InvalidStatus) as refused:
+            await server.connect(USER)
+        assert refused.value.response.status_code == 429
+        await (await server.connect()).silent()
+        await first.close()
+        await (await server.connect(USER)).silent()
+
+
+@in_loop
+async def test_frames_before_the_answer_are_refused() -> None:
+    async with running_server() as server:
+        head = request(f"/ws?token={server.token(USER, DEVICE)}")
+        raw = await Raw.open(server.port)
+        await raw.send(head, encode(TEXT, b'{"type":"heartbeat"}'))
+        assert (await raw.response()).status == 400
+        await raw.close()
+
+
+@in_loop
+async def test_a_handshake_may_come_byte_by_byte() -> None:
+    async with running_server() as server:
+        raw = await Raw.open(server.port)
+        for byte in request(f"/ws?token={server.token(USER, DEVICE)}"):
+            await raw.send(bytes([byte]))
+            await asyncio.sleep(0)
+        assert (await raw.response()).status == 101
+        await raw.send(encode(PING, b"x"))
+        assert (await raw.receive()).opcode == PONG
+        await raw.close()
+
+
+@in_loop
+async def test_permessage_deflate_is_accepted_unless_it_is_off() -> None:
+    for compression in (True, False):
+        async with running_server(compression=compression) as server:
+            alice = await server.connect(compression="deflate")
+            offered = "permessage-deflate" in alice.socket.response.headers.get(
+                "Sec-WebSocket-Extensions", ""
+            )
+            assert offered is compression
+            for _ in range(3):
+                await alice.silent()
+
+
+# --- keys ---
+
+
+def pem(key: Any, *, public: bool) -> str:
+    if public:
+        encoding = serialization.PublicFormat.SubjectPublicKeyInfo
+        return key.public_key().public_bytes(serialization.Encoding.PEM, encoding).decode()
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    ).decode()
+
+
+RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+PAIRS = {
+    "RS256": RSA,
+    "ES256": ec.generate_private_key(ec.SECP256R1()),
+    "EdDSA": ed25519.Ed25519PrivateKey.generate(),
+}
+
+
+@pytest.mark.parametrize("algorithm", PAIRS)
+@in_loop
+async def test_tokens_signed_with_key_pairs(algorithm: str) -> None:
+    private = PAIRS[algorithm]
+    async with running_server(keys=[make_key(algorithm, pem(private, public=True))]) as server:
+        good = forged(key=pem(private, public=False), algorithm=algorithm)
+        assert await status_of(server, f"/ws?token={good}") == 101
+        assert await status_of(server, f"/ws?token={forged()}") == 401
+        # The public key as if it were a shared secret.
+        body = {"sub": USER, "device_id": DEVICE, "exp": time.time() + 60}
+        confused = jwt.api_jws.PyJWS().encode(json.dumps(body).encode(), b"x" * 32, algorithm="HS256")
+        assert await status_of(server, f"/ws?token={confused}") == 401
+
+
+@in_loop
+async def test_two_keys_both_work_and_a_kid_chooses() -> None:
+    old, new = "the previous key, which is long enough", "the current key, which is long enough"
+    keys = [make_key("HS256", old, "old"), make_key("HS256", new, "new")]
+    async with running_server(keys=keys) as server:
+        for key, kid, status in (
+            (old, "old", 101),
+            (new, "new", 101),
+            (old, None, 101),
+            (new, None, 101),
+            (old, "new", 401),
+            (new, "unknown", 401),
+            (SECRET, "new", 401),
+        ):
+            token = forged(key=key, headers={"kid": kid} if kid else None)
+            assert await status_of(server, f"/ws?token={token}") == status, (key, kid)
+
+
+def test_key_sets() -> None:
+    jwk = {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA.public_key())), "kid": "r", "use": "sig"}
+    other = {**jwk, "kid": "enc", "use": "enc"}
+    (key,) = keys_of_set(json.dumps({"keys": [jwk, other]}), ["RS256"])
+    assert (key.algorithm, key.kid) == ("RS256", "r")
+    for text in ("", "[]", "{}", '{"keys": [{}]}', json.dumps({"keys": [other]})):
+        with pytest.raises(UsageError):
+            keys_of_set(text, ["RS256"])
+    with pytest.raises(UsageError):
+        keys_of_set(json.dumps({"keys": [jwk]}), ["ES256"])
+    with pytest.raises(UsageError, match="not a key for RS256"):
+        make_key("RS256", "no key")

@@ -1,0 +1,114 @@
+"""Rates, and clients that read too slowly."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from support.raw import TEXT, Raw, encode
+from support.server import frame, in_loop, message, new_id, running_server
+
+from relaykit.reference_server.limits import Bucket, Rate, Ruling
+
+
+def test_a_bucket_refuses_once_for_a_burst_and_recovers() -> None:
+    bucket = Bucket(Rate(2, 3, 4), 0.0)
+    assert [bucket.take(0.0) for _ in range(5)] == [*[Ruling.ACCEPT] * 3, Ruling.REFUSE, Ruling.IGNORE]
+    assert bucket.retry_after() == 1
+    assert bucket.take(0.4) is Ruling.IGNORE
+    assert bucket.take(1.0) is Ruling.ACCEPT
+    assert [bucket.take(1.0) for _ in range(3)] == [Ruling.ACCEPT, Ruling.REFUSE, Ruling.CLOSE]
+    assert bucket.take(100.0) is Ruling.ACCEPT
+    assert [bucket.take(100.0) for _ in range(3)] == [Ruling.ACCEPT, Ruling.ACCEPT, Ruling.REFUSE]
+
+
+def test_a_slow_rate_says_how_long_to_wait() -> None:
+    bucket = Bucket(Rate(0.1, 1, 4), 0.0)
+    bucket.take(0.0)
+    assert bucket.take(0.0) is Ruling.REFUSE
+    assert bucket.retry_after() == 10
+    assert bucket.take(bucket.retry_after()) is Ruling.ACCEPT
+
+
+@in_loop
+async def test_too_many_frames_get_one_error_have_no_effect_and_the_connection_recovers() -> None:
+    async with running_server(limits={"frames_per_second": 1, "burst": 3}) as server:
+        alice, bob = await server.pair()
+        sent = [message(bob.user) for _ in range(6)]
+        await alice.send(*sent)
+        for one in sent[:3]:
+            await alice.expect("sent_ack", message_id=one["message_id"])
+        error = await alice.expect_error("rate_limited")
+        assert error["payload"]["retry_after"] >= 1
+        assert error["payload"]["reconnect"] is True
+        server.app.clock.advance(error["payload"]["retry_after"])
+        await alice.send(sent[5])
+        await alice.expect("sent_ack", message_id=sent[5]["message_id"])
+        for one in (*sent[:3], sent[5]):
+            await bob.expect("deliver", message_id=one["message_id"])
+        server.app.clock.advance(5)
+        await bob.silent(alice)
+
+
+@in_loop
+async def test_invalid_frames_count_and_limits_are_per_connection() -> None:
+    async with running_server(limits={"frames_per_second": 1, "burst": 3}) as server:
+        alice, bob = await server.pair()
+        await alice.send("x", "y", b"z", frame("heartbeat"))
+        for _ in range(3):
+            await alice.expect_error("invalid_message")
+        await alice.expect_error("rate_limited")
+        await bob.silent()
+
+
+@in_loop
+async def test_a_flood_without_end_is_closed() -> None:
+    limits = {"frames_per_second": 1, "burst": 3}
+    async with running_server(limits=limits, refusals_before_close=20) as server:
+        alice = await server.connect()
+        await alice.send(*[frame("heartbeat")] * 100)
+        assert (await alice.closed()).code == 1008
+        codes = [one["payload"]["error_code"] for one in alice.taken if one["type"] == "error"]
+        assert set(codes) == {"rate_limited"}
+        assert len(codes) <= 3
+
+
+@in_loop
+async def test_a_client_that_does_not_read_is_dropped_and_its_messages_wait() -> None:
+    limits = {"burst": 10_000, "frames_per_second": 10_000}
+    async with running_server(limits=limits, max_outgoing_bytes=256 * 1024) as server:
+        alice = await server.connect()
+        bob, device = new_id(), new_id()
+        raw = await Raw.open(server.port)
+        assert (await raw.request(f"/ws?token={server.token(bob, device)}")).status == 101
+        # Reads nothing from now on; its own socket buffers take the first few megabytes.
+        raw.writer.transport.pause_reading()
+        sent = 0
+        while server.app.hub.of_user(bob):
+            await alice.send(message(bob, ciphertext="A" * 60_000))
+            await alice.expect("sent_ack")
+            sent += 1
+            assert sent < 1000
+        held = max(c._transport.get_write_buffer_size() for c in server.app.connections)
+        assert held < 1024 * 1024
+        await raw.close()
+        again = await server.connect(bob, device)
+        for _ in range(sent):
+            await again.expect("deliver")
+        await again.silent()
+
+
+@pytest.mark.parametrize("what", [frame("heartbeat"), "ping"])
+@in_loop
+async def test_a_client_that_does_not_read_the_answers_to_its_own_frames_is_dropped(what: object) -> None:
+    limits = {"burst": 10_000_000}
+    async with running_server(limits=limits, max_outgoing_bytes=64 * 1024) as server:
+        raw = await Raw.open(server.port)
+        assert (await raw.request(f"/ws?token={server.token(new_id(), new_id())}")).status == 101
+        raw.writer.transport.pause_reading()
+        data = encode(9, b"x" * 125) if what == "ping" else encode(TEXT, b'{"type":"heartbeat"}')
+        with pytest.raises(ConnectionError):
+            for _ in range(10_000):
+                await asyncio.wait_for(raw.send(data * 200), 5)
+        await server.until(lambda: not server.app.connections)
+        await raw.close()
