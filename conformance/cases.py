@@ -25,6 +25,7 @@ from relaykit.conformance.loader import load_scenarios
 from relaykit.conformance.registry import all_probes
 from relaykit.conformance.results import Case
 from relaykit.conformance.steps import play
+from relaykit.conformance.values import references
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue
 
@@ -65,6 +66,7 @@ def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
         capabilities=_capabilities(catalogue, scenario),
         without=frozenset(scenario.without),
         operations=frozenset(operations),
+        limits=_limits(walked, scenario),
         forges=False,
         exclusive=any(described[name]["x-exclusive"] for name in operations),
         slow=scenario.slow,
@@ -77,6 +79,20 @@ def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
         run=partial(play, scenario=scenario),
         scenario=scenario,
     )
+
+
+def _limits(walked: Sequence[Step], scenario: Scenario) -> frozenset[str]:
+    """The limits of the target that a scenario speaks of."""
+    templates: list[object] = [spec.argument for spec in scenario.vars.values()]
+    for step in walked:
+        if isinstance(step, Send):
+            templates += (step.frame, step.raw)
+        elif isinstance(step, Expect):
+            templates.append(step.frame)
+        elif isinstance(step, Control):
+            templates.append(step.arguments)
+    found = (inner.split("|")[0].strip().split(".") for item in templates for inner in references(item))
+    return frozenset(parts[1] for parts in found if parts[0] == "limits" and len(parts) > 1)
 
 
 def _capabilities(catalogue: Catalogue, scenario: Scenario) -> frozenset[str]:

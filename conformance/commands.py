@@ -17,7 +17,7 @@ from rich.console import Console
 from relaykit.conformance import terminal
 from relaykit.conformance.cases import load_cases, select
 from relaykit.conformance.explain import explain as explain_text
-from relaykit.conformance.judge import LEVELS, SHAPE_PREFIX, Rules
+from relaykit.conformance.judge import LEVELS, Rules, shape_ids
 from relaykit.conformance.launch import free_port, launched
 from relaykit.conformance.report import parse_report, report, write
 from relaykit.conformance.results import Case, RunResult, Verdict
@@ -146,8 +146,8 @@ def test(
     chosen = select(catalogue, cases, run=run_, skip=skip, rules=rules)
     given = Given(target_file, url, secret_file, launch, capabilities, free_port() if launch else None)
     target, environment = make_target(given, catalogue)
-    shapes = {f"{SHAPE_PREFIX}{kind.replace('_', '-')}" for kind in catalogue.types("s2c")}
-    check_expectations(target, {case.id for case in cases} | shapes, catalogue.requirements)
+    ids = {case.id for case in cases} | shape_ids(catalogue)
+    check_expectations(target, ids, catalogue.requirements)
     settings = Settings(seed or secrets.token_hex(4), rules, timeout_factor, jobs)
     console = Console(highlight=False)
     with terminal.Live(Console(stderr=True)) as progress:

@@ -31,6 +31,10 @@ class UntestableError(Exception):
     """The target does not offer something that the case needs; the message says what."""
 
 
+class NotApplicableError(Exception):
+    """The case has no meaning for this target; the message says why."""
+
+
 @dataclass(slots=True)
 class Environment:
     """What all cases of a run share.

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from relaykit.conformance.record import ShapeBook, Violation
+from relaykit.conformance.record import UNREADABLE, ShapeBook, Violation
 from relaykit.conformance.results import (
     UNTESTED,
     Blame,
@@ -21,6 +21,7 @@ from relaykit.conformance.results import (
     RequirementResult,
     Verdict,
 )
+from relaykit.conformance.shapes import shape_requirements
 from relaykit.conformance.target import Expectation
 from relaykit.schemas import Catalogue
 
@@ -164,27 +165,45 @@ def shape_cases(catalogue: Catalogue, shapes: ShapeBook, rules: Rules) -> tuple[
     """A result for each type that arrived: were all its frames as their schema says?
 
     A misshapen frame is reported here, once per distinct violation, however often and in whichever cases it
-    came; the cases themselves are judged by behaviour alone.
+    came; the cases themselves are judged by behaviour alone. What is no frame at all counts for `messages`.
     """
-    results: list[CaseResult] = []
-    for kind in sorted(shapes.arrived | {v.type: 1 for v in shapes.violations.values()}):
-        violations = [v for v in shapes.violations.values() if v.type == kind]
-        results.append(_shape(catalogue, kind, shapes.arrived.get(kind, 0), violations, rules))
-    return tuple(results)
+    if not shapes.arrived and not shapes.violations:
+        return ()
+    kinds = sorted({*shapes.arrived, *(v.type for v in shapes.violations.values())} - {UNREADABLE})
+    every = tuple(shapes.violations.values())
+    total = sum(shapes.arrived.values())
+    return (
+        _shape(catalogue, None, total, [v for v in every if v.type == UNREADABLE], rules),
+        *(
+            _shape(catalogue, kind, shapes.arrived.get(kind, 0), [v for v in every if v.type == kind], rules)
+            for kind in kinds
+        ),
+    )
+
+
+def shape_ids(catalogue: Catalogue) -> frozenset[str]:
+    """The IDs that cases about shapes can have."""
+    kinds = ("messages", *catalogue.types("s2c"))
+    return frozenset(f"{SHAPE_PREFIX}{kind.replace('_', '-')}" for kind in kinds)
 
 
 def _shape(
-    catalogue: Catalogue, kind: str, count: int, violations: Sequence[Violation], rules: Rules
+    catalogue: Catalogue, kind: str | None, count: int, violations: Sequence[Violation], rules: Rules
 ) -> CaseResult:
-    spec = catalogue.frames.get(("s2c", kind))
-    named = spec.requirements if spec else ()
+    faults = tuple(dict.fromkeys(catalogue.protocol.faults["s2c"].values()))
+    undocumented = catalogue.protocol.faults["s2c"].get("undocumented")
+    spec = catalogue.frames.get(("s2c", kind)) if kind else None
+    named = shape_requirements(spec.bundled) if spec else tuple(f for f in faults if f != undocumented)
     broken = [v.finding.requirement for v in violations if v.finding.requirement]
     requirements = tuple(dict.fromkeys((*named, *broken)))
+    title = (
+        f"Every {kind} that arrives is as its schema says"
+        if kind
+        else "Every message that arrives is a frame"
+    )
     case = Case(
-        id=f"{SHAPE_PREFIX}{kind.replace('_', '-')}",
-        title=f"Every {kind} that arrives is as its schema says"
-        if spec
-        else "Every message is a frame with a known type",
+        id=f"{SHAPE_PREFIX}{(kind or 'messages').replace('_', '-')}",
+        title=title,
         area="envelope",
         kind="shape",
         level=strongest(catalogue.requirements[name].level for name in requirements),
@@ -193,10 +212,11 @@ def _shape(
         capabilities=frozenset(),
         without=frozenset(),
         operations=frozenset(),
+        limits=frozenset(),
         forges=False,
         exclusive=False,
         slow=False,
-        frames=frozenset((kind,)),
+        frames=frozenset((kind,) if kind else ()),
         source=spec.source if spec else "",
         run=_never,
     )
@@ -208,8 +228,7 @@ def _shape(
         verdict = Verdict.FAIL
     elif found:
         verdict = Verdict.WARN
-    reason = f"{count} arrived"
-    return CaseResult(case, verdict, found, reason, frozenset(requirements) - set(broken))
+    return CaseResult(case, verdict, found, f"{count} arrived", frozenset(requirements) - set(broken))
 
 
 def _misshapen(catalogue: Catalogue, violation: Violation) -> Finding:

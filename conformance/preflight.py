@@ -22,6 +22,7 @@ _CASE = Case(
     capabilities=frozenset(),
     without=frozenset(),
     operations=frozenset(),
+    limits=frozenset(),
     forges=False,
     exclusive=False,
     slow=False,

@@ -141,5 +141,7 @@ class Recorder:
 
     def broken(self, actor: str, keyword: str, message: str) -> None:
         """Note something below the frames: a binary message, a violation of RFC 6455."""
-        finding = Finding("error", "", keyword, message)
+        # A frame that is no text breaks the same rule as one that is no UTF-8.
+        requirement = self.catalogue.protocol.faults["s2c"].get("utf8" if keyword == "binary" else keyword)
+        finding = Finding("error", "", keyword, message, requirement)
         self.shapes.note(UNREADABLE, finding, None, self.case, actor, self.transcript.now_ms())

@@ -9,7 +9,7 @@ from relaykit.conformance.awaiting import kind_of
 from relaykit.conformance.context import Context, Presentation
 from relaykit.conformance.wire import DialError
 
-Form = Literal["http", "error", "bare-close", "error-open", "session", "silent", "no-answer"]
+Form = Literal["http", "error", "bare-close", "cut", "error-open", "session", "silent", "no-answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +17,15 @@ class Refusal:
     """What became of a connection that must not be served.
 
     Attributes:
-        form: `http` (an HTTP answer other than 101), `error` (the socket opened, one error frame came, then
-            a close), `bare-close` (a close without a word), `error-open` (an error, but no close), `session`
-            (it was served), `silent` (it opened, and nothing came), `no-answer` (no handshake answer at all).
+        form: `http` (an HTTP answer other than 101), `error` (the socket opened, an error frame came, then a
+            close), `bare-close` (a close without a word), `cut` (the end instead of a handshake answer),
+            `error-open` (an error, but no close), `session` (it was served), `silent` (it opened, and nothing
+            came), `no-answer` (nothing that answers a handshake).
         status: the HTTP status, for `http`.
         close_code: the close code, where there was one.
         error: the error frame, where there was one.
         said: all of it in words.
+        alone: whether the error, where there was one, was the only frame.
     """
 
     form: Form
@@ -31,13 +33,12 @@ class Refusal:
     status: int | None = None
     close_code: int | None = None
     error: Any = None
+    alone: bool = True
 
     @property
     def refused(self) -> bool:
-        """Whether no session came about, in whatever form."""
-        return self.form in ("error", "bare-close") or (
-            self.form == "http" and self.status is not None and 400 <= self.status < 500
-        )
+        """Whether the target turned it away, in whatever form."""
+        return self.form in ("http", "error", "bare-close", "cut")
 
 
 async def attempt(context: Context, shown: Presentation, label: str) -> Refusal:
@@ -51,7 +52,8 @@ async def attempt(context: Context, shown: Presentation, label: str) -> Refusal:
     except DialError as failed:
         if failed.kind == "unreachable":
             raise
-        form: Form = "http" if failed.kind == "refused" else "no-answer"
+        forms: dict[str, Form] = {"refused": "http", "closed": "cut"}
+        form = forms.get(failed.kind, "no-answer")
         return Refusal(form, str(failed), failed.status)
     # An answered heartbeat proves a session; without it we would have to wait for what may never come.
     served = await connection.beat(context.env.waits.reply)
@@ -69,7 +71,7 @@ async def attempt(context: Context, shown: Presentation, label: str) -> Refusal:
         return Refusal("silent", "the connection opened, and nothing came")
     if error is not None:
         said = f"{kind_of(error)}, then {connection.ended}"
-        return Refusal("error", said, None, connection.close_code, error)
+        return Refusal("error", said, None, connection.close_code, error, len(connection.inbox) == 1)
     return Refusal("bare-close", f"opened, then {connection.ended}", None, connection.close_code)
 
 

@@ -23,7 +23,7 @@ Run = Callable[[Context], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """A probe as its decorator describes it; see `Case` for the attributes."""
+    """A probe as its decorator describes it; see `Case`. `origin` is the code to look at."""
 
     id: str
     title: str
@@ -32,11 +32,13 @@ class Probe:
     catches: str
     capabilities: tuple[str, ...]
     operations: tuple[str, ...]
+    limits: tuple[str, ...]
     forges: bool
     exclusive: bool
     slow: bool
     frames: tuple[str, ...]
     run: Run
+    origin: Callable[..., object]
 
 
 def probe(
@@ -48,6 +50,7 @@ def probe(
     catches: str,
     capabilities: Iterable[str] = (),
     operations: Iterable[str] = (),
+    limits: Iterable[str] = (),
     forges: bool = False,
     exclusive: bool = False,
     slow: bool = False,
@@ -68,11 +71,13 @@ def probe(
             catches=catches,
             capabilities=tuple(capabilities),
             operations=tuple(operations),
+            limits=tuple(limits),
             forges=forges,
             exclusive=exclusive,
             slow=slow,
             frames=tuple(frames),
             run=function,
+            origin=function,
         )
 
     return made
@@ -108,7 +113,7 @@ def all_probes(catalogue: Catalogue) -> tuple[Case, ...]:
 
 def case_of(catalogue: Catalogue, probe: Probe) -> Case:
     """The case that a probe is."""
-    code = inspect.unwrap(probe.run).__code__
+    code = inspect.unwrap(probe.origin).__code__
     return Case(
         id=probe.id,
         title=probe.title,
@@ -120,6 +125,7 @@ def case_of(catalogue: Catalogue, probe: Probe) -> Case:
         capabilities=frozenset(probe.capabilities),
         without=frozenset(),
         operations=frozenset(probe.operations),
+        limits=frozenset(probe.limits),
         forges=probe.forges,
         exclusive=probe.exclusive,
         slow=probe.slow,
@@ -136,6 +142,7 @@ def _check(catalogue: Catalogue, probe: Probe) -> None:
         ("requirement", probe.requirements, catalogue.requirements),
         ("capability", probe.capabilities, catalogue.protocol.capabilities),
         ("control operation", probe.operations, control_operations()),
+        ("limit", probe.limits, catalogue.protocol.limits),
     ):
         for name in named:
             if name not in known:

@@ -40,6 +40,7 @@ class Case:
         level: the strongest level among its requirements.
         capabilities: without one of these it is not applicable; `without`: with one of these.
         operations: control operations it needs.
+        limits: limits that the target file must state for the case to mean anything.
         forges: it needs tokens that only a suite that signs them itself can make.
         exclusive: it touches other cases (moves the clock, resets), so that it runs alone.
         frames: types that it sends or expects, for `--run frame:…`.
@@ -58,6 +59,7 @@ class Case:
     capabilities: frozenset[str]
     without: frozenset[str]
     operations: frozenset[str]
+    limits: frozenset[str]
     forges: bool
     exclusive: bool
     slow: bool

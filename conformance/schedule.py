@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
-from relaykit.conformance.context import CaseStop, Context, Environment, UntestableError
+from relaykit.conformance.context import CaseStop, Context, Environment, NotApplicableError, UntestableError
 from relaykit.conformance.judge import Rules, judge
 from relaykit.conformance.results import Case, CaseResult, Verdict
 
@@ -53,6 +53,13 @@ def applicable(env: Environment, case: Case) -> CaseResult | None:
     if lacking:
         return CaseResult(
             case, Verdict.UNTESTABLE, reason=f"the target's control interface lacks {', '.join(lacking)}"
+        )
+    unstated = sorted(case.limits - target.stated)
+    if unstated:
+        return CaseResult(
+            case,
+            Verdict.UNTESTABLE,
+            reason=f"the target file does not state limits.{', limits.'.join(unstated)}",
         )
     if env.gone is not None:
         return CaseResult(case, Verdict.UNTESTABLE, reason=env.gone)
@@ -109,6 +116,8 @@ async def _guarded(context: Context, rules: Rules) -> CaseResult:
         pass
     except UntestableError as reason:
         return CaseResult(case, Verdict.UNTESTABLE, reason=str(reason))
+    except NotApplicableError as reason:
+        return CaseResult(case, Verdict.NOT_APPLICABLE, reason=str(reason))
     except TimeoutError:
         if not deadline.expired():
             _defect(context)

@@ -1,4 +1,4 @@
-"""Reads what a bundled frame schema says about fields: which a frame of this type can have at all."""
+"""Reads a bundled frame schema: which fields a frame can have, which requirements its shape proves."""
 
 from __future__ import annotations
 
@@ -50,3 +50,20 @@ def _parts(bundle: Mapping[str, Any], schema: Any) -> Iterator[Mapping[str, Any]
     for keyword in ("if", "then", "else"):
         if keyword in schema:
             yield from _parts(bundle, schema[keyword])
+
+
+def shape_requirements(bundle: Any) -> tuple[str, ...]:
+    """The requirements that a frame of this schema proves by its shape: all that the schema names."""
+    found: dict[str, None] = {}
+    waiting: list[Any] = [bundle]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, Mapping):
+            named = value.get("x-requirements")
+            if isinstance(named, (list, tuple)):
+                found.update(dict.fromkeys(named))
+            # Examples are data, which may look like anything.
+            waiting.extend(item for key, item in value.items() if key not in ("examples", "x-requirements"))
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(value)
+    return tuple(sorted(found))

@@ -203,7 +203,7 @@ async def _refused(this: Play, step: Connect) -> None:
                 actor=device.label,
             )
             raise CaseStop
-        if refusal.form == "bare-close":
+        if refusal.form in ("bare-close", "cut"):
             context.fail(
                 step.req,
                 f"{device.label} was refused by a bare close, which tells a client nothing",

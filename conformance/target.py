@@ -83,6 +83,7 @@ class Target:
     Attributes:
         carrier: None: the first that works.
         limits: every limit of the protocol, with the target's value or the default.
+        stated: the limits that the target file states: only those can be judged.
         timing: every time of the protocol in seconds, likewise.
         concurrency: cases at the same time; None: the suite decides.
     """
@@ -97,6 +98,7 @@ class Target:
     control: HttpControl | None = None
     capabilities: frozenset[str] = frozenset()
     limits: Mapping[str, float] = field(default_factory=dict)
+    stated: frozenset[str] = frozenset()
     timing: Mapping[str, float] = field(default_factory=dict)
     waits: Waits = Waits()
     legacy: Legacy | None = None
@@ -155,6 +157,7 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
         control=_control(document, base),
         capabilities=frozenset(declared | core),
         limits=_numbers(data.get("limits", {}), protocol.limits),
+        stated=frozenset(data.get("limits", {})),
         timing=_numbers(data.get("timing", {}), protocol.timing),
         waits=_waits(data.get("timing", {})),
         legacy=Legacy(legacy.get("query", ""), legacy.get("headers", {})) if legacy else None,

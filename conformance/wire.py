@@ -72,6 +72,7 @@ class Connection(asyncio.Protocol):
         close_code: the code with which the target closed it; 1006 where there was no close frame.
         headers: of the target's handshake answer.
         subprotocol: the one the target selected.
+        pongs: what came in WebSocket pongs.
         forgiven: patterns of frames that came too late for what only SHOULD come; they are passed over.
     """
 
@@ -85,6 +86,7 @@ class Connection(asyncio.Protocol):
         self._beats: deque[asyncio.Future[None] | None] = deque()
         self._acks = 0
         self._left = False
+        self.pongs: list[bytes] = []
         self.label = label
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.inbox: list[Arrived] = []
@@ -194,16 +196,21 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.close()
 
-    async def close(self, seconds: float, code: int = 1000) -> None:
-        """Close, and wait until the target has closed as well, but no longer than `seconds`."""
+    async def close(self, seconds: float, code: int = 1000) -> bool:
+        """Close, and wait until the target has closed as well, but no longer than `seconds`.
+
+        Returns:
+            whether the target answered the close with one of its own.
+        """
         self._recorder.transcript.event(self.label, "c2s", f"closes ({code})")
         self._say_goodbye(code)
         try:
             async with asyncio.timeout(seconds):
                 await self.gone.wait()
         except TimeoutError:
-            self._recorder.transcript.event(self.label, "s2c", "did not answer the close")
+            self._recorder.transcript.event(self.label, "s2c", "did not close in turn")
         self.leave()
+        return self._client.close_rcvd is not None
 
     def abort(self) -> None:
         """Cut the connection without a closing handshake."""
@@ -263,6 +270,10 @@ class Connection(asyncio.Protocol):
     def _frame(self, frame: Frame) -> None:
         if frame.opcode is Opcode.CLOSE:
             self._end("closed")
+        elif frame.opcode is Opcode.PONG:
+            self.pongs.append(bytes(frame.data))
+            self._recorder.transcript.event(self.label, "s2c", f"WebSocket pong {bytes(frame.data)!r}")
+            self._recorder.bell.ring()
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             if frame.opcode is not Opcode.CONT:
                 self._binary = frame.opcode is Opcode.BINARY

@@ -1,0 +1,208 @@
+"""The three ways to present a token, and what happens when they disagree (source: Authentication)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from relaykit.conformance.context import Context, Device, Presentation, present
+from relaykit.conformance.registry import probe
+from relaykit.conformance.talk import deliver_to, expect_frame, message
+from relaykit.conformance.wire import Connection, DialError
+
+
+async def _served(context: Context, carrier: str, requirement: str) -> tuple[Connection | None, str]:
+    """Connect by one carrier; the connection if it is served, and the token."""
+    device = context.device("alice")
+    token = device.token()
+    context.step = carrier
+    try:
+        connection = await device.dial(carrier, token)
+    except DialError as error:
+        context.fail_dial(error, (requirement,), device.label)
+        return None, token
+    if context.env.fences and not await connection.beat(context.env.waits.reply):
+        said = connection.ended or "its heartbeat was not answered"
+        context.fail(
+            (requirement,),
+            f"a valid token as {carrier} opens the socket, but {said}",
+            expected={"type": "heartbeat_ack"},
+            actual=said,
+            actor=device.label,
+        )
+        return None, token
+    context.prove((requirement,), device.label)
+    _judge_echo(context, connection, token)
+    return connection, token
+
+
+def _judge_echo(context: Context, connection: Connection, token: str) -> None:
+    echoed = [name for name, value in connection.headers if token in value]
+    if echoed:
+        context.fail(
+            ("CONN-06",),
+            f"the handshake answer repeats the token in {', '.join(echoed)}",
+            expected="no header with the token",
+            actual=f"the token in {', '.join(echoed)}",
+        )
+    else:
+        context.prove(("CONN-06",))
+
+
+@probe(
+    "carrier-query",
+    title="A token in the query parameter opens a session",
+    area="connection",
+    requirements=("CONN-02", "CONN-06", "AUTH-14"),
+    catches="A server that browsers cannot reach, because it takes tokens from headers only.",
+)
+async def carrier_query(context: Context) -> None:
+    if (await _served(context, "query", "CONN-02"))[0] is not None:
+        context.prove(("AUTH-14",))
+
+
+@probe(
+    "carrier-header",
+    title="A token in the Authorization header opens a session, without any Origin",
+    area="connection",
+    requirements=("CONN-03", "CONN-06", "CONN-16"),
+    catches="A server that takes tokens from the URL only, where logs keep them, or that demands an Origin.",
+)
+async def carrier_header(context: Context) -> None:
+    if (await _served(context, "header", "CONN-03"))[0] is not None:
+        context.prove(("CONN-16",))
+
+
+@probe(
+    "carrier-subprotocol",
+    title="A token as the second subprotocol opens a session, and Bearer is selected",
+    area="connection",
+    requirements=("CONN-04", "CONN-05", "CONN-06"),
+    catches="A server that selects no subprotocol (browsers then close), or the token itself.",
+)
+async def carrier_subprotocol(context: Context) -> None:
+    connection, token = await _served(context, "subprotocol", "CONN-04")
+    if connection is None:
+        return
+    wanted = context.env.catalogue.protocol.subprotocol
+    if connection.subprotocol == wanted:
+        context.prove(("CONN-05",))
+        return
+    chosen = "the token" if connection.subprotocol == token else repr(connection.subprotocol)
+    context.fail(
+        ("CONN-05",),
+        f"the handshake answer selects {chosen} instead of {wanted}",
+        expected=f"Sec-WebSocket-Protocol: {wanted}",
+        actual=f"Sec-WebSocket-Protocol: {chosen}" if connection.subprotocol else "no subprotocol",
+    )
+
+
+def _both(context: Context, one: Device, other: Device) -> Presentation:
+    """A handshake with two valid tokens: one in the query, another in the header."""
+    query = present(context.env, one.token(), "query")
+    header = present(context.env, other.token(), "header")
+    return Presentation(query.url, header.headers, ())
+
+
+@probe(
+    "carriers-disagree",
+    title="Two tokens in one handshake are refused, or the session is wholly that of one of them",
+    area="connection",
+    requirements=("CONN-07",),
+    catches="A server that takes the user from one token and the device from the other.",
+    forges=True,
+    frames=("send", "deliver"),
+)
+async def carriers_disagree(context: Context) -> None:
+    alice, bob, carol = context.device("alice"), context.device("bob"), context.device("carol")
+    for device in (alice, bob):  # both are known, so that messages wait for them
+        await (await device.connect()).close(context.env.waits.reply)
+    await carol.connect()
+    try:
+        mixed = await context.dial(_both(context, alice, bob), "alice+bob")
+    except DialError as error:
+        if error.kind == "refused":
+            context.prove(("CONN-07",))
+        else:
+            context.fail_dial(error, ("CONN-07",), "alice+bob")
+        return
+    if not await mixed.beat(context.env.waits.reply):
+        context.prove(("CONN-07",))  # refused after opening
+        return
+    for device in (alice, bob):
+        await deliver_to(context, carol, device.user.id)
+    got = await expect_frame(context, mixed, {"type": "deliver"}, ("CONN-07",))
+    receiver: Any = got.get("payload", {}).get("receiver_id")
+    taken = alice if str(receiver).lower() == alice.user.id else bob
+    mixed.send({"type": "delivery_ack", "message_id": got["message_id"]})
+    await mixed.beat(context.env.waits.reply)
+    await mixed.close(context.env.waits.reply)
+    # Acknowledged by the user's own device, the message must not come again; by a mixture, it does.
+    again = await taken.connect()
+    await again.beat(context.env.waits.reply)
+    repeated = [a.frame for a in again.inbox if a.frame.get("message_id") == got["message_id"]]
+    if repeated:
+        context.fail(
+            ("CONN-07",),
+            f"the session acted as the user of {taken.label}'s token, but not as its device",
+            expected="the user and the device of one token",
+            actual=repeated[0],
+            actor=taken.label,
+        )
+    else:
+        context.prove(("CONN-07",))
+
+
+@probe(
+    "same-device-twice",
+    title="A device that connects a second time is served",
+    area="connection",
+    requirements=("CONN-13", "CONN-14"),
+    catches="A server that refuses a client until its lost connection has timed out.",
+    frames=("send", "deliver"),
+)
+async def same_device_twice(context: Context) -> None:
+    alice, bob = context.device("alice"), context.device("bob")
+    await bob.connect()
+    await alice.connect()
+    first, alice.connection = alice.connection, None
+    second = await alice.connect(req=("CONN-13",))
+    context.prove(("CONN-13",), alice.label)
+    sent = message(context, alice.user.id)
+    bob.live.send(sent)
+    await expect_frame(
+        context, second, {"type": "deliver", "message_id": sent["message_id"]}, ("CONN-14",), skip=True
+    )
+    context.prove(("CONN-14",), alice.label)
+    if first is not None:
+        first.leave()
+
+
+@probe(
+    "devices-by-user",
+    title="The same device id under two users is two devices",
+    area="authentication",
+    requirements=("AUTH-20",),
+    catches="A server that keys connections or waiting messages by the device id alone.",
+    forges=True,
+    frames=("send", "deliver", "delivery_ack"),
+)
+async def devices_by_user(context: Context) -> None:
+    alice, bob, carol = context.device("alice"), context.device("bob"), context.device("carol")
+    bob.id = alice.id
+    for device in (alice, bob, carol):
+        await device.connect()
+    mine = await deliver_to(context, carol, alice.user.id)
+    await expect_frame(context, alice.live, {"type": "deliver", "message_id": mine}, ("AUTH-20",))
+    # The other user's device, of the same id, acknowledges: alice's message must wait all the same.
+    bob.live.send({"type": "delivery_ack", "message_id": mine})
+    await bob.live.beat(context.env.waits.reply)
+    strangers = [a.frame for a in bob.live.inbox if a.frame.get("type") == "deliver"]
+    if strangers:
+        context.fail(
+            ("AUTH-20",), "the other user's device got the message", actual=strangers[0], actor="bob"
+        )
+        return
+    await alice.live.close(context.env.waits.reply)
+    again = await alice.connect()
+    await expect_frame(context, again, {"type": "deliver", "message_id": mine}, ("AUTH-20",))
+    context.prove(("AUTH-20",))

@@ -1,0 +1,105 @@
+"""How a refusal looks to the client; tokens where no server should look for them (source: Authentication)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from relaykit.conformance import forging
+from relaykit.conformance.context import Context, Presentation, present
+from relaykit.conformance.refusal import Refusal, attempt, error_code
+from relaykit.conformance.registry import probe
+from relaykit.conformance.wire import DialError
+
+
+@probe(
+    "refusal-form",
+    title="A refused client learns why: HTTP 401, or an error auth_failed and a close with 1008",
+    area="connection",
+    requirements=("CONN-08", "CONN-09", "CONN-10", "CONN-11", "CONN-12"),
+    catches="A server whose refusals look like a broken network, so that clients try again for ever.",
+    forges=True,
+    frames=("error",),
+)
+async def refusal_form(context: Context) -> None:
+    device = context.device("alice")
+    for what, token in (
+        ("no token", None),
+        ("a word as token", "token"),
+        ("a token with a broken signature", forging.flipped(device.token())),
+    ):
+        context.step = what
+        try:
+            outcome = await attempt(context, present(context.env, token, context.env.carrier), device.label)
+        except DialError as error:
+            context.fail_dial(error, (), device.label)
+            return
+        _judge(context, what, outcome)
+
+
+def _judge(context: Context, what: str, outcome: Refusal) -> None:
+    said = f"{what}: {outcome.said}"
+    match outcome.form:
+        case "http":
+            _say(context, "CONN-08", 400 <= (outcome.status or 0) < 500, said, "HTTP 4xx")
+            _say(context, "CONN-11", outcome.status == 401, said, "HTTP 401")
+        case "error":
+            right = error_code(outcome) == "auth_failed" and outcome.alone
+            _say(context, "CONN-09", right, said, "one error auth_failed, and nothing else")
+            _say(context, "CONN-12", outcome.close_code == 1008, said, "a close with 1008")
+        case "bare-close" | "cut":
+            _say(context, "CONN-10", False, said, "HTTP 4xx, or an error auth_failed and a close")
+        case "error-open":
+            _say(context, "CONN-09", False, said, "a close after the error")
+        case _:
+            context.fail((), said, expected="a refusal", actual=outcome.said)
+
+
+def _say(context: Context, requirement: str, kept: bool, said: str, expected: str) -> None:
+    if kept:
+        context.prove((requirement,))
+    else:
+        context.fail((requirement,), said, expected=expected, actual=said)
+
+
+@probe(
+    "token-in-other-places",
+    title="A token in a cookie, in the path or in a made-up place opens no session",
+    area="authentication",
+    requirements=("AUTH-01", "CONN-08"),
+    catches="A server that finds tokens where browsers send them unasked, or where logs keep them.",
+)
+async def other_places(context: Context) -> None:
+    device = context.device("alice")
+    await (await device.connect()).close(context.env.waits.reply)
+    for what, shown in _places(context, device.token()).items():
+        context.step = what
+        try:
+            outcome = await attempt(context, shown, device.label)
+        except DialError as error:
+            context.fail_dial(error, (), device.label)
+            return
+        if outcome.form == "session":
+            # The source lists three places and forbids no other: worth a word, not a failure.
+            message = f"{what} opens a session"
+            context.fail(("AUTH-01",), message, expected="a refusal", actual=outcome.said, soft=True)
+        else:
+            context.prove(("AUTH-01",))
+
+
+def _places(context: Context, token: str) -> Mapping[str, Presentation]:
+    env = context.env
+    bare = present(env, None, env.carrier)
+    base = env.target.url.split("?")[0]
+
+    def header(name: str, value: str) -> Presentation:
+        return Presentation(bare.url, {**bare.headers, name: value}, ())
+
+    return {
+        "a token in a cookie": header("Cookie", f"token={token}; access_token={token}"),
+        "a token in X-Access-Token": header("X-Access-Token", token),
+        "a token under the scheme Basic": header("Authorization", f"Basic {token}"),
+        "a token in Authorization without a scheme": header("Authorization", token),
+        "a token as the only subprotocol": Presentation(bare.url, bare.headers, (token,)),
+        "a token as ?jwt=": Presentation(f"{base}?jwt={token}", bare.headers, ()),
+        "a token behind #": header("Origin", f"http://127.0.0.1/#token={token}"),
+    }

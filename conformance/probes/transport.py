@@ -1,0 +1,222 @@
+"""What happens below the frames: messages that are no text, and what RFC 6455 asks of both sides."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+from dataclasses import dataclass, replace
+
+from relaykit.conformance.context import Context, Device
+from relaykit.conformance.registry import Probe, probe
+from relaykit.conformance.talk import end_of, expect_frame, judge_refusal, message, nothing_reached
+from relaykit.conformance.wire import ABNORMAL
+
+CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
+
+
+def raw_frame(
+    opcode: int, data: bytes = b"", *, fin: bool = True, rsv: int = 0, masked: bool = True
+) -> bytes:
+    """One WebSocket frame, valid or not (RFC 6455, section 5.2)."""
+    head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
+    flag, size = (0x80 if masked else 0), len(data)
+    if size < 126:
+        head += bytes([flag | size])
+    elif size < 65536:
+        head += bytes([flag | 126]) + struct.pack("!H", size)
+    else:
+        head += bytes([flag | 127]) + struct.pack("!Q", size)
+    if not masked:
+        return head + data
+    mask = os.urandom(4)
+    return head + mask + bytes(byte ^ mask[index % 4] for index, byte in enumerate(data))
+
+
+async def _pair(context: Context) -> tuple[Device, Device]:
+    alice, bob = context.device("alice"), context.device("bob")
+    await alice.connect()
+    await bob.connect()
+    return alice, bob
+
+
+@probe(
+    "binary-message",
+    title="A binary message is refused, and what it holds is not passed on",
+    area="transport",
+    requirements=("TRAN-09", "VAL-12"),
+    catches="A server that parses whatever arrives, text or not.",
+    frames=("send", "error"),
+)
+async def binary_message(context: Context) -> None:
+    alice, bob = await _pair(context)
+    alice.live.send_binary(json.dumps(message(context, bob.user.id)).encode())
+    await judge_refusal(context, alice, "a binary message", (1003,), "TRAN-09")
+    await nothing_reached(context, bob, "what the binary message holds", "VAL-12")
+
+
+@probe(
+    "invalid-utf8",
+    title="Text that is not valid UTF-8 closes the connection with 1007 and is not passed on",
+    area="transport",
+    requirements=("TRAN-08", "VAL-12"),
+    catches="A server that replaces what it cannot decode, or passes it on to clients that must then close.",
+    frames=("send",),
+)
+async def invalid_utf8(context: Context) -> None:
+    alice, bob = await _pair(context)
+    frame = json.dumps(message(context, bob.user.id)).encode()
+    alice.live.send_text(frame.replace(b'"text"', b'"te\xc3\x28xt"'))
+    connection = alice.live
+    if await end_of(context, connection) and connection.close_code == 1007:
+        context.prove(("TRAN-08",))
+    else:
+        said = connection.ended or "the connection stays open"
+        context.fail(("TRAN-08",), f"invalid UTF-8: {said}", expected="a close with 1007", actual=said)
+    await nothing_reached(context, bob, "what the message holds", "VAL-12")
+
+
+@probe(
+    "fragments-are-joined",
+    title="A frame that comes in fragments, with a ping between them, is one frame",
+    area="transport",
+    requirements=("TRAN-07", "TRAN-13"),
+    catches="A server that takes every fragment for a message of its own.",
+    frames=("send", "sent_ack", "deliver"),
+)
+async def fragments(context: Context) -> None:
+    alice, bob = await _pair(context)
+    frame = message(context, bob.user.id)
+    data = json.dumps(frame).encode()
+    alice.live.write(raw_frame(TEXT, data[:7], fin=False), "the first 7 bytes of a send, as a fragment")
+    alice.live.write(raw_frame(PING, b"between"), "WebSocket ping b'between'")
+    alice.live.write(raw_frame(CONT, data[7:20], fin=False), "13 bytes more")
+    alice.live.write(raw_frame(CONT, data[20:]), "the rest of the send")
+    wanted = {"type": "sent_ack", "message_id": frame["message_id"]}
+    await expect_frame(context, alice.live, wanted, ("TRAN-07",))
+    wanted = {"type": "deliver", "message_id": frame["message_id"], "payload": {"ciphertext": "cmVsYXlraXQ="}}
+    await expect_frame(context, bob.live, wanted, ("TRAN-07",))
+    context.prove(("TRAN-07",))
+    if alice.live.pongs == [b"between"]:
+        context.prove(("TRAN-13",))
+    else:
+        got = alice.live.pongs or "no pong"
+        context.fail(
+            ("TRAN-13",), f"a ping among fragments: {got}", expected="a pong b'between'", actual=str(got)
+        )
+
+
+@probe(
+    "ping-is-answered",
+    title="A WebSocket ping is answered by a pong with the same data",
+    area="transport",
+    requirements=("TRAN-13",),
+    catches="A server that does not answer, or not with the same data, so that clients think it gone.",
+)
+async def ping_pong(context: Context) -> None:
+    alice = context.device("alice")
+    connection = await alice.connect()
+    sent = [b"", b"relaykit", bytes(range(125))]
+    for data in sent:
+        connection.write(raw_frame(PING, data), f"WebSocket ping with {len(data)} bytes")
+    await connection.beat(context.env.waits.reply)
+    if connection.pongs == sent:
+        context.prove(("TRAN-13",))
+    else:
+        context.fail(
+            ("TRAN-13",),
+            f"three pings were answered by {len(connection.pongs)} pongs, or by others",
+            expected=[str(data) for data in sent],
+            actual=[str(data) for data in connection.pongs],
+        )
+
+
+@probe(
+    "close-is-answered",
+    title="A WebSocket close is answered by a close",
+    area="transport",
+    requirements=("TRAN-14",),
+    catches="A server that just drops the line, or keeps the connection.",
+)
+async def close_answered(context: Context) -> None:
+    connection = await context.device("alice").connect()
+    if await connection.close(context.env.waits.reply):
+        context.prove(("TRAN-14",))
+    else:
+        context.fail(("TRAN-14",), "a close was not answered", expected="a close frame", actual="none")
+
+
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """Bytes that RFC 6455 forbids a client to send: the server must fail the connection."""
+
+    id: str
+    title: str
+    requirement: str
+    catches: str
+    bytes: tuple[tuple[str, bytes], ...]
+
+    def probe(self) -> Probe:
+        async def run(context: Context) -> None:
+            for what, data in self.bytes:
+                await _fails(context, what, data, self.requirement)
+
+        made = probe(
+            self.id,
+            title=self.title,
+            area="transport",
+            requirements=(self.requirement,),
+            catches=self.catches,
+        )(run)
+        return replace(made, origin=_fails)
+
+
+async def _fails(context: Context, what: str, data: bytes, requirement: str) -> None:
+    device = context.device(f"alice{len(context.users) + 1}")
+    connection = await device.connect()
+    context.step = what
+    connection.write(data, what)
+    if await end_of(context, connection) and connection.close_code in (1002, ABNORMAL):
+        context.prove((requirement,))
+        return
+    said = connection.ended or "the connection stays open"
+    context.fail((requirement,), f"{what}: {said}", expected="a close with 1002, or none", actual=said)
+
+
+_HEARTBEAT = b'{"type":"heartbeat"}'
+VIOLATIONS = tuple(
+    violation.probe()
+    for violation in (
+        Forbidden(
+            "unmasked-frame",
+            "A client's frame without a mask ends the connection",
+            "TRAN-10",
+            "A server that proxies can be tricked through.",
+            (("an unmasked text frame", raw_frame(TEXT, _HEARTBEAT, masked=False)),),
+        ),
+        Forbidden(
+            "reserved-bits-and-opcodes",
+            "Reserved bits and opcodes end the connection",
+            "TRAN-11",
+            "A server that guesses what a frame means.",
+            (
+                ("RSV1 without an extension", raw_frame(TEXT, _HEARTBEAT, rsv=4)),
+                ("RSV2", raw_frame(TEXT, _HEARTBEAT, rsv=2)),
+                ("RSV3", raw_frame(TEXT, _HEARTBEAT, rsv=1)),
+                ("the reserved opcode 3", raw_frame(0x3, _HEARTBEAT)),
+                ("the reserved opcode 11", raw_frame(0xB, b"")),
+            ),
+        ),
+        Forbidden(
+            "bad-control-frames",
+            "Control frames that are fragmented or too long end the connection",
+            "TRAN-12",
+            "A server that buffers control frames without a bound.",
+            (
+                ("a fragmented ping", raw_frame(PING, b"x", fin=False)),
+                ("a ping of 126 bytes", raw_frame(PING, b"x" * 126)),
+                ("a fragmented close", raw_frame(CLOSE, struct.pack("!H", 1000), fin=False)),
+            ),
+        ),
+    )
+)

@@ -1,0 +1,105 @@
+"""What probes do with frames: small steps in code, for cases whose point lies below the frames."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from relaykit.conformance.awaiting import Miss, kind_of, take, until
+from relaykit.conformance.context import CaseStop, Context, Device
+from relaykit.conformance.fence import fence
+from relaykit.conformance.matching import compare, plain
+from relaykit.conformance.values import fresh_uuid
+from relaykit.conformance.wire import Connection
+
+
+def message(context: Context, receiver: str, ciphertext: str = "cmVsYXlraXQ=") -> dict[str, Any]:
+    """A `send` frame to a user, with a fresh message id."""
+    payload = {"receiver_id": receiver, "ciphertext": ciphertext, "message_type": "text"}
+    return {"type": "send", "message_id": fresh_uuid(context.rng), "payload": payload}
+
+
+async def expect_frame(
+    context: Context,
+    connection: Connection,
+    pattern: Mapping[str, Any],
+    requirements: tuple[str, ...],
+    *,
+    skip: bool = False,
+) -> Any:
+    """The next frame, which must match; with `skip`, the next that does.
+
+    Raises:
+        CaseStop: it does not come; that is said as an outcome.
+    """
+    result = await take(context, connection, pattern, until(context, None), skip=skip)
+    if isinstance(result, Miss):
+        context.fail(
+            requirements,
+            result.message,
+            expected=plain(pattern),
+            actual=result.actual,
+            actor=connection.label,
+        )
+        raise CaseStop
+    return result.frame
+
+
+async def deliver_to(context: Context, sender: Device, receiver: str) -> str:
+    """Send a message and wait for its ack; the message's id.
+
+    Raises:
+        CaseStop: it is not acknowledged.
+    """
+    sent = message(context, receiver)
+    sender.live.send(sent)
+    pattern = {"type": "sent_ack", "message_id": sent["message_id"]}
+    await expect_frame(context, sender.live, pattern, (), skip=True)
+    return str(sent["message_id"])
+
+
+async def end_of(context: Context, connection: Connection) -> bool:
+    """Wait until the target ends the connection; False if it does not in time."""
+    deadline = until(context, None)
+    while connection.alive and await context.wait(deadline):
+        pass
+    return not connection.alive
+
+
+async def judge_refusal(
+    context: Context, device: Device, what: str, codes: tuple[int, ...], requirement: str
+) -> None:
+    """The next that comes must be `error` `invalid_message`, or a close with one of these codes."""
+    connection, deadline = device.live, until(context, None)
+    while not connection.inbox and connection.alive and await context.wait(deadline):
+        pass
+    first = connection.inbox[0].frame if connection.inbox else None
+    if first is not None:
+        right = compare({"type": "error", "payload": {"error_code": "invalid_message"}}, first) is None
+        said = f"got {kind_of(first)}"
+    else:
+        right = not connection.alive and connection.close_code in codes
+        said = connection.ended or "nothing came in time"
+    if right:
+        context.prove((requirement,), device.label)
+        return
+    permitted = ", ".join(str(code) for code in codes)
+    context.fail(
+        (requirement,),
+        f"{what}: {said}",
+        expected=f"error invalid_message, or a close with {permitted}",
+        actual=first or said,
+        actor=device.label,
+    )
+
+
+async def nothing_reached(context: Context, device: Device, what: str, requirement: str) -> None:
+    """Nothing may have come to the device, by a fence."""
+    await fence(context, (device,))
+    came = [arrived.frame for arrived in device.live.inbox]
+    if came:
+        context.fail(
+            (requirement,), f"{what} was passed on", expected="nothing", actual=came[0], actor=device.label
+        )
+    else:
+        context.prove((requirement,), device.label)
