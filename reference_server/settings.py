@@ -137,11 +137,12 @@ def _property(limit: Limit) -> dict[str, Any]:
 
 
 def _section(limits: Mapping[str, Limit], given: Mapping[str, Any]) -> Mapping[str, Any]:
-    unknown = set(given) - set(limits)
+    unknown = set(given) - {name for name, limit in limits.items() if not limit.fixed}
     if unknown:
         name = sorted(unknown)[0]
         raise UsageError(f"there is no limit or interval named {name!r}{suggest(name, limits)}")
-    return MappingProxyType({name: given.get(name, limit.default) for name, limit in limits.items()})
+    chosen = {name: given.get(name, limit.default) for name, limit in limits.items() if not limit.fixed}
+    return MappingProxyType(chosen)
 
 
 def _from_environment(environ: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,0 +1,160 @@
+"""The command: configuration, signals, exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+from pathlib import Path
+
+import jwt
+import pytest
+from support.process import SECRET, ServerProcess, run
+from support.raw import Raw
+from support.server import Peer, frame, in_loop, message, new_id
+from websockets.asyncio.client import connect
+
+from relaykit.tokens import mint
+
+USER, DEVICE = new_id(), new_id()
+
+
+async def client(url: str, user: str, device: str) -> Peer:
+    token = mint(user_id=user, device_id=device, key=SECRET)
+    return Peer(user, device, await connect(f"{url}?token={token}", proxy=None))
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@in_loop
+async def test_a_signal_closes_connections_and_loses_nothing(tmp_path: Path, number: signal.Signals) -> None:
+    store = str(tmp_path / "store.db")
+    with ServerProcess(tmp_path, "--store", store, "--check-output") as server:
+        assert server.ready == {"url": server.url, "pid": server.process.pid, "control_url": None}
+        alice = await client(server.url, USER, DEVICE)
+        bob_id, phone = new_id(), new_id()
+        sent = [message(bob_id) for _ in range(100)]
+        await alice.send(*sent)
+        server.signal(number)
+        assert (await alice.closed()).code == 1001
+        assert await asyncio.to_thread(server.wait) == 0
+        acknowledged = [got["message_id"] for got in alice.taken if got["type"] == "sent_ack"]
+    left = [name for name in os.listdir(tmp_path) if name.startswith("store.db")]  # noqa: PTH208
+    assert left == ["store.db"]  # a clean shutdown leaves one file
+    with ServerProcess(tmp_path, "--store", store) as server:
+        bob = await client(server.url, bob_id, phone)
+        await bob.send(frame("heartbeat"))
+        delivered = []
+        while len(delivered) < len(acknowledged):
+            got = await bob.receive()
+            if got["type"] == "deliver":
+                delivered.append(got["message_id"])
+        assert delivered == acknowledged
+        await bob.close()
+
+
+@in_loop
+async def test_a_second_signal_does_not_wait_for_clients(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, RELAYKIT_SERVE_SHUTDOWN_TIMEOUT_S="60") as server:
+        raw = await Raw.open(server.port)
+        assert (
+            await raw.request(f"/ws?token={mint(user_id=USER, device_id=DEVICE, key=SECRET)}")
+        ).status == 101
+        server.signal(signal.SIGTERM)
+        assert await raw.until_close() == 1001  # which this client does not answer
+        server.signal(signal.SIGTERM)
+        assert await asyncio.to_thread(server.wait) == 130
+        await raw.close()
+
+
+def test_two_servers_on_one_store(tmp_path: Path) -> None:
+    store = str(tmp_path / "store.db")
+    with ServerProcess(tmp_path, "--store", store) as server:
+        second = run("serve", "--port", "0", "--store", store)
+        assert second.returncode == 2
+        assert "in use by another server" in second.stderr
+        assert "Traceback" not in second.stderr
+        server.signal(signal.SIGKILL)
+        server.wait()
+    with ServerProcess(tmp_path, "--store", store):
+        pass  # the lock of a killed server does not stay
+
+
+def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
+    taken = socket.create_server(("127.0.0.1", 0))
+    port = str(taken.getsockname()[1])
+    config = tmp_path / "serve.yaml"
+    config.write_text("port: 0\nlimts:\n  burst: 5\n")
+    (tmp_path / "key.pem").write_text("no key")
+    keys = tmp_path / "keys.yaml"
+    keys.write_text("keys: [{algorithm: RS256, pem: {file: key.pem}}]\n")
+    for arguments, words in (
+        (["--port", port], "cannot listen on 127.0.0.1"),
+        (["--host", "203.0.113.7", "--port", "0"], "cannot listen on 203.0.113.7"),
+        (["--store", str(tmp_path / "no" / "store.db")], "folder of the store does not exist"),
+        (["--config", str(config)], "serve.yaml:2: /limts: unknown key 'limts' (did you mean 'limits'?)"),
+        (["--config", str(tmp_path / "none.yaml")], "none.yaml"),
+        (["--config", str(keys)], "not a key for RS256"),
+        (["--limits", "brust=5"], "unknown key 'brust' (did you mean 'burst'?)"),
+        (["--limits", "burst=0"], "less than the minimum"),
+        (["--limits", "burst"], "not NAME=VALUE"),
+        (["--timing", "ring_timeout_s=soon"], "--timing"),
+        (["--secret-file", str(tmp_path / "none")], "cannot be read"),
+        (["--ready-file", str(tmp_path / "no" / "ready")], "ready file cannot be written"),
+    ):
+        result = run("serve", *arguments, RELAYKIT_SERVE_PORT="0")
+        assert result.returncode == 2, (arguments, result.stderr)
+        assert words in result.stderr, (arguments, result.stderr)
+        assert "Traceback" not in result.stderr, result.stderr
+    result = run("serve", RELAYKIT_SERVE_PROT="1")
+    assert (result.returncode, "did you mean 'RELAYKIT_SERVE_PORT'?" in result.stderr) == (2, True)
+    taken.close()
+
+
+def test_a_key_is_never_made_for_a_log_file() -> None:
+    result = run("serve", "--port", "0", RELAYKIT_SECRET="")
+    assert result.returncode == 2
+    assert "no signing key is given" in result.stderr
+
+
+def test_configuration_in_layers(tmp_path: Path) -> None:
+    config = tmp_path / "serve.yaml"
+    config.write_text("port: 1\nserver_id: file\nstore: file.db\nlimits: {burst: 1, frames_per_second: 1}\n")
+    shown = run(
+        *("serve", "--config", str(config), "--store", "flag.db", "--limits", "burst=3", "--print-config"),
+        RELAYKIT_SERVE_LIMITS_FRAMES_PER_SECOND="2",
+        RELAYKIT_SERVE_STORE="environment.db",
+        RELAYKIT_SERVE_PORT="2",
+    )
+    assert shown.returncode == 0, shown.stderr
+    again = tmp_path / "again.yaml"
+    again.write_text(shown.stdout)
+    for line in ("port: 2", "server_id: file", "store: flag.db", "  burst: 3", "  frames_per_second: 2"):
+        assert line in shown.stdout.splitlines()
+    assert run("serve", "--config", str(again), "--print-config").stdout == shown.stdout
+
+
+def test_the_token_command(tmp_path: Path) -> None:
+    result = run("token", "--user", USER, "--device", DEVICE, "--kid", "k", "--lifetime", "60")
+    claims = jwt.decode(result.stdout.strip(), SECRET, algorithms=["HS256"])
+    assert (claims["sub"], claims["device_id"], claims["exp"] - claims["iat"]) == (USER, DEVICE, 60)
+    key = tmp_path / "key"
+    key.write_text("another signing key that is long enough\n")
+    result = run("token", "--user", USER, "--device", DEVICE, "--secret-file", str(key))
+    assert jwt.decode(result.stdout.strip(), "another signing key that is long enough", algorithms=["HS256"])
+    result = run("token", "--user", "alice", "--device", DEVICE)
+    assert (result.returncode, "--user: 'alice' is not a UUID" in result.stderr) == (2, True)
+
+
+def test_secrets_stay_out_of_the_log(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, "-v") as server:
+        token = mint(user_id=USER, device_id=DEVICE, key="a wrong key that is surely long enough")
+        with socket.create_connection(("127.0.0.1", server.port)) as raw:
+            raw.sendall(f"GET /ws?token={token} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            assert b" 401 " in raw.recv(4096)
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        log = server.log.read_text()
+    assert "refused with 401" in log
+    assert "eyJ" not in log
+    assert SECRET not in log
