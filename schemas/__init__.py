@@ -12,11 +12,13 @@
 A catalogue never changes. The schema is always chosen by the frame's `type` and direction (`c2s`: from a
 client, `s2c`: from the server). `decode` parses strictly, `judge` and `is_valid` look at a parsed frame,
 `validate` does both; `frame` and `types` look a frame up; `protocol` and `requirements` hold the rest;
-`bundle` and `frame_bundle` write self-contained schemas for other tools.
+`bundle` and `frame_bundle` write self-contained schemas for other tools. `control_operations` describes what
+test benches arrange beside the frames.
 """
 
 from relaykit.schemas.bundle import bundle, frame_bundle
 from relaykit.schemas.catalogue import Catalogue, UnknownType, load_catalogue
+from relaykit.schemas.control import Operation, control_operations
 from relaykit.schemas.model import (
     DIRECTIONS,
     Area,
@@ -54,6 +56,7 @@ __all__ = [
     "FrameError",
     "FrameSpec",
     "Limit",
+    "Operation",
     "Protocol",
     "Reply",
     "Requirement",
@@ -62,6 +65,7 @@ __all__ = [
     "Validation",
     "Vector",
     "bundle",
+    "control_operations",
     "frame_bundle",
     "load_catalogue",
     "thaw",
