@@ -128,9 +128,15 @@ class Running:
     ) -> Peer:
         """Connect a device; a new user and a new device unless they are named."""
         user, device = user or new_id(), device or new_id()
+        token = self.token(user, device)
+        return await self.connect_with(token, user, device, query=query, **options)
+
+    async def connect_with(
+        self, token: str, user: str = "", device: str = "", *, query: str = "", **options: Any
+    ) -> Peer:
+        """Connect with a token of one's own making."""
         options = {"compression": None, "proxy": None, "ping_interval": None, **options}
-        socket = await connect(f"{self.url}?token={self.token(user, device)}{query}", **options)
-        peer = Peer(user, device, socket)
+        peer = Peer(user, device, await connect(f"{self.url}?token={token}{query}", **options))
         self.peers.append(peer)
         return peer
 

@@ -1,0 +1,79 @@
+"""Heartbeats, pings, silence and expiry, by a clock that the test moves."""
+
+from __future__ import annotations
+
+from support.server import Running, frame, in_loop, new_id, running_server
+
+
+@in_loop
+async def test_a_heartbeat_is_answered_on_the_same_connection() -> None:
+    async with running_server() as server:
+        alice = await server.connect()
+        twin = await server.connect(alice.user, alice.device)
+        await alice.send(frame("heartbeat"), frame("heartbeat", {}))
+        await alice.expect("heartbeat_ack")
+        await alice.expect("heartbeat_ack")
+        await twin.silent()
+
+
+@in_loop
+async def test_an_idle_connection_is_pinged_and_a_pong_is_taken_silently() -> None:
+    async with running_server() as server:
+        alice = await server.connect()
+        interval = server.app.settings.timing["ping_interval_s"]
+        for _ in range(5):  # far beyond the timeout, but never silent for so long
+            server.app.clock.advance(interval + 2)
+            await alice.expect("ping")
+            await alice.send(frame("pong"))
+            await alice.silent()
+
+
+@in_loop
+async def test_silence_ends_the_connection() -> None:
+    async with running_server() as server:
+        alice, bob = await server.pair()
+        timing = server.app.settings.timing
+        server.app.clock.advance(timing["idle_timeout_s"] - 2)
+        while (await bob.receive())["type"] == "ping":
+            await bob.send(frame("heartbeat"))
+        while len(bob.taken) > 1 and bob.taken[-1]["type"] != "heartbeat_ack":
+            await bob.receive()
+        server.app.clock.advance(4)
+        close = await alice.closed()
+        assert close.code == 1008
+        error = alice.taken[-1]
+        assert error["payload"]["error_code"] == "connection_timeout"
+        assert error["payload"]["reconnect"] is True
+        assert [one["type"] for one in alice.taken[:-1]] == ["ping", "ping"]
+        assert [session.user for session in server.app.hub] == [bob.user]
+
+
+@in_loop
+async def test_control_frames_count_as_signs_of_life() -> None:
+    async with running_server() as server:
+        alice = await server.connect()
+        for _ in range(4):
+            server.app.clock.advance(server.app.settings.timing["idle_timeout_s"] * 0.6)
+            await (await alice.socket.ping())
+        await alice.send(frame("heartbeat"))
+        while (got := await alice.receive())["type"] == "ping":
+            pass
+        assert got["type"] == "heartbeat_ack"
+
+
+async def expiring(server: Running, seconds: float) -> None:
+    """A session whose token expires ends between that and the leeway."""
+    alice = await server.connect_with(server.token(new_id(), new_id(), lifetime_s=seconds))
+    server.app.clock.advance(seconds - 1)
+    await alice.silent()
+    server.app.clock.advance(2.5)
+    assert (await alice.closed()).code == 1008
+    payload = alice.taken[-1]["payload"]
+    assert (payload["error_code"], payload["reconnect"]) == ("auth_failed", True)
+
+
+@in_loop
+async def test_a_session_ends_when_its_token_expires() -> None:
+    async with running_server(timing={"ping_interval_s": 10_000, "idle_timeout_s": 10_000}) as server:
+        await expiring(server, 30)
+        await expiring(server, 3600)
