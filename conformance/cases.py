@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
-from relaykit.conformance.checks import control_operations
 from relaykit.conformance.grammar import (
     Advance,
     AnyOf,
@@ -27,7 +26,7 @@ from relaykit.conformance.results import Case
 from relaykit.conformance.steps import play
 from relaykit.conformance.values import references
 from relaykit.errors import UsageError
-from relaykit.schemas import Catalogue
+from relaykit.schemas import Catalogue, control_operations
 
 _FIELDS = ("id", "area", "requirement", "frame", "kind", "level")
 
@@ -68,7 +67,7 @@ def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
         operations=frozenset(operations),
         limits=_limits(walked, scenario),
         forges=False,
-        exclusive=any(described[name]["x-exclusive"] for name in operations),
+        exclusive=any(described[name].exclusive for name in operations),
         slow=scenario.slow,
         frames=frozenset(
             str(step.frame["type"])

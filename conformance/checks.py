@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
 from typing import Any
 
 from relaykit.config import suggest
@@ -32,7 +29,7 @@ from relaykit.conformance.grammar import (
 from relaykit.conformance.matching import ambient_types, pointer_get
 from relaykit.conformance.shapes import known_fields
 from relaykit.conformance.values import BadReferenceError, Scope, fresh_uuid
-from relaykit.schemas import Catalogue, FrameSpec
+from relaykit.schemas import Catalogue, FrameSpec, control_operations
 
 
 @dataclass(slots=True)
@@ -43,14 +40,6 @@ class Complaints:
 
     def add(self, place: Place, message: str) -> None:
         self.lines.append(f"{place.path}:{place.line}: {message}")
-
-
-@cache
-def control_operations() -> Mapping[str, Any]:
-    """Operation → its description in `control.schema.json`."""
-    text = resources.files("relaykit.conformance").joinpath("control.schema.json").read_text("utf-8")
-    data: Any = json.loads(text)
-    return {name: data["$defs"][name] for name in data["properties"]}
 
 
 def check(scenario: Scenario, catalogue: Catalogue, complaints: Complaints) -> None:
@@ -271,16 +260,21 @@ class _Checker:
 
     def control(self, step: Control) -> None:
         self.fill(step.place, step.arguments)
-        properties = control_operations()[step.operation]["properties"]
-        known = properties["request"].get("properties", {})
+        operations = control_operations()
+        if step.operation not in operations:
+            near = suggest(step.operation, operations)
+            self.say(step.place, f"unknown control operation {step.operation!r}{near}")
+            return
+        operation = operations[step.operation]
+        known = operation.request.get("properties", {})
         for key in step.arguments:
             if key not in known:
                 self.say(step.place, f"{step.operation} has no argument {key!r}{suggest(key, known)}")
-        for key in properties["request"].get("required", ()):
+        for key in operation.request.get("required", ()):
             if key not in step.arguments:
                 self.say(step.place, f"{step.operation} needs the argument {key!r}")
         if step.name is not None:
-            response = properties["response"].get("properties", {})
+            response = operation.response.get("properties", {})
             self.scope.given[step.name] = {
                 key: described["examples"][0]
                 for key, described in response.items()

@@ -86,7 +86,10 @@ def _rules(level: str | None, provenance: str) -> Rules:
 )
 @_selection
 @click.option("-j", "--jobs", type=click.IntRange(1, 1024), help="Cases at the same time.  [default: 32]")
-@click.option("--seed", help="Makes up the same users and texts as the run that printed it.")
+@click.option(
+    "--seed",
+    help="Makes up the same users and texts as the run that printed it (on a server that forgot that run).",
+)
 @click.option("--report", "reports", multiple=True, metavar="FORMAT=FILE", help="json=FILE or junit=FILE.")
 @click.option(
     "--timeout-factor",
@@ -149,7 +152,7 @@ def test(
     ids = {case.id for case in cases} | shape_ids(catalogue)
     check_expectations(target, ids, catalogue.requirements)
     settings = Settings(seed or secrets.token_hex(4), rules, timeout_factor, jobs)
-    console = Console(highlight=False)
+    console = terminal.console()
     with terminal.Live(Console(stderr=True)) as progress:
         command = given.command
         result = asyncio.run(_test(target, catalogue, chosen, settings, progress, command, environment))

@@ -13,13 +13,14 @@ from urllib.parse import quote
 
 from relaykit import tokens
 from relaykit.conformance.control import Control
+from relaykit.conformance.dialing import dial
 from relaykit.conformance.grammar import SINGLE_DEVICE
 from relaykit.conformance.matching import ambient_types
 from relaykit.conformance.record import Recorder, ShapeBook
 from relaykit.conformance.results import Blame, Case, Outcome
 from relaykit.conformance.target import Target, Waits
 from relaykit.conformance.values import Scope, fresh_uuid
-from relaykit.conformance.wire import Connection, DialError, dial
+from relaykit.conformance.wire import Connection, DialError
 from relaykit.schemas import Catalogue
 
 

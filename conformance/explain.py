@@ -24,6 +24,7 @@ from relaykit.conformance.grammar import (
     Unordered,
     walk,
 )
+from relaykit.conformance.judge import shape_ids
 from relaykit.conformance.matching import plain
 from relaykit.conformance.results import Case
 from relaykit.errors import UsageError
@@ -43,6 +44,11 @@ def explain(catalogue: Catalogue, cases: Sequence[Case], name: str) -> str:
     found = next((case for case in cases if case.id == name), None)
     if found is not None:
         return _case(catalogue, found)
+    if name in shape_ids(catalogue):
+        return (
+            f"{name} · stands for the shape of every such frame that arrives in a run, in whichever case.\n"
+            "Each distinct violation of the frame's schema (pointer, keyword, type) is reported there once."
+        )
     known = [*catalogue.requirements, *(case.id for case in cases)]
     raise UsageError(
         f"there is no requirement and no case {name!r}{suggest(name, known)}",

@@ -122,6 +122,11 @@ def _last_word(connection: Connection) -> str:
 
 def _hopeless(env: Environment, error: DialError) -> UnreachableError:
     url = env.target.url
+    if error.kind == "unreachable" and env.tls is not None and "SSL" in str(error):
+        return UnreachableError(
+            f"{url} cannot be reached: {error}",
+            hint="for a certificate of your own state tls.ca_file in the target file, or tls.insecure: true",
+        )
     if error.kind == "unreachable":
         return UnreachableError(
             f"{url} cannot be reached: {error}",

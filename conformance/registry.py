@@ -11,12 +11,11 @@ from types import ModuleType
 
 from relaykit.config import suggest
 from relaykit.conformance import probes as package
-from relaykit.conformance.checks import control_operations
 from relaykit.conformance.context import Context
 from relaykit.conformance.judge import strongest
 from relaykit.conformance.results import Case
 from relaykit.errors import KitDefect
-from relaykit.schemas import Catalogue
+from relaykit.schemas import Catalogue, control_operations
 
 Run = Callable[[Context], Awaitable[None]]
 

@@ -11,10 +11,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from relaykit.config import Document, problems, read_secret, suggest
-from relaykit.conformance.checks import control_operations
 from relaykit.conformance.loader import schema
 from relaykit.errors import UsageError
-from relaykit.schemas import Catalogue
+from relaykit.schemas import Catalogue, control_operations
 
 CARRIERS = ("header", "query", "subprotocol")
 """Ways to present the token, in the order in which the suite tries them when the target file names none."""

@@ -28,6 +28,12 @@ _AROUND = 8
 """Lines of the transcript shown before a finding."""
 
 
+def console() -> Console:
+    """The console of the summary. A log file is wide: cutting its lines at 80 columns helps nobody."""
+    plain = Console(highlight=False)
+    return plain if plain.is_terminal else Console(highlight=False, width=max(plain.width, 160))
+
+
 class Live:
     """Progress on a terminal; elsewhere, a line for each failure as it happens."""
 
