@@ -1,0 +1,190 @@
+"""Build: resolve once, draw every output, write what has changed, or say what is stale."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from relaykit.docs_gen.links import Names
+from relaykit.docs_gen.model import Entry, Site
+from relaykit.docs_gen.pages import Page, pages
+from relaykit.docs_gen.pen import HtmlPen
+from relaykit.docs_gen.render import Drawer, script_json, static
+from relaykit.docs_gen.script_schemas import script_schemas
+from relaykit.docs_gen.site import resolve
+from relaykit.docs_gen.suite import Results, listed_cases
+from relaykit.docs_gen.text import plain
+from relaykit.errors import UsageError
+from relaykit.schemas import Catalogue
+
+SCRIPTS = ("site.js", "validator.js", "console.js")
+MANIFEST = ".relaykit-docs"
+"""Lists the files that a build has made, so that the next one can remove what is no longer made."""
+
+
+@dataclass(frozen=True, slots=True)
+class Documentation:
+    """The documentation, resolved and ready to be drawn."""
+
+    site: Site
+    catalogue: Catalogue
+    drawer: Drawer
+
+
+def documentation(catalogue: Catalogue, results: Results | None = None) -> Documentation:
+    """Resolve everything.
+
+    Args:
+        catalogue: the protocol.
+        results: the last results of the suite, if there are any.
+
+    Raises:
+        UsageError: a scenario, guide or diagram is wrong, with its place.
+    """
+    cases = listed_cases(catalogue)
+    known = results or Results()
+    site = resolve(catalogue, cases, known)
+    drawn = pages(site, catalogue, cases, known)
+    return Documentation(site, catalogue, Drawer(site, Names(catalogue), drawn))
+
+
+def site_files(docs: Documentation) -> Mapping[str, str]:
+    """The site of many pages: file name → text."""
+    files = dict(docs.drawer.html())
+    files.update(docs.drawer.markdown())
+    files["assets/site.css"] = static("site.css")
+    for name in SCRIPTS:
+        files[f"assets/{name}"] = static(name)
+    files["assets/schemas.js"] = f"const relaySchemas = {script_json(script_schemas(docs.catalogue))};\n"
+    found = search_entries(docs.site)
+    files["assets/search.js"] = f"window.relaySearch = {script_json(found)};\n"
+    files["search.json"] = json.dumps(_search_json(docs.site), ensure_ascii=False, indent=1) + "\n"
+    files["llms.txt"] = llms(docs)
+    return dict(sorted(files.items()))
+
+
+def single_file(docs: Documentation) -> str:
+    """Everything in one HTML file, scripts and styles included."""
+
+    def tail(pen: HtmlPen) -> str:
+        entries = [[title, kind, pen.href(to), text[:90]] for title, kind, to, text in _rows(docs.site)]
+        schemas = script_json(script_schemas(docs.catalogue))
+        parts = [f"const relaySchemas = {schemas};", f"window.relaySearch = {script_json(entries)};"]
+        return "\n".join(f"<script>{part}</script>" for part in (*parts, *(static(n) for n in (*SCRIPTS[1:], SCRIPTS[0]))))
+
+    return docs.drawer.single(tail)
+
+
+def markdown_files(docs: Documentation) -> Mapping[str, str]:
+    """The pages as Markdown: file name → text."""
+    return {**dict(docs.drawer.markdown()), "llms.txt": llms(docs)}
+
+
+def _rows(site: Site) -> Iterator[tuple[str, str, str, str]]:
+    for entry in site.entries:
+        yield entry.title, entry.kind, entry.target, entry.text
+
+
+def search_entries(site: Site) -> list[list[str]]:
+    """What the search looks through: title, kind, link from the site's root, text."""
+    return [[title, kind, _file(to), text[:140]] for title, kind, to, text in _rows(site)]
+
+
+def _search_json(site: Site) -> list[dict[str, str]]:
+    return [_json_entry(entry) for entry in site.entries]
+
+
+def _json_entry(entry: Entry) -> dict[str, str]:
+    return {"title": entry.title, "kind": entry.kind, "href": _file(entry.target), "text": entry.text}
+
+
+def _file(target: str, suffix: str = ".html") -> str:
+    page, mark, anchor = target.partition("#")
+    return f"{page}{suffix}{mark}{anchor}"
+
+
+def llms(docs: Documentation) -> str:
+    """`llms.txt`: what there is, for readers that are programs."""
+    site = docs.site
+    lines = [
+        f"# {site.name} {site.version}",
+        "",
+        f"> {plain(_SUMMARY)}",
+        "",
+        "Every page exists as HTML and, beside it, as Markdown. `search.json` lists everything that has a name.",
+    ]
+    for title, prefix in (
+        ("Guides", "guides/"),
+        ("Frames", "frames/"),
+        ("Reference", "reference/"),
+        ("Requirements", "requirements/"),
+    ):
+        lines += ["", f"## {title}", ""]
+        lines += [
+            f"- [{page.title}]({page.target}.md): {_one_line(page)}"
+            for page in docs.drawer.pages
+            if page.target.startswith(prefix)
+        ]
+    lines += ["", "## Optional", "", "- [Scenarios](scenarios/index.md): what the conformance suite plays through"]
+    return "\n".join(lines) + "\n"
+
+
+_SUMMARY = (
+    "A messaging protocol of JSON frames over one WebSocket: frames with their fields, examples and errors, "
+    "requirements with what proves them, guides for writing a client or a server."
+)
+
+
+def _one_line(page: Page) -> str:
+    return page.description.partition(". ")[0].removesuffix(".")
+
+
+def write(files: Mapping[str, str], out: Path, *, exact: bool = True) -> None:
+    """Write files below a folder, and only those that differ.
+
+    Args:
+        files: file name → text.
+        out: the folder.
+        exact: note which files were made, and remove those of an earlier build that are no longer made.
+
+    Raises:
+        UsageError: the folder cannot be written.
+    """
+    wanted = _with_manifest(files) if exact else files
+    try:
+        for name in _made(out) - wanted.keys() if exact else ():
+            (out / name).unlink(missing_ok=True)
+        for name, text in wanted.items():
+            path, data = out / name, text.encode()
+            if not path.is_file() or path.read_bytes() != data:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{error.filename or out}: cannot be written: {error.strerror}") from error
+
+
+def stale(files: Mapping[str, str], out: Path, *, exact: bool = True) -> list[str]:
+    """What differs between a folder and what would be written: one line per file."""
+    found = []
+    for name, text in files.items():
+        path = out / name
+        if not path.is_file():
+            found.append(f"{path}: missing")
+        elif path.read_bytes() != text.encode():
+            found.append(f"{path}: out of date")
+    extra = _made(out) - files.keys() if exact else set()
+    return found + [f"{out / name}: no longer made" for name in sorted(extra)]
+
+
+def _with_manifest(files: Mapping[str, str]) -> dict[str, str]:
+    return {**files, MANIFEST: "".join(f"{name}\n" for name in sorted(files))}
+
+
+def _made(out: Path) -> set[str]:
+    """The files that an earlier build has made there: nothing else is ever removed."""
+    manifest = out / MANIFEST
+    names = manifest.read_text("utf-8").splitlines() if manifest.is_file() else ()
+    # A manifest is a file that anybody can edit: nothing outside the folder is touched.
+    return {name for name in names if name and (out / name).resolve().is_relative_to(out.resolve())}

@@ -1,0 +1,226 @@
+"""Field tables: a bundled schema, resolved and merged, as rows that a person reads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from relaykit.docs_gen.model import Field, Link
+from relaykit.docs_gen.text import either, number
+from relaykit.errors import UsageError
+from relaykit.schemas import FrameSpec
+
+STAMPS = {
+    "user": "the authenticated sender",
+    "device": "the sender's device",
+    "now": "the server's time",
+    "server": "the server's own name",
+    "message": "the message's ID",
+}
+_LIMITS = ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "uniqueItems")
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A schema with its references and `allOf` parts folded in; the outer words win over the inner ones."""
+
+    title: str = ""
+    description: str = ""
+    types: tuple[str, ...] = ()
+    kind: str | None = None
+    const: Any = None
+    enum: tuple[Any, ...] = ()
+    limits: Mapping[str, Any] = field(default_factory=dict)
+    forms: tuple[str, ...] = ()
+    known: tuple[Any, ...] = ()
+    properties: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    required: frozenset[str] = frozenset()
+    items: Any = None
+    is_open: bool = True
+    rules: tuple[str, ...] = ()
+    shaped: bool = False
+    """Whether a value has a form of its own (a pattern, a format, a list of words): worth a name and a link."""
+
+
+def merge(schema: Any, defs: Mapping[str, Any]) -> Merged:
+    """Fold a schema into one `Merged`.
+
+    Raises:
+        UsageError: a reference that leads nowhere.
+    """
+    if not isinstance(schema, Mapping):
+        return Merged()
+    if "$ref" in schema:
+        name = str(schema["$ref"]).rpartition("/")[2]
+        if name not in defs:
+            raise UsageError(f"the reference {schema['$ref']!r} leads nowhere")
+        inner = merge(defs[name], defs)
+        return replace(inner, kind=name) if inner.shaped else inner
+    own = _own(schema)
+    parts = [merge(part, defs) for part in schema.get("allOf", ())]
+    options = [merge(option, defs) for option in schema.get("anyOf", ())]
+    real = [option for option in options if option.types != ("null",)]
+    if options and len(real) == 1:
+        parts.append(replace(real[0], types=(*real[0].types, "null")))
+    elif options:
+        types = tuple(dict.fromkeys(t for option in options for t in option.types))
+        titles = tuple(option.title for option in real if option.title)
+        parts.append(Merged(types=types, forms=titles, shaped=any(option.shaped for option in real)))
+    for part in parts:
+        own = _join(own, part)
+    return own
+
+
+def _own(schema: Mapping[str, Any]) -> Merged:
+    types = schema.get("type", ())
+    is_rule = any(word in schema for word in ("oneOf", "if")) and "description" in schema
+    return Merged(
+        title=schema.get("title", ""),
+        description="" if is_rule else schema.get("description", ""),
+        types=(types,) if isinstance(types, str) else tuple(types),
+        const=schema.get("const"),
+        enum=tuple(schema.get("enum", ())),
+        limits={word: schema[word] for word in _LIMITS if word in schema},
+        known=tuple(schema.get("examples", ())),
+        properties={name: (sub,) for name, sub in schema.get("properties", {}).items()},
+        required=frozenset(schema.get("required", ())),
+        items=schema.get("items"),
+        is_open=schema.get("additionalProperties", True) is not False,
+        rules=(schema["description"],) if is_rule else (),
+        shaped=any(word in schema for word in ("pattern", "format", "enum")),
+    )
+
+
+def _join(outer: Merged, inner: Merged) -> Merged:
+    names = dict.fromkeys([*outer.properties, *inner.properties])
+    properties = {n: (*outer.properties.get(n, ()), *inner.properties.get(n, ())) for n in names}
+    return Merged(
+        title=outer.title or inner.title,
+        description=outer.description or inner.description,
+        types=outer.types or inner.types,
+        kind=outer.kind or inner.kind,
+        const=outer.const if outer.const is not None else inner.const,
+        enum=outer.enum or inner.enum,
+        limits={**inner.limits, **outer.limits},
+        forms=outer.forms or inner.forms,
+        known=outer.known or inner.known,
+        properties=properties,
+        required=outer.required | inner.required,
+        items=outer.items if outer.items is not None else inner.items,
+        is_open=outer.is_open and inner.is_open,
+        rules=tuple(dict.fromkeys((*outer.rules, *inner.rules))),
+        shaped=outer.shaped or (inner.shaped and "object" not in outer.types),
+    )
+
+
+def merge_all(schemas: tuple[Any, ...], defs: Mapping[str, Any]) -> Merged:
+    """Several schemas for the same field (a frame's own and the envelope's) as one."""
+    joined = Merged()
+    for schema in schemas:
+        joined = _join(joined, merge(schema, defs))
+    return joined
+
+
+def types_in_words(merged: Merged) -> str:
+    """`string`, `string or null`, `array of strings`."""
+    types = merged.types
+    if not types and (merged.const is not None or merged.enum):
+        types = ("string",) if isinstance(merged.const or merged.enum[0], str) else ("any",)
+    return either(types or ("any",))
+
+
+def constraints(merged: Merged) -> tuple[str, ...]:
+    """What a value must keep to, in words."""
+    return tuple(_constraints(merged))
+
+
+def _constraints(merged: Merged) -> Iterator[str]:
+    limits = merged.limits
+    if merged.const is not None:
+        yield f"always {_value(merged.const)}"
+    if merged.enum:
+        yield f"one of {either([_value(option) for option in merged.enum])}"
+    if len(merged.forms) > 1:
+        yield either(merged.forms)
+    if not merged.kind:
+        yield from _size(limits.get("minLength"), limits.get("maxLength"), "character")
+    yield from _size(limits.get("minItems"), limits.get("maxItems"), "item")
+    if limits.get("uniqueItems"):
+        yield "no two the same"
+    low, high = limits.get("minimum"), limits.get("maximum")
+    if low is not None and high is not None:
+        yield f"{number(low)} to {number(high)}"
+    elif low is not None:
+        yield f"{number(low)} or more"
+    elif high is not None:
+        yield f"at most {number(high)}"
+    if merged.types == ("object",) and merged.is_open:
+        yield "further members are permitted and passed on"
+
+
+def _size(low: int | None, high: int | None, noun: str) -> Iterator[str]:
+    if low and high:
+        yield f"{low} {noun}s" if low == high else f"{low} to {high} {noun}s"
+    elif low:
+        yield "not empty" if low == 1 else f"at least {low} {noun}s"
+    elif high:
+        yield f"at most {high} {noun}s"
+
+
+def _value(value: Any) -> str:
+    return f"`{value}`" if isinstance(value, str) else str(value).lower()
+
+
+def frame_fields(spec: FrameSpec) -> tuple[tuple[Field, ...], tuple[str, ...]]:
+    """The rows of a frame's field table, and the rules that hold between its fields."""
+    defs = spec.bundled.get("$defs", {})
+    root = merge(spec.bundled, defs)
+    allowed = spec.bundled.get("properties", {})
+    names = [name for name in root.properties if name in allowed]
+    order = sorted(names, key=lambda n: (n != "type", n == "payload", n not in root.required))
+    main = [n for n in order if n in root.required or n in ("type", "payload")]
+    extra = [n for n in order if n not in main]
+    rows: list[Field] = []
+    for name in (*main, *extra):
+        _rows(rows, spec, root, name, "", 0, name in extra, defs)
+    return tuple(rows), root.rules
+
+
+def _rows(
+    rows: list[Field],
+    spec: FrameSpec,
+    parent: Merged,
+    name: str,
+    prefix: str,
+    depth: int,
+    extra: bool,
+    defs: Mapping[str, Any],
+) -> None:
+    merged = merge_all(parent.properties[name], defs)
+    items = merge(merged.items, defs) if merged.items is not None else None
+    path = f"{prefix}{name}"
+    words = types_in_words(merged)
+    kind = merged.kind
+    if items is not None:
+        words = f"array of {either([*items.types]) or 'anything'}s".replace("anythings", "anything")
+        kind = items.kind
+    stamp = spec.stamps.get("/" + path.replace(".", "/"))
+    rows.append(
+        Field(
+            path=path,
+            depth=depth,
+            type=words,
+            kind=Link(defs[kind].get("title", kind), f"reference/types#{kind}") if kind else None,
+            required=name in parent.required,
+            description=merged.description,
+            stamped=STAMPS.get(stamp, stamp) if stamp else None,
+            constraints=constraints(merged),
+            rules=merged.rules,
+            extra=extra,
+        )
+    )
+    inside, suffix = (items, "[].") if items is not None else (merged, ".")
+    for child in inside.properties if inside else ():
+        _rows(rows, spec, inside, child, f"{path}{suffix}", depth + 1, extra, defs)
+

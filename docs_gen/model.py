@@ -1,0 +1,392 @@
+"""The view model: what the pages say, resolved and linked, before anything is drawn.
+
+Texts are plain, with two bits of markup that every output can draw: `code` and [words](target). A target
+names a page of the site without its suffix, and perhaps an anchor: `frames/c2s/send#field-payload`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from relaykit.schemas import Direction
+
+Tone = Literal["send", "receive", "good", "bad", "warn", "quiet"]
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Words that lead to a target."""
+
+    words: str
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """A row of a field table.
+
+    Attributes:
+        path: dotted, from the frame's root: `payload.ciphertext`; an array's items as `payload.devices[]`.
+        type: JSON types in words: `string`, `string or null`.
+        kind: the shared type it is of, with a link to its description.
+        stamped: what the server sets there, in words, if it does.
+        constraints: limits in words.
+        rules: what holds between the fields inside (objects only).
+        extra: an optional envelope field, which most frames leave out.
+    """
+
+    path: str
+    depth: int
+    type: str
+    kind: Link | None
+    required: bool
+    description: str
+    stamped: str | None
+    constraints: tuple[str, ...]
+    rules: tuple[str, ...]
+    extra: bool
+
+    @property
+    def prefix(self) -> str:
+        return self.path[: len(self.path) - len(self.name)]
+
+    @property
+    def name(self) -> str:
+        return self.path.rpartition(".")[2]
+
+    @property
+    def anchor(self) -> str:
+        return f"field-{self.path.replace('[]', '')}"
+
+
+@dataclass(frozen=True, slots=True)
+class SharedType:
+    """A form that values have, wherever they stand. `closed`: `values` are all there are."""
+
+    name: str
+    title: str
+    type: str
+    description: str
+    pattern: str | None
+    values: str
+    closed: bool
+    used: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A piece of JSON text and what it is: `key`, `str`, `num`, `word`, or empty for marks and blanks."""
+
+    kind: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """A line of JSON; `marked` when a fault stands on it."""
+
+    tokens: tuple[Token, ...]
+    marked: bool = False
+
+    @property
+    def text(self) -> str:
+        return "".join(token.text for token in self.tokens)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with an invalid example."""
+
+    pointer: str
+    message: str
+    requirement: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A frame as JSON, valid or with the faults it has."""
+
+    caption: str
+    lines: tuple[Line, ...]
+    compact: str
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def text(self) -> str:
+        return "\n".join(line.text for line in self.lines)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What may answer a frame; `code` for an error."""
+
+    frame: Link
+    code: Link | None
+    when: str
+
+
+@dataclass(frozen=True, slots=True)
+class CaseView:
+    """A case of the suite that proves requirements; `verdict` is its last result, if a report is given."""
+
+    id: str
+    title: str
+    link: str | None
+    kind: str
+    verdict: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RequirementView:
+    """A requirement with everything that points to it or that it points to."""
+
+    id: str
+    level: str
+    text: str
+    source: str
+    provenance: str
+    area: str
+    area_title: str
+    capability: str | None
+    frames: tuple[Link, ...]
+    error_codes: tuple[Link, ...]
+    untested: str | None
+    cases: tuple[CaseView, ...]
+    verdict: str | None
+    defects: tuple[str, ...]
+
+    @property
+    def target(self) -> str:
+        return f"requirements/{self.area}#{self.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class FrameView:
+    """A page about one frame."""
+
+    type: str
+    direction: Direction
+    title: str
+    description: str
+    area: str
+    area_title: str
+    capability: Link
+    since: str
+    deprecated: str | None
+    replacement: Link | None
+    way: tuple[str, ...]
+    way_note: str
+    counterpart: Link | None
+    answers: tuple[Answer, ...]
+    answered_by: tuple[Link, ...]
+    fields: tuple[Field, ...]
+    rules: tuple[str, ...]
+    examples: tuple[Example, ...]
+    invalid: tuple[Example, ...]
+    requirements: tuple[RequirementView, ...]
+    scenarios: tuple[Link, ...]
+    diagram: Sequence | None
+    source: str
+
+    @property
+    def target(self) -> str:
+        return f"frames/{self.direction}/{self.type}"
+
+    @property
+    def sends(self) -> bool:
+        return self.direction == "c2s"
+
+
+# --- diagrams -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Arrow:
+    """A frame, a connection or its end, between a device and the server (lifelines by index)."""
+
+    start: int
+    end: int
+    label: str
+    detail: str
+    tone: str
+    words: str
+    requirements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Words over lifelines: an operation of the control interface, a moved clock, silence."""
+
+    over: tuple[int, ...]
+    label: str
+    tone: str
+    words: str
+    requirements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """A frame around rows: alternatives, any order, repetition. `sections` are the alternatives."""
+
+    label: str
+    sections: tuple[tuple[Row, ...], ...]
+
+
+Row = Arrow | Note | Box
+
+
+@dataclass(frozen=True, slots=True)
+class Sequence:
+    """A sequence diagram. `server` is the index of the server's lifeline."""
+
+    id: str
+    title: str
+    target: str
+    lifelines: tuple[str, ...]
+    server: int
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    name: str
+    title: str
+    column: int
+    row: int
+    kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transition:
+    """An arrow between states. `frame` is the type that brings it about, if one does."""
+
+    start: str
+    end: str
+    label: str
+    words: str
+    bend: float
+    requirements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StateDiagram:
+    id: str
+    title: str
+    description: str
+    states: tuple[State, ...]
+    transitions: tuple[Transition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioView:
+    """A page about one scenario."""
+
+    id: str
+    title: str
+    area: str
+    area_title: str
+    catches: str
+    capabilities: tuple[Link, ...]
+    requirements: tuple[Link, ...]
+    frames: tuple[Link, ...]
+    diagram: Sequence
+    verdict: str | None
+    source: str
+    slow: bool
+
+    @property
+    def target(self) -> str:
+        return f"scenarios/{self.id}"
+
+
+# --- prose with generated parts ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Prose:
+    """Markdown of a guide."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class TableRow:
+    anchor: str | None
+    cells: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A generated table; its first column heads each row."""
+
+    caption: str
+    head: tuple[str, ...]
+    rows: tuple[TableRow, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A generated text, shown as it is."""
+
+    caption: str
+    language: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Requirements in full."""
+
+    caption: str
+    requirements: tuple[RequirementView, ...]
+
+
+Block = Prose | Table | Code | Rules | Sequence | StateDiagram
+
+
+@dataclass(frozen=True, slots=True)
+class Guide:
+    slug: str
+    title: str
+    summary: str
+    blocks: tuple[Block, ...]
+
+    @property
+    def target(self) -> str:
+        return f"guides/{self.slug}"
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Something that search finds."""
+
+    title: str
+    kind: str
+    target: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class NavGroup:
+    """A group of the navigation; `tone` per link tells the direction of frames."""
+
+    title: str
+    links: tuple[tuple[Link, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """Everything that is drawn."""
+
+    name: str
+    version: str
+    digest: str
+    frames: tuple[FrameView, ...]
+    requirements: tuple[RequirementView, ...]
+    scenarios: tuple[ScenarioView, ...]
+    guides: tuple[Guide, ...]
+    areas: Mapping[str, str]
+    entries: tuple[Entry, ...]
+    report: str | None

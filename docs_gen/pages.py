@@ -1,0 +1,238 @@
+"""Which pages there are, in reading order, and what each shows. The same for every output."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any
+
+from relaykit.docs_gen.model import Entry, Link, NavGroup, Site
+from relaykit.docs_gen.parts import Material, capabilities
+from relaykit.docs_gen.site import shared_types
+from relaykit.docs_gen.links import Names
+from relaykit.docs_gen.suite import ListedCase, Results
+from relaykit.docs_gen.text import plain
+from relaykit.schemas import Catalogue, Direction
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page before it is drawn.
+
+    Attributes:
+        target: its place, without a suffix.
+        template: which template draws it: `frame`, `guide`, `pages` or `tools`.
+        data: what the template gets.
+        prefer: the direction that type names mean on it.
+        scripts: script files beside the common one.
+    """
+
+    target: str
+    title: str
+    description: str
+    template: str
+    data: Mapping[str, Any]
+    prefer: Direction | None = None
+    scripts: tuple[str, ...] = ()
+    turn: str = field(default="")
+
+
+_TOOLS = ("schemas.js", "validator.js")
+
+
+def pages(
+    site: Site, catalogue: Catalogue, cases: tuple[ListedCase, ...], results: Results
+) -> tuple[Page, ...]:
+    """Every page, in reading order. Pages of one `turn` lead to each other as previous and next."""
+    return tuple(_pages(site, catalogue, cases, results))
+
+
+def _overview(target: str, title: str, description: str, kind: str, **data: Any) -> Page:
+    return Page(target, title, description, "pages", {"kind": kind, **data})
+
+
+def _pages(
+    site: Site, catalogue: Catalogue, cases: tuple[ListedCase, ...], results: Results
+) -> Iterator[Page]:
+    names = Names(catalogue)
+    about = f"{site.name} {site.version}"
+    by_area = list(_grouped(site.frames))
+    yield _overview(
+        "index",
+        site.name,
+        f"Reference, guides and tools for the {about}.",
+        "home",
+        starts=_STARTS,
+        by_area=by_area,
+    )
+    for guide in site.guides:
+        yield Page(
+            guide.target, guide.title, plain(guide.summary), "guide", {"g": guide}, turn="guides"
+        )
+    yield _overview("frames/index", "Frames", f"Every frame of the {about}.", "frames", by_area=by_area)
+    for frame in site.frames:
+        way = "You send" if frame.sends else "You receive"
+        yield Page(
+            frame.target,
+            f"{frame.type} ({way.lower()})",
+            f"{way} {frame.type}: {plain(frame.description)}"[:300],
+            "frame",
+            {"f": frame},
+            prefer=frame.direction,
+            turn="frames",
+        )
+    yield _overview(
+        "reference/types",
+        "Shared types",
+        "The forms that values have.",
+        "types",
+        types=shared_types(catalogue, site.frames),
+    )
+    table = capabilities(Material(names, site.frames, {}, {}, {}), ())[0]
+    yield _overview(
+        "reference/capabilities", "Capabilities", "What a server may leave out.", "capabilities", table_=table
+    )
+    yield _overview(
+        "requirements/index",
+        "Requirements",
+        f"Every requirement of the {about}, with the cases that prove it.",
+        "matrix",
+        by_area=list(_grouped(site.requirements)),
+        defects=any(view.defects for view in site.requirements),
+    )
+    for title, views in _grouped(site.requirements):
+        yield Page(
+            f"requirements/{views[0].area}",
+            f"Requirements: {title}",
+            f"Requirements of the {about}: {title}.",
+            "pages",
+            {"kind": "area", "title": title, "list": views},
+            turn="requirements",
+        )
+    yield _overview(
+        "scenarios/index",
+        "Scenarios",
+        "What the conformance suite plays through with a server.",
+        "scenarios",
+        by_area=list(_grouped(site.scenarios)),
+    )
+    for view in site.scenarios:
+        yield Page(
+            view.target,
+            view.title,
+            f"A scenario of the suite. Catches: {plain(view.catches)}",
+            "pages",
+            {"kind": "scenario", "s": view},
+            turn="scenarios",
+        )
+    yield _overview(
+        "scenarios/probes",
+        "Probes",
+        "Cases in code: what frames cannot say.",
+        "probes",
+        probes=[case for case in cases if case.scenario is None],
+        results=results.cases,
+    )
+    yield Page(
+        "validator",
+        "Validator",
+        "Paste a frame and see what is wrong with it.",
+        "tools",
+        {"kind": "validator"},
+        scripts=_TOOLS,
+    )
+    yield Page(
+        "console",
+        "Console",
+        "Connect to a running server, send frames, see what comes.",
+        "tools",
+        {"kind": "console", "site_path": catalogue.protocol.path},
+        scripts=(*_TOOLS, "console.js"),
+    )
+    yield _overview("contents", "Index", "Everything that has a name.", "contents", groups=_contents(site))
+
+
+_STARTS = (
+    (
+        "Write a client",
+        "Connect, send and receive, stay connected, recover after a break.",
+        "guides/client",
+        "Client guide",
+    ),
+    (
+        "Write a server",
+        "What a server must do, and how to have the suite judge it.",
+        "guides/server",
+        "Server guide",
+    ),
+    (
+        "Check a frame",
+        "Paste it, and see what is wrong with it, at its place.",
+        "validator",
+        "Validator",
+    ),
+    (
+        "Look a rule up",
+        "Every requirement, where it comes from, and what proves it.",
+        "requirements/index",
+        "Requirements",
+    ),
+)
+
+
+def _grouped(views: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:
+    """Views by area, which they are sorted by."""
+    for title, group in groupby(views, key=lambda view: view.area_title):
+        yield title, list(group)
+
+
+def _contents(site: Site) -> list[tuple[str, list[Entry]]]:
+    """The entries of the search, as an index by kind."""
+    groups: dict[str, dict[str, Entry]] = {
+        name: {} for name in ("Frames", "Fields", "Error and close codes", "Limits and capabilities")
+    }
+    for entry in site.entries:
+        if entry.kind in ("you send", "you receive"):
+            groups["Frames"][f"{entry.title} ({entry.kind})"] = Entry(
+                f"{entry.title} ({entry.kind})", entry.kind, entry.target, ""
+            )
+        elif entry.kind.startswith("field of"):
+            title = f"{entry.title} ({entry.kind.removeprefix('field of ')})"
+            groups["Fields"].setdefault(title, Entry(title, entry.kind, entry.target, ""))
+        elif entry.kind in ("error code", "close code"):
+            groups["Error and close codes"][entry.title] = entry
+        elif entry.kind in ("limit", "capability"):
+            groups["Limits and capabilities"][entry.title] = entry
+    return [(name, sorted(found.values(), key=lambda e: e.title)) for name, found in groups.items()]
+
+
+def navigation(site: Site) -> tuple[NavGroup, ...]:
+    """The groups of the navigation."""
+    start = (
+        Link("Overview", "index"),
+        Link("Validator", "validator"),
+        Link("Console", "console"),
+        Link("Index", "contents"),
+    )
+    reference = (
+        Link("All frames", "frames/index"),
+        Link("Shared types", "reference/types"),
+        Link("Capabilities", "reference/capabilities"),
+        Link("Requirements", "requirements/index"),
+        Link("Scenarios", "scenarios/index"),
+        Link("Probes", "scenarios/probes"),
+    )
+    frames = (
+        NavGroup(
+            title,
+            tuple((Link(view.type, view.target), "up" if view.sends else "down") for view in views),
+        )
+        for title, views in _grouped(site.frames)
+    )
+    return (
+        NavGroup("Start", tuple((link, "") for link in start)),
+        NavGroup("Guides", tuple((Link(guide.title, guide.target), "") for guide in site.guides)),
+        NavGroup("Reference", tuple((link, "") for link in reference)),
+        *frames,
+    )

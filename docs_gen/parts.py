@@ -1,0 +1,279 @@
+"""The generated parts of guides: tables and texts made of the catalogue, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from relaykit.conformance.loader import schema as suite_schema
+from relaykit.docs_gen.commands_help import commands_help
+from relaykit.docs_gen.fields import constraints, merge, types_in_words
+from relaykit.docs_gen.links import Names
+from relaykit.docs_gen.model import (
+    Block,
+    Code,
+    FrameView,
+    RequirementView,
+    Rules,
+    ScenarioView,
+    StateDiagram,
+    Table,
+    TableRow,
+)
+from relaykit.docs_gen.text import code, number, sentence
+from relaykit.errors import UsageError
+from relaykit.schemas import Limit
+
+
+@dataclass(frozen=True, slots=True)
+class Material:
+    """Everything that parts are made of."""
+
+    names: Names
+    frames: tuple[FrameView, ...]
+    requirements: Mapping[str, RequirementView]
+    scenarios: Mapping[str, ScenarioView]
+    states: Mapping[str, StateDiagram]
+
+
+Part = Callable[[Material, tuple[str, ...]], tuple[Block, ...]]
+
+
+def limits(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
+    """Every limit with its default."""
+    return (_numbers("Limits", material.names.catalogue.protocol.limits),)
+
+
+def timing(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
+    """Every time with its default."""
+    return (_numbers("Times", material.names.catalogue.protocol.timing),)
+
+
+def _numbers(caption: str, values: Mapping[str, Limit]) -> Table:
+    rows = tuple(
+        TableRow(
+            limit.name,
+            (
+                f"`{limit.name}`",
+                limit.title,
+                f"{number(limit.default)} {limit.unit}" + (" (fixed)" if limit.fixed else ""),
+                f"{number(limit.minimum)} {limit.unit}",
+            ),
+        )
+        for limit in values.values()
+    )
+    return Table(caption, ("Name", "What it bounds", "Reference server", "Least"), rows)
+
+
+def error_codes(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
+    """The codes of `error` frames."""
+    rows = tuple(
+        TableRow(
+            each.name,
+            (
+                f"`{each.name}`",
+                f"{sentence(each.title)} {each.description}",
+                "yes" if each.reconnect else "no",
+                each.provenance,
+            ),
+        )
+        for each in material.names.catalogue.protocol.error_codes.values()
+    )
+    return (Table("Error codes", ("Code", "Meaning", "Usual `reconnect`", "Provenance"), rows),)
+
+
+def close_codes(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
+    """The close codes that servers use."""
+    rows = tuple(
+        TableRow(f"close-{each.code}", (f"`{each.code}`", each.title, each.when))
+        for each in material.names.catalogue.protocol.close_codes.values()
+    )
+    return (Table("Close codes", ("Code", "Name", "When"), rows),)
+
+
+def carriers(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
+    """The ways to present a token."""
+    rows = tuple(
+        TableRow(f"carrier-{each.name}", (each.title, f"`{each.form}`"))
+        for each in material.names.catalogue.protocol.carriers.values()
+    )
+    return (Table("Ways to present the token", ("Carrier", "Form"), rows),)
+
+
+def capabilities(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
+    """What a server may leave out."""
+    rows = tuple(
+        TableRow(
+            each.name,
+            (f"`{each.name}`", sentence(each.title) + " " + each.description, "yes" if each.required else "no"),
+        )
+        for each in material.names.catalogue.protocol.capabilities.values()
+    )
+    return (Table("Capabilities", ("Name", "What it is", "Required"), rows),)
+
+
+def frames(material: Material, areas: tuple[str, ...]) -> tuple[Block, ...]:
+    """The frames of some areas, or of types that are named."""
+    chosen = [view for view in material.frames if not areas or view.area in areas or view.type in areas]
+    if not chosen:
+        raise UsageError(f"there is no frame or area called {' or '.join(areas)}")
+    rows = tuple(
+        TableRow(
+            None,
+            (
+                f"[`{view.type}`]({view.target})",
+                "you send" if view.sends else "you receive",
+                view.description.partition(". ")[0].removesuffix(".") + ".",
+            ),
+        )
+        for view in chosen
+    )
+    return (Table("Frames", ("Frame", "Way", "What it is for"), rows),)
+
+
+def envelope(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
+    """The fields around a payload."""
+    spec = next(iter(material.names.catalogue.frames.values()))
+    defs = spec.bundled["$defs"]
+    rows = []
+    for name, sub in defs["envelope"]["properties"].items():
+        merged = merge(sub, defs)
+        rows.append(TableRow(f"envelope-{name}", (f"`{name}`", _kind(merged.kind, defs), merged.description)))
+    return (Table("The envelope", ("Field", "Type", "Meaning"), tuple(rows)),)
+
+
+def _kind(kind: str | None, defs: Mapping[str, Any]) -> str:
+    return f"[{defs[kind].get('title', kind)}](reference/types#{kind})" if kind else ""
+
+
+def rules(material: Material, prefixes: tuple[str, ...]) -> tuple[Block, ...]:
+    """The requirements of an area (`MSG`), or single ones (`MSG-12`)."""
+    chosen: list[RequirementView] = []
+    for prefix in prefixes:
+        found = [
+            view for id_, view in material.requirements.items() if prefix in (id_, id_.partition("-")[0])
+        ]
+        if not found:
+            raise UsageError(f"there is no requirement or area {prefix!r}")
+        chosen += found
+    return (Rules("Rules", tuple(chosen)),)
+
+
+def scenario(material: Material, ids: tuple[str, ...]) -> tuple[Block, ...]:
+    """The sequence diagram of a scenario."""
+    for id_ in ids:
+        if id_ not in material.scenarios:
+            raise UsageError(f"there is no scenario {id_!r}")
+    return tuple(material.scenarios[id_].diagram for id_ in ids)
+
+
+def states(material: Material, ids: tuple[str, ...]) -> tuple[Block, ...]:
+    """A state diagram."""
+    for id_ in ids:
+        if id_ not in material.states:
+            raise UsageError(f"there is no state diagram {id_!r}")
+    return tuple(material.states[id_] for id_ in ids)
+
+
+def example(material: Material, types: tuple[str, ...]) -> tuple[Block, ...]:
+    """The first example of a frame: `c2s/send`."""
+    blocks = []
+    for name in types:
+        view = next((view for view in material.frames if view.target == f"frames/{name}"), None)
+        if view is None:
+            raise UsageError(f"there is no frame {name!r} (write c2s/send or s2c/deliver)")
+        blocks.append(Code(f"{'You send' if view.sends else 'You receive'}", "json", view.examples[0].text))
+    return tuple(blocks)
+
+
+def target_file(_: Material, __: tuple[str, ...]) -> tuple[Block, ...]:
+    """Every key of a target file, from its schema."""
+    schema = suite_schema("target")
+    rows: list[TableRow] = []
+    _keys(rows, schema, "", schema.get("$defs", {}))
+    return (Table("Keys of a target file", ("Key", "Type", "Meaning"), tuple(rows)),)
+
+
+def _keys(rows: list[TableRow], schema: Mapping[str, Any], prefix: str, defs: Mapping[str, Any]) -> None:
+    required = schema.get("required", ())
+    for name, sub in schema.get("properties", {}).items():
+        path = f"{prefix}{name}"
+        secret = "$ref" in sub
+        inner = {**defs[sub["$ref"].rpartition("/")[2]], **sub} if secret else sub
+        merged = merge({key: value for key, value in inner.items() if key != "$ref"}, defs)
+        words = "secret" if secret else types_in_words(merged)
+        about = " ".join(sentence(_upper(each)) for each in constraints(replace(merged, is_open=False)))
+        text = " ".join(filter(None, (inner.get("description", ""), about)))
+        need = " (required)" if name in required else ""
+        rows.append(TableRow(f"key-{path}", (f"`{path}`{need}", words, text)))
+        if not secret:
+            _keys(rows, inner, f"{path}.", defs)
+            if isinstance(inner.get("items"), Mapping):
+                _keys(rows, inner["items"], f"{path}[].", defs)
+
+
+def _upper(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def control(_: Material, __: tuple[str, ...]) -> tuple[Block, ...]:
+    """Every operation of the control interface, from its schema."""
+    schema = suite_schema("control")
+    defs = schema["$defs"]
+    rows = []
+    for name in schema["properties"]:
+        operation = defs[name]
+        rows.append(
+            TableRow(
+                f"control-{name}",
+                (
+                    f"`{name}`" + (" (optional)" if operation.get("x-optional") else ""),
+                    operation.get("description", ""),
+                    _members(operation["properties"].get("request", {}), defs),
+                    _members(operation["properties"].get("response", {}), defs),
+                ),
+            )
+        )
+    return (Table("Operations", ("Operation", "What it does", "Request", "Response"), tuple(rows)),)
+
+
+def _members(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
+    required = schema.get("required", ())
+    words = []
+    for name, sub in schema.get("properties", {}).items():
+        merged = merge(sub, defs)
+        about = merged.description.rstrip(".")
+        words.append(f"`{name}`" + ("" if name in required else " (optional)") + (f": {about}" if about else ""))
+    return "; ".join(words) or "nothing"
+
+
+def commands(_: Material, __: tuple[str, ...]) -> tuple[Block, ...]:
+    """`--help` of every command."""
+    return tuple(Code(name, "console", text) for name, text in commands_help())
+
+
+def algorithms(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
+    """The signature algorithms of tokens."""
+    rows = tuple(TableRow(None, (each,)) for each in code(material.names.catalogue.protocol.algorithms))
+    return (Table("Signature algorithms", ("Algorithm",), rows),)
+
+
+PARTS: Mapping[str, Part] = {
+    "algorithms": algorithms,
+    "capabilities": capabilities,
+    "carriers": carriers,
+    "close-codes": close_codes,
+    "commands": commands,
+    "control": control,
+    "envelope": envelope,
+    "error-codes": error_codes,
+    "example": example,
+    "frames": frames,
+    "limits": limits,
+    "rules": rules,
+    "scenario": scenario,
+    "states": states,
+    "target-file": target_file,
+    "timing": timing,
+}

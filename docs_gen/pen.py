@@ -1,0 +1,201 @@
+"""Pens: what a template writes with. One per page and output; links, IDs and inline texts differ between them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from markdown_it import MarkdownIt
+from markdown_it.token import Token as Mark
+from markupsafe import Markup, escape
+
+from relaykit.docs_gen import svg
+from relaykit.docs_gen.links import Names
+from relaykit.docs_gen.model import Line, Sequence, StateDiagram
+from relaykit.docs_gen.text import pieces, slug, with_requirements
+from relaykit.schemas import Direction
+
+
+@dataclass(frozen=True, slots=True)
+class HtmlPen:
+    """Writes HTML, for one page of many or for a section of a single file.
+
+    Attributes:
+        page: the target of the page.
+        prefer: the direction that a type in a text means where both exist.
+        single: all pages are sections of one document.
+    """
+
+    page: str
+    names: Names
+    prefer: Direction | None = None
+    single: bool = False
+
+    @property
+    def root(self) -> str:
+        return "../" * self.page.count("/")
+
+    @property
+    def section(self) -> str:
+        return self.page.replace("/", ".")
+
+    def href(self, target: str) -> str:
+        """The link to a target."""
+        page, _, anchor = target.partition("#")
+        if self.single:
+            return f"#{(page or self.page).replace('/', '.')}" + (f"--{anchor}" if anchor else "")
+        suffix = f"#{anchor}" if anchor else ""
+        return suffix if page in ("", self.page) and suffix else f"{self.root}{page or self.page}.html{suffix}"
+
+    def id(self, name: str) -> str:
+        """An element ID, unique in the document."""
+        return f"{self.section}--{name}" if self.single else name
+
+    def text(self, text: str) -> Markup:
+        """An inline text: code, links, known names linked."""
+        return Markup("".join(self._inline(text, linked=True)))
+
+    def bare(self, text: str) -> Markup:
+        """An inline text without links, for headings and inside links."""
+        return Markup("".join(self._inline(text, linked=False)))
+
+    def _inline(self, text: str, *, linked: bool) -> Iterable[str]:
+        for kind, words, target in pieces(text):
+            if kind == "code":
+                yield self.word(words) if linked else f"<code>{escape(words)}</code>"
+            elif kind == "link":
+                yield f'<a href="{escape(self.href(target))}">{self.bare(words)}</a>'
+            elif not linked:
+                yield str(escape(words))
+            else:
+                for inner, some, to in with_requirements(words, self.names.requirement):
+                    shown = escape(some)
+                    yield f'<a href="{escape(self.href(to))}">{shown}</a>' if inner == "link" else shown
+
+    def word(self, word: str) -> str:
+        """A word of code, linked if it is the name of something that has a place of its own."""
+        target = self.names.word(word, self.prefer)
+        shown = f"<code>{escape(word)}</code>"
+        if target is None or target.partition("#")[0] == self.page and "#" not in target:
+            return shown
+        return f'<a href="{escape(self.href(target))}">{shown}</a>'
+
+    def prose(self, text: str) -> Markup:
+        """Markdown of a guide."""
+        return Markup(_markdown().render(text, {"pen": self}))
+
+    def json(self, lines: tuple[Line, ...]) -> Markup:
+        """Lines of JSON, coloured."""
+        return Markup("\n".join(_line(line) for line in lines))
+
+    def sequence(self, diagram: Sequence) -> Markup:
+        return svg.sequence_svg(diagram, self.id(f"svg-{diagram.id}"))
+
+    def states(self, diagram: StateDiagram) -> Markup:
+        return svg.states_svg(diagram, self.id(f"svg-{diagram.id}"))
+
+
+_SHORT = {"key": "k", "str": "s", "num": "n", "word": "w"}
+
+
+def _line(line: Line) -> str:
+    text = "".join(
+        f'<i class="{_SHORT[token.kind]}">{escape(token.text)}</i>' if token.kind else str(escape(token.text))
+        for token in line.tokens
+    )
+    return f'<mark class="fault">{text}</mark>' if line.marked else text
+
+
+@cache
+def _markdown() -> MarkdownIt:
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table")
+    for name, rule in (
+        ("code_inline", _code_inline),
+        ("heading_open", _heading_open),
+        ("link_open", _link_open),
+        ("table_open", lambda *_: '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'),
+        ("table_close", lambda *_: "</table></div>"),
+        ("fence", _fence),
+        ("text", _text),
+    ):
+        markdown.renderer.rules[name] = rule
+    return markdown
+
+
+def _code_inline(tokens: list[Mark], place: int, _options: Any, env: Any) -> str:
+    inside = any(token.type == "link_open" for token in tokens[:place]) and not any(
+        token.type == "link_close" for token in tokens[:place]
+    )
+    content = tokens[place].content
+    return f"<code>{escape(content)}</code>" if inside else env["pen"].word(content)
+
+
+def _text(tokens: list[Mark], place: int, _options: Any, env: Any) -> str:
+    opened = sum(token.type == "link_open" for token in tokens[:place])
+    closed = sum(token.type == "link_close" for token in tokens[:place])
+    pen: HtmlPen = env["pen"]
+    content = tokens[place].content
+    if opened > closed:
+        return str(escape(content))
+    return "".join(
+        f'<a href="{escape(pen.href(to))}">{escape(words)}</a>' if kind == "link" else str(escape(words))
+        for kind, words, to in with_requirements(content, pen.names.requirement)
+    )
+
+
+def _heading_open(tokens: list[Mark], place: int, _options: Any, env: Any) -> str:
+    name = env["pen"].id(slug(tokens[place + 1].content))
+    return f'<{tokens[place].tag} id="{escape(name)}">'
+
+
+def _link_open(tokens: list[Mark], place: int, _options: Any, env: Any) -> str:
+    target = str(tokens[place].attrGet("href") or "")
+    return f'<a href="{escape(env["pen"].href(target))}">'
+
+
+def _fence(tokens: list[Mark], place: int, _options: Any, _env: Any) -> str:
+    return (
+        '<div class="code"><button class="copy" type="button" hidden>Copy</button>'
+        f'<pre tabindex="0"><code>{escape(tokens[place].content.rstrip())}</code></pre></div>'
+    )
+
+
+_SPECIAL = re.compile(r"([\\*_<>|\[\]#])")
+
+
+@dataclass(frozen=True, slots=True)
+class MarkdownPen:
+    """Writes Markdown: the same pages for readers without a browser."""
+
+    page: str
+    names: Names
+    prefer: Direction | None = None
+
+    def href(self, target: str) -> str:
+        """The link to a target, relative to this page."""
+        page, _, anchor = target.partition("#")
+        up = "../" * self.page.count("/")
+        suffix = f"#{anchor}" if anchor else ""
+        return suffix if page in ("", self.page) and suffix else f"{up}{page or self.page}.md{suffix}"
+
+    def text(self, text: str) -> str:
+        """An inline text, with what Markdown would take for markup escaped."""
+        return "".join(
+            f"`{words}`"
+            if kind == "code"
+            else f"[{words}]({self.href(target)})"
+            if kind == "link"
+            else _SPECIAL.sub(r"\\\1", words)
+            for kind, words, target in pieces(text)
+        )
+
+    def cell(self, text: str) -> str:
+        """An inline text in a table."""
+        return self.text(text).replace("`|`", "`\\|`").replace("\n", " ")
+
+    def prose(self, text: str) -> str:
+        """Markdown of a guide, with its links turned into those of this page."""
+        return re.sub(r"\]\(([a-z][^():\s]*)\)", lambda found: f"]({self.href(found[1])})", text)

@@ -1,0 +1,186 @@
+"""Resolve: catalogue, cases, guides and results become one view model, in which every link is known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from relaykit.docs_gen.fields import merge, types_in_words
+from relaykit.docs_gen.frames import frame_view
+from relaykit.docs_gen.guides import read_guides
+from relaykit.docs_gen.links import ERRORS, LIMITS, Names
+from relaykit.docs_gen.model import Entry, FrameView, Guide, Link, RequirementView, ScenarioView, SharedType, Site
+from relaykit.docs_gen.parts import Material
+from relaykit.docs_gen.requirements import requirement_views
+from relaykit.docs_gen.sequence import sequence
+from relaykit.docs_gen.states import state_diagrams
+from relaykit.docs_gen.suite import ListedCase, Results
+from relaykit.docs_gen.text import code, plain, slug
+from relaykit.conformance.grammar import Expect, Send, walk
+from relaykit.schemas import Catalogue, Vector
+
+
+def resolve(catalogue: Catalogue, cases: tuple[ListedCase, ...], results: Results) -> Site:
+    """Everything that the documentation says.
+
+    Raises:
+        UsageError: a guide or diagram names something that does not exist.
+    """
+    names = Names(catalogue)
+    requirements = requirement_views(names, cases, results)
+    scenarios = tuple(_scenario(case, names, results) for case in cases if case.scenario)
+    frames = _frames(names, requirements, scenarios)
+    material = Material(
+        names, frames, requirements, {view.id: view for view in scenarios}, state_diagrams(catalogue)
+    )
+    guides = read_guides(material)
+    areas = {area.file: area.title for area in catalogue.protocol.areas.values()}
+    return Site(
+        name=catalogue.protocol.name,
+        version=catalogue.protocol.version,
+        digest=catalogue.digest[:12],
+        frames=frames,
+        requirements=tuple(requirements.values()),
+        scenarios=scenarios,
+        guides=guides,
+        areas=areas,
+        entries=tuple(_entries(catalogue, frames, requirements.values(), scenarios, guides)),
+        report=results.name,
+    )
+
+
+def _frames(
+    names: Names, requirements: Mapping[str, RequirementView], scenarios: tuple[ScenarioView, ...]
+) -> tuple[FrameView, ...]:
+    catalogue = names.catalogue
+    vectors: dict[tuple[str, str], list[Vector]] = {}
+    for vector in catalogue.vectors():
+        vectors.setdefault((vector.direction, vector.type), []).append(vector)
+    areas = [area.file for area in catalogue.protocol.areas.values()]
+    views = [
+        frame_view(spec, names, vectors.get(key, ()), requirements, _with_frame(scenarios, f"frames/{key[0]}/{key[1]}"))
+        for key, spec in catalogue.frames.items()
+    ]
+    ranked = sorted(
+        views,
+        key=lambda view: (
+            areas.index(view.area) if view.area in areas else len(areas),
+            view.direction,
+            view.type,
+        ),
+    )
+    return tuple(ranked)
+
+
+def _with_frame(scenarios: Iterable[ScenarioView], target: str) -> list[ScenarioView]:
+    """The scenarios in which a frame appears; first one that is short and about little else."""
+    found = [view for view in scenarios if any(link.target == target for link in view.frames)]
+    return sorted(found, key=lambda view: _plainness(view, target))
+
+
+def _plainness(view: ScenarioView, target: str) -> tuple[bool, int]:
+    first = [link.target for link in view.frames]
+    size = len(view.diagram.rows) + 3 * len(view.diagram.lifelines) + 2 * first.index(target)
+    return len(view.diagram.rows) < 3, size
+
+
+def _scenario(case: ListedCase, names: Names, results: Results) -> ScenarioView:
+    scenario = case.scenario
+    assert scenario is not None  # noqa: S101  (the caller picked those that have one)
+    used: dict[str, Link] = {}
+    for step in walk(scenario.steps):
+        if isinstance(step, (Send, Expect)) and step.frame is not None:
+            direction = "c2s" if isinstance(step, Send) else "s2c"
+            name = str(step.frame.get("type"))
+            if (direction, name) in names.catalogue.frames:
+                used[f"{direction}/{name}"] = Link(name, f"frames/{direction}/{name}")
+    titles = {area.file: area.title for area in names.catalogue.protocol.areas.values()}
+    return ScenarioView(
+        id=case.id,
+        title=case.title,
+        area=case.area,
+        area_title=titles.get(case.area, case.area),
+        catches=case.catches,
+        capabilities=tuple(names.capability(name) for name in scenario.capabilities),
+        requirements=tuple(
+            Link(id_, names.requirement(id_) or "requirements/index") for id_ in case.requirements
+        ),
+        frames=tuple(used.values()),
+        diagram=sequence(scenario),
+        verdict=results.cases.get(case.id),
+        source=case.source,
+        slow=scenario.slow,
+    )
+
+
+def shared_types(catalogue: Catalogue, frames: tuple[FrameView, ...]) -> tuple[SharedType, ...]:
+    """The scalars that have a form of their own, in the order of their names."""
+    defs: dict[str, Mapping[str, Any]] = {}
+    for spec in catalogue.frames.values():
+        defs.update(spec.bundled.get("$defs", {}))
+    used: dict[str, dict[str, Link]] = {}
+    for view in frames:
+        for field in view.fields:
+            if field.kind:
+                name = field.kind.target.partition("#")[2]
+                used.setdefault(name, {})[view.target] = Link(view.type, view.target)
+    return tuple(_shared(name, defs, _once(used[name].values())) for name in sorted(used))
+
+
+def _shared(name: str, defs: Mapping[str, Mapping[str, Any]], used: tuple[Link, ...]) -> SharedType:
+    merged = merge(defs[name], defs)
+    return SharedType(
+        name=name,
+        title=merged.title or name,
+        type=types_in_words(merged),
+        description=merged.description,
+        pattern=defs[name].get("pattern"),
+        values=", ".join(code(str(value) for value in merged.enum or merged.known)),
+        closed=bool(merged.enum),
+        used=used,
+    )
+
+
+def _once(links: Iterable[Link]) -> tuple[Link, ...]:
+    """One link per word: types that go both ways are named once."""
+    return tuple({link.words: link for link in links}.values())
+
+
+def _entries(
+    catalogue: Catalogue,
+    frames: Iterable[FrameView],
+    requirements: Iterable[RequirementView],
+    scenarios: Iterable[ScenarioView],
+    guides: Iterable[Guide],
+) -> Iterable[Entry]:
+    for view in frames:
+        kind = "you send" if view.sends else "you receive"
+        yield Entry(view.type, kind, view.target, f"{view.title}. {plain(view.description)}")
+        for field in view.fields:
+            if not field.extra:
+                yield Entry(
+                    field.name, f"field of {view.type}", f"{view.target}#{field.anchor}", plain(field.description)
+                )
+    protocol = catalogue.protocol
+    for error in protocol.error_codes.values():
+        yield Entry(error.name, "error code", f"{ERRORS}#{error.name}", error.description)
+    for close in protocol.close_codes.values():
+        yield Entry(str(close.code), "close code", f"{ERRORS}#close-{close.code}", f"{close.title}. {close.when}")
+    for limit in (*protocol.limits.values(), *protocol.timing.values()):
+        yield Entry(limit.name, "limit", f"{LIMITS}#{limit.name}", limit.title)
+    for each in protocol.capabilities.values():
+        yield Entry(each.name, "capability", f"reference/capabilities#{each.name}", each.description)
+    for guide in guides:
+        yield Entry(guide.title, "guide", guide.target, plain(guide.summary))
+        for heading in headings(guide):
+            yield Entry(heading, guide.title, f"{guide.target}#{slug(heading)}", "")
+    for rule in requirements:
+        yield Entry(rule.id, f"{rule.level}, {rule.area_title}", rule.target, plain(rule.text))
+    for scenario in scenarios:
+        yield Entry(scenario.id, "scenario", scenario.target, scenario.title)
+
+
+def headings(guide: Guide) -> list[str]:
+    """The second-level headings of a guide's prose."""
+    texts = (getattr(block, "text", "") for block in guide.blocks if block.__class__.__name__ == "Prose")
+    return [line[3:].strip() for text in texts for line in text.splitlines() if line.startswith("## ")]

@@ -1,0 +1,171 @@
+// What the pages can do with scripts: theme, search, copying. All content is readable without.
+(() => {
+  "use strict";
+  const root = document.currentScript?.dataset.root ?? "";
+  const make = (tag, attributes = {}, ...children) => {
+    const element = Object.assign(document.createElement(tag), attributes);
+    element.append(...children);
+    return element;
+  };
+
+  const theme = document.querySelector(".theme");
+  theme.hidden = false;
+  theme.addEventListener("click", () => {
+    const dark = getComputedStyle(document.documentElement).colorScheme === "dark" ||
+      (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
+    document.documentElement.dataset.theme = dark ? "light" : "dark";
+    try { localStorage.theme = document.documentElement.dataset.theme; } catch { /* it holds for this page */ }
+  });
+
+  for (const button of document.querySelectorAll(".copy")) {
+    button.hidden = false;
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(button.closest(".code").querySelector("code").textContent);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
+  }
+  for (const link of document.querySelectorAll(".try")) {
+    link.hidden = false;
+    link.addEventListener("click", () => {
+      try { sessionStorage.relayFrame = JSON.stringify([link.dataset.direction, link.dataset.frame]); } catch { /* it opens empty */ }
+      window.dispatchEvent(new Event("relay-try"));
+    });
+  }
+  const pages = document.getElementById("pages");
+  pages.addEventListener("click", (event) => {
+    if (event.target.closest("a") && pages.matches(":popover-open")) pages.hidePopover();
+  });
+  const current = pages.querySelector("[aria-current]");
+  if (current && current.offsetTop > pages.clientHeight * 0.7) pages.scrollTop = current.offsetTop - pages.clientHeight / 2;
+  addEventListener("beforeprint", () => { for (const details of document.querySelectorAll("main details")) details.open = true; });
+
+  // Search: exact names first, then beginnings, then whatever contains the words.
+  function rank([title, kind, , text], words) {
+    const name = title.toLowerCase(), all = `${name} ${kind} ${text}`.toLowerCase(), query = words.join(" ");
+    if (!words.every((word) => all.includes(word))) return 0;
+    const frame = kind.startsWith("you ") ? 5 : kind.startsWith("field") ? 0 : 3;
+    if (name === query || name.replaceAll("_", " ") === query) return 100 + frame;
+    if (name.startsWith(query)) return 60 + frame - name.length / 100;
+    if (name.includes(query)) return 40 + frame - name.length / 100;
+    return words.every((word) => name.includes(word)) ? 30 + frame : 10 + frame;
+  }
+  function search(query) {
+    const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+    if (!words.length) return [];
+    return window.relaySearch.map((entry) => [rank(entry, words), entry]).filter(([score]) => score)
+      .sort(([a], [b]) => b - a).slice(0, 30).map(([, entry]) => entry);
+  }
+  window.relayFind = search;
+
+  let dialog, input, list, note;
+  function show() {
+    const found = search(input.value);
+    list.replaceChildren(...found.map(([title, kind, href, text], place) => make("li", {}, (() => {
+      const link = make("a", { href: href.startsWith("#") ? href : root + href }, make("strong", { textContent: title }), make("em", { textContent: kind }), make("small", { textContent: text }));
+      if (place === 0) link.ariaSelected = "true";
+      return link;
+    })())));
+    note.textContent = !input.value.trim() ? "Frames, fields, requirements, error codes, guides." : found.length ? "" : "Nothing of that name.";
+  }
+  function choose(step) {
+    const links = [...list.querySelectorAll("a")];
+    const at = links.findIndex((link) => link.ariaSelected === "true");
+    const next = links[(at + step + links.length) % links.length];
+    if (!next) return;
+    if (at >= 0) links[at].ariaSelected = null;
+    next.ariaSelected = "true";
+    next.scrollIntoView({ block: "nearest" });
+  }
+  function openSearch() {
+    if (!dialog) {
+      input = make("input", { type: "search", placeholder: "Search", ariaLabel: "Search", autocomplete: "off", spellcheck: false });
+      list = make("ul");
+      note = make("p");
+      note.setAttribute("role", "status");
+      dialog = make("dialog", { className: "search", ariaLabel: "Search" }, input, list, note);
+      document.body.append(dialog);
+      input.addEventListener("input", () => window.relaySearch && show());
+      dialog.addEventListener("keydown", (event) => {
+        if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(event.key === "ArrowDown" ? 1 : -1); }
+        if (event.key === "Enter" && event.target === input) { event.preventDefault(); list.querySelector("[aria-selected=true]")?.click(); }
+      });
+      dialog.addEventListener("click", (event) => { if (event.target === dialog || event.target.closest("a")) dialog.close(); });
+      if (!window.relaySearch) {
+        const script = make("script", { src: `${root}assets/search.js` });
+        script.addEventListener("load", show);
+        document.head.append(script);
+      }
+    }
+    dialog.showModal();
+    input.select();
+    if (window.relaySearch) show();
+  }
+  document.querySelector(".find").addEventListener("click", (event) => { event.preventDefault(); openSearch(); });
+  addEventListener("keydown", (event) => {
+    const typing = /^(input|textarea|select)$/i.test(event.target.tagName) || event.target.isContentEditable;
+    if ((event.key === "/" && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) || (event.key === "k" && (event.ctrlKey || event.metaKey))) {
+      event.preventDefault();
+      openSearch();
+    }
+  });
+
+  // The validator's page.
+  if (typeof relayValidator === "undefined" || typeof relaySchemas === "undefined") return;
+  const pretty = (frame) => JSON.stringify(frame, null, 2);
+  function examplesInto(select, directions) {
+    for (const direction of directions) {
+      const group = make("optgroup", { label: direction === "c2s" ? "You send" : "You receive" });
+      for (const name of Object.keys(relaySchemas.examples[direction])) group.append(make("option", { value: `${direction} ${name}`, textContent: name }));
+      select.append(group);
+    }
+  }
+  const exampleOf = (value) => { const [direction, name] = value.split(" "); return [direction, relaySchemas.examples[direction][name]]; };
+  function findingItem(finding, verdict, area) {
+    const place = verdict.places.get(finding.pointer) ?? (verdict.at !== undefined ? [verdict.at, verdict.at + 1] : [0, 0]);
+    const item = make("li", { className: finding.severity });
+    if (area) {
+      const line = area.value.slice(0, place[0]).split("\n").length;
+      const button = make("button", { type: "button", textContent: finding.pointer || `line ${line}` });
+      button.addEventListener("click", () => { area.focus(); area.setSelectionRange(place[0], Math.max(place[1], place[0] + 1)); });
+      item.append(button, finding.pointer ? ` (line ${line}) ` : " ");
+    } else item.append(make("code", { textContent: finding.pointer || "(the frame)" }), " ");
+    item.append(finding.message, finding.requirement ? ` [${finding.requirement}]` : "");
+    return item;
+  }
+  window.relayTools = { make, pretty, examplesInto, exampleOf, findingItem };
+
+  const form = document.querySelector("[data-tool=validator]");
+  if (!form) return;
+  const { direction, example, frame, format } = form.elements;
+  const box = form.querySelector(".verdict-box");
+  form.hidden = false;
+  examplesInto(example, ["c2s", "s2c"]);
+  function judge() {
+    const verdict = relayValidator.validate(frame.value, direction.value, relaySchemas);
+    const count = verdict.findings.length;
+    const words = verdict.valid ? `Valid${verdict.type ? `: ${verdict.type}` : ""}${count ? `, with ${count} ${count === 1 ? "warning" : "warnings"}` : ""}` : `Invalid: ${count} ${count === 1 ? "finding" : "findings"}`;
+    box.replaceChildren(make("p", { className: verdict.valid ? "ok" : "no", textContent: words }),
+      make("ul", { className: "findings" }, ...verdict.findings.map((finding) => findingItem(finding, verdict, frame))));
+  }
+  form.addEventListener("submit", (event) => { event.preventDefault(); judge(); });
+  frame.addEventListener("input", () => { if (frame.value.trim()) judge(); else box.replaceChildren(); });
+  direction.addEventListener("change", () => { if (frame.value.trim()) judge(); });
+  example.addEventListener("change", () => {
+    if (!example.value) return;
+    const [way, value] = exampleOf(example.value);
+    direction.value = way;
+    frame.value = pretty(value);
+    judge();
+  });
+  format.addEventListener("click", () => { try { frame.value = pretty(JSON.parse(frame.value)); judge(); } catch { judge(); } });
+  function take() {
+    let given;
+    try { given = JSON.parse(sessionStorage.relayFrame); delete sessionStorage.relayFrame; } catch { return; }
+    direction.value = given[0];
+    try { frame.value = pretty(JSON.parse(given[1])); } catch { frame.value = given[1]; }
+    judge();
+  }
+  addEventListener("relay-try", take);
+  take();
+})();

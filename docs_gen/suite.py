@@ -1,0 +1,103 @@
+"""What the suite knows: which cases prove which requirement, and how they ended when last run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from relaykit.conformance.cases import load_cases
+from relaykit.conformance.grammar import Scenario
+from relaykit.errors import UsageError
+from relaykit.schemas import Catalogue
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCase:
+    """A scenario or a probe, with what its metadata says."""
+
+    id: str
+    title: str
+    area: str
+    kind: str
+    requirements: tuple[str, ...]
+    catches: str
+    source: str
+    scenario: Scenario | None
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """The last results: verdicts of cases and of requirements, and which run they are from."""
+
+    name: str | None = None
+    cases: Mapping[str, str] = field(default_factory=dict)
+    requirements: Mapping[str, str] = field(default_factory=dict)
+    defects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def listed_cases(catalogue: Catalogue) -> tuple[ListedCase, ...]:
+    """Every case of the suite, in its own order.
+
+    Raises:
+        UsageError: a scenario is wrong, with its place.
+    """
+    return tuple(
+        ListedCase(
+            case.id,
+            case.title,
+            case.area,
+            case.kind,
+            case.requirements,
+            case.catches,
+            _short(case.source),
+            case.scenario,
+        )
+        for case in load_cases(catalogue)
+    )
+
+
+def _short(source: str) -> str:
+    """The place within the kit, the same on every machine and in every edit above it: no folders, no line."""
+    path = source.rpartition(":")[0] or source
+    folder, name = Path(path).parts[-2:] if len(Path(path).parts) > 1 else ("", path)
+    return f"conformance/{folder}/{name}"
+
+
+def read_report(path: Path | None) -> Results:
+    """The results of a run, from the JSON report of `relaykit test`.
+
+    Raises:
+        UsageError: it cannot be read, or is no such report.
+    """
+    if path is None:
+        return Results()
+    try:
+        report = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UsageError(f"{path}: not JSON: {error}") from error
+    if not isinstance(report, dict) or not isinstance(report.get("cases"), list):
+        raise UsageError(
+            f"{path}: not a report of `relaykit test`: it has no list of cases",
+            hint="write one with `relaykit test … --report json=report.json`",
+        )
+    target = report.get("target")
+    return Results(
+        str(target.get("name") or target.get("url")) if isinstance(target, dict) else path.name,
+        _verdicts(report["cases"]),
+        _verdicts(report.get("requirements", [])),
+    )
+
+
+def _verdicts(entries: Any) -> Mapping[str, str]:
+    if isinstance(entries, dict):
+        entries = [{"id": key, **value} for key, value in entries.items() if isinstance(value, dict)]
+    return {
+        str(entry["id"]): str(entry["verdict"])
+        for entry in entries
+        if isinstance(entry, dict) and "id" in entry and "verdict" in entry
+    }

@@ -1,0 +1,238 @@
+"""Diagrams as inline SVG. Colours come from the page's style sheet, so that both themes fit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from math import atan2, cos, hypot, sin
+
+from markupsafe import Markup, escape
+
+from relaykit.docs_gen.model import Arrow, Box, Note, Row, Sequence, State, StateDiagram, Transition
+from relaykit.docs_gen.text import plain
+
+_GAP = 132  # between lifelines
+_EDGE = 74  # from the edge to the first lifeline
+_HEAD = 46  # height of the names at the top
+_ARROW, _NOTE, _BOX = 42, 38, 26  # heights of rows
+
+
+@dataclass(slots=True)
+class _Canvas:
+    """Where the next row goes; collects what is drawn. Boxes lie under everything else."""
+
+    diagram: Sequence
+    y: float = _HEAD + 8.0
+    under: list[str] = field(default_factory=list)
+    over: list[str] = field(default_factory=list)
+
+    def x(self, line: int) -> float:
+        return _EDGE + line * _GAP
+
+
+def _n(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _text(x: float, y: float, words: str, style: str, anchor: str = "middle") -> str:
+    place = "" if anchor == "middle" else f' text-anchor="{anchor}"'
+    return f'<text x="{_n(x)}" y="{_n(y)}" class="{style}"{place}>{escape(words)}</text>'
+
+
+def _tip(x: float, y: float, angle: float, style: str) -> str:
+    points = ((0.0, 0.0), (-9.0, -4.5), (-9.0, 4.5))
+    turned = (
+        f"{_n(x + px * cos(angle) - py * sin(angle))},{_n(y + px * sin(angle) + py * cos(angle))}"
+        for px, py in points
+    )
+    return f'<polygon points="{" ".join(turned)}" class="tip {style}"/>'
+
+
+def sequence_svg(diagram: Sequence, ids: str) -> Markup:
+    """Draw a sequence diagram.
+
+    Args:
+        diagram: what is drawn.
+        ids: prefix of the element IDs, unique on the page.
+    """
+    canvas = _Canvas(diagram)
+    _draw(canvas, diagram.rows, 0)
+    width = 2 * _EDGE + (len(diagram.lifelines) - 1) * _GAP
+    height = canvas.y + 14
+    body = "".join((*_lifelines(canvas, height), *canvas.under, *canvas.over))
+    words = "; ".join(_described(diagram.rows))
+    return _svg(ids, "seq", width, height, f"Sequence diagram: {diagram.title}", words, body)
+
+
+def _svg(ids: str, style: str, width: float, height: float, title: str, words: str, body: str) -> Markup:
+    shown = words if len(words) <= 600 else f"{words[:600].rpartition(';')[0]}; and so on"
+    return Markup(
+        f'<svg class="diagram {style}" role="img" aria-labelledby="{ids}-t {ids}-d"'
+        f' viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" height="{_n(height)}">'
+        f'<title id="{ids}-t">{escape(title)}</title><desc id="{ids}-d">{escape(shown)}</desc>{body}</svg>'
+    )
+
+
+def _described(rows: Iterable[Row]) -> Iterator[str]:
+    for row in rows:
+        if isinstance(row, Box):
+            yield f"{row.label}: {' / '.join(', '.join(_described(section)) for section in row.sections)}"
+        else:
+            yield plain(row.words)
+
+
+def _lifelines(canvas: _Canvas, height: float) -> Iterator[str]:
+    for line, name in enumerate(canvas.diagram.lifelines):
+        x = canvas.x(line)
+        style = "who server" if line == canvas.diagram.server else "who"
+        yield f'<line x1="{x}" y1="{_HEAD - 8}" x2="{x}" y2="{_n(height - 6)}" class="life"/>'
+        yield f'<rect x="{x - 58}" y="8" width="116" height="28" rx="6" class="{style}"/>'
+        yield _text(x, 27, name, "name")
+
+
+def _draw(canvas: _Canvas, rows: tuple[Row, ...], depth: int) -> None:
+    for row in rows:
+        if isinstance(row, Arrow):
+            _arrow(canvas, row)
+        elif isinstance(row, Note):
+            _note(canvas, row)
+        else:
+            _box(canvas, row, depth)
+
+
+def _arrow(canvas: _Canvas, row: Arrow) -> None:
+    canvas.y += _ARROW
+    start, end, y = canvas.x(row.start), canvas.x(row.end), canvas.y - 10
+    right = end > start
+    label = row.label if not row.detail else f"{row.label} · {row.detail}"
+    middle = (start + end) / 2
+    if len(label) > 19 and abs(end - start) > _GAP:
+        # A long label stands near the arrow's head, clear of the lifelines in between as far as it goes.
+        middle = (start + end) / 2
+    width = len(label) * 6.7 + 10
+    canvas.over.append(
+        f'<rect x="{_n(middle - width / 2)}" y="{_n(y - 22)}" width="{_n(width)}" height="17" class="back"/>'
+    )
+    canvas.over.append(_text(middle, y - 9, label, f"label {row.tone}"))
+    canvas.over.append(
+        f'<line x1="{_n(start)}" y1="{_n(y)}" x2="{_n(end - (8 if right else -8))}" y2="{_n(y)}"'
+        f' class="wire {row.tone}"/>'
+    )
+    canvas.over.append(_tip(end, y, 0 if right else 3.14159265, row.tone))
+    if row.tone == "invalid":
+        canvas.over.append(_text(end + (10 if right else -10), y + 4, "✗", "label invalid"))
+
+
+def _runs(lines: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Neighbouring lifelines as spans."""
+    runs: list[tuple[int, int]] = []
+    for line in lines:
+        if runs and line == runs[-1][1] + 1:
+            runs[-1] = (runs[-1][0], line)
+        else:
+            runs.append((line, line))
+    return runs
+
+
+def _note(canvas: _Canvas, row: Note) -> None:
+    canvas.y += _NOTE
+    y = canvas.y - 26
+    for first, last in _runs(row.over):
+        left, right = canvas.x(first) - 54, canvas.x(last) + 54
+        canvas.over.append(
+            f'<rect x="{_n(left)}" y="{_n(y)}" width="{_n(right - left)}" height="22" rx="11"'
+            f' class="note {row.tone}"/>'
+        )
+        canvas.over.append(_text((left + right) / 2, y + 15, row.label, f"label {row.tone}"))
+
+
+def _box(canvas: _Canvas, row: Box, depth: int) -> None:
+    canvas.y += 8
+    top, left = canvas.y, 8 + depth * 7.0
+    width = 2 * _EDGE + (len(canvas.diagram.lifelines) - 1) * _GAP - 2 * left
+    place = len(canvas.under)
+    canvas.y += _BOX - 6
+    for number, section in enumerate(row.sections):
+        if number:
+            canvas.y += 8
+            canvas.over.append(
+                f'<line x1="{_n(left)}" y1="{_n(canvas.y)}" x2="{_n(left + width)}" y2="{_n(canvas.y)}"'
+                ' class="or"/>'
+            )
+            canvas.over.append(_text(left + 8, canvas.y + 14, "or", "tag", "start"))
+            canvas.y += 6
+        _draw(canvas, section, depth + 1)
+    canvas.y += 4
+    size = f'width="{_n(width)}" height="{_n(canvas.y - top)}"'
+    canvas.under.insert(place, f'<rect x="{_n(left)}" y="{_n(top)}" {size} rx="6" class="box"/>')
+    canvas.over.append(_text(left + 8, top + 16, row.label, "tag", "start"))
+
+
+# --- state diagrams -------------------------------------------------------------------------------------------
+
+_CELL_W, _CELL_H, _STATE_W, _STATE_H = 212, 104, 124, 40
+
+
+def states_svg(diagram: StateDiagram, ids: str) -> Markup:
+    """Draw a state diagram on its grid."""
+    where = {state.name: _centre(state) for state in diagram.states}
+    width = max(x for x, _ in where.values()) + _STATE_W / 2 + 20
+    height = max(y for _, y in where.values()) + _STATE_H / 2 + 44
+    body = "".join(
+        (*(_transition(t, where) for t in diagram.transitions), *(_state(state) for state in diagram.states))
+    )
+    words = "; ".join(plain(transition.words) for transition in diagram.transitions)
+    return _svg(ids, "states", width, height, f"State diagram: {diagram.title}", words, body)
+
+
+def _centre(state: State) -> tuple[float, float]:
+    return 20 + _STATE_W / 2 + state.column * _CELL_W, 44 + state.row * _CELL_H
+
+
+def _state(state: State) -> str:
+    x, y = _centre(state)
+    box = (
+        f'<rect x="{_n(x - _STATE_W / 2)}" y="{_n(y - _STATE_H / 2)}" width="{_STATE_W}" height="{_STATE_H}"'
+        f' rx="20" class="state {state.kind}"/>'
+    )
+    return box + _text(x, y + 5, state.title, "name")
+
+
+def _transition(transition: Transition, where: dict[str, tuple[float, float]]) -> str:
+    (x1, y1), (x2, y2) = where[transition.start], where[transition.end]
+    if transition.start == transition.end:
+        return _loop(transition, x1, y1)
+    angle = atan2(y2 - y1, x2 - x1)
+    bend = transition.bend
+    mx, my = (x1 + x2) / 2 - sin(angle) * bend, (y1 + y2) / 2 + cos(angle) * bend
+    sx, sy = _border(x1, y1, mx, my)
+    ex, ey = _border(x2, y2, mx, my)
+    tip = atan2(ey - my, ex - mx)
+    lx, ly = (sx + 2 * mx + ex) / 4, (sy + 2 * my + ey) / 4
+    width = len(transition.label) * 6.5 + 8
+    return (
+        f'<path d="M{_n(sx)} {_n(sy)}Q{_n(mx)} {_n(my)} {_n(ex - 7 * cos(tip))} {_n(ey - 7 * sin(tip))}"'
+        f' class="wire"/>{_tip(ex, ey, tip, "")}'
+        f'<rect x="{_n(lx - width / 2)}" y="{_n(ly - 10)}" width="{_n(width)}" height="18" class="back"/>'
+        + _text(lx, ly + 4, transition.label, "label")
+    )
+
+
+def _loop(transition: Transition, x: float, y: float) -> str:
+    top = y - _STATE_H / 2
+    return (
+        f'<path d="M{_n(x - 18)} {_n(top)}C{_n(x - 30)} {_n(top - 34)} {_n(x + 30)} {_n(top - 34)} {_n(x + 19)}'
+        f' {_n(top - 5)}" class="wire"/>{_tip(x + 18, top, 1.85, "")}'
+        + _text(x, top - 28, transition.label, "label")
+    )
+
+
+def _border(x: float, y: float, towards_x: float, towards_y: float) -> tuple[float, float]:
+    """The point on a state's outline in the direction of another point."""
+    dx, dy = towards_x - x, towards_y - y
+    length = hypot(dx, dy) or 1.0
+    scale = min(
+        (_STATE_W / 2 + 3) / abs(dx) if dx else float("inf"),
+        (_STATE_H / 2 + 3) / abs(dy) if dy else float("inf"),
+    )
+    return x + dx * min(scale, length), y + dy * min(scale, length)

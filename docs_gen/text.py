@@ -1,0 +1,80 @@
+"""Small words: lists, inline markup, slugs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Literal
+
+Piece = tuple[Literal["text", "code", "link"], str, str]
+"""What it is, its words, and for a link its target."""
+
+_INLINE = re.compile(r"`([^`]+)`|\[((?:[^\[\]`]|`[^`]*`)+)\]\(([^()\s]+)\)")
+_REQUIREMENT = re.compile(r"\b[A-Z]{2,5}-[0-9]{2,}\b")
+
+
+def either(words: Sequence[str], joint: str = "or") -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return (
+        words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}" if words else ""
+    )
+
+
+def counted(number: int, noun: str, plural: str | None = None) -> str:
+    """`1 item`, `2 items`."""
+    return f"{number} {noun if number == 1 else plural or noun + 's'}"
+
+
+def number(value: float) -> str:
+    """A number without a needless fraction."""
+    return str(int(value)) if float(value).is_integer() else str(value)
+
+
+def slug(text: str) -> str:
+    """An anchor made of a heading."""
+    return re.sub(r"[^a-z0-9]+", "-", text.lower().replace("`", "")).strip("-")
+
+
+def code(words: Iterable[str]) -> list[str]:
+    """Words set as code."""
+    return [f"`{word}`" for word in words]
+
+
+def sentence(text: str) -> str:
+    """With a full stop."""
+    return text if text.endswith((".", "!", "?", ":")) else f"{text}."
+
+
+def pieces(text: str) -> list[Piece]:
+    """Take the inline markup of a text apart."""
+    found: list[Piece] = []
+    at = 0
+    for match in _INLINE.finditer(text):
+        if match.start() > at:
+            found.append(("text", text[at : match.start()], ""))
+        found.append(("code", match[1], "") if match[1] else ("link", match[2], match[3]))
+        at = match.end()
+    if at < len(text):
+        found.append(("text", text[at:], ""))
+    return found
+
+
+def with_requirements(text: str, known: Callable[[str], str | None]) -> list[Piece]:
+    """Split plain text at requirement IDs that are known, which become links."""
+    found: list[Piece] = []
+    at = 0
+    for match in _REQUIREMENT.finditer(text):
+        target = known(match[0])
+        if target:
+            if match.start() > at:
+                found.append(("text", text[at : match.start()], ""))
+            found.append(("link", match[0], target))
+            at = match.end()
+    if at < len(text):
+        found.append(("text", text[at:], ""))
+    return found
+
+
+def plain(text: str) -> str:
+    """A text without its inline markup."""
+    return "".join(plain(words) if kind == "link" else words for kind, words, _ in pieces(text))
