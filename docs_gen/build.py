@@ -72,7 +72,9 @@ def single_file(docs: Documentation) -> str:
         entries = [[title, kind, pen.href(to), text[:90]] for title, kind, to, text in _rows(docs.site)]
         schemas = script_json(script_schemas(docs.catalogue))
         parts = [f"const relaySchemas = {schemas};", f"window.relaySearch = {script_json(entries)};"]
-        return "\n".join(f"<script>{part}</script>" for part in (*parts, *(static(n) for n in (*SCRIPTS[1:], SCRIPTS[0]))))
+        return "\n".join(
+            f"<script>{part}</script>" for part in (*parts, *(static(n) for n in (*SCRIPTS[1:], SCRIPTS[0])))
+        )
 
     return docs.drawer.single(tail)
 
@@ -127,7 +129,12 @@ def llms(docs: Documentation) -> str:
             for page in docs.drawer.pages
             if page.target.startswith(prefix)
         ]
-    lines += ["", "## Optional", "", "- [Scenarios](scenarios/index.md): what the conformance suite plays through"]
+    lines += [
+        "",
+        "## Optional",
+        "",
+        "- [Scenarios](scenarios/index.md): what the conformance suite plays through",
+    ]
     return "\n".join(lines) + "\n"
 
 

@@ -80,5 +80,7 @@ def build(
         return ExitCode.FAILED if found else ExitCode.OK
     building.write(files, folder, exact=not single_file)
     size = sum(len(text.encode()) for text in files.values())
-    click.echo(f"{folder if not single_file else folder / next(iter(files))}: {len(files)} files, {size // 1024} KB")
+    click.echo(
+        f"{folder if not single_file else folder / next(iter(files))}: {len(files)} files, {size // 1024} KB"
+    )
     return ExitCode.OK

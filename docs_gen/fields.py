@@ -223,4 +223,3 @@ def _rows(
     inside, suffix = (items, "[].") if items is not None else (merged, ".")
     for child in inside.properties if inside else ():
         _rows(rows, spec, inside, child, f"{path}{suffix}", depth + 1, extra, defs)
-

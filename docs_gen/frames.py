@@ -68,7 +68,7 @@ def _answered_by(spec: FrameSpec, names: Names) -> tuple[Link, ...]:
         frame.type
         for frame in names.catalogue.frames.values()
         if frame.direction == "c2s"
-        and (frame.type == spec.type and frame.route or any(r.type == spec.type for r in frame.replies))
+        and ((frame.type == spec.type and frame.route) or any(r.type == spec.type for r in frame.replies))
     ]
     return tuple(_link(names, "c2s", name) for name in dict.fromkeys(found))
 

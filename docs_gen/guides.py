@@ -59,7 +59,9 @@ def read_guide(slug: str, text: str, material: Material) -> Guide:
     if not head.startswith("# ") or not summary:
         raise UsageError(f"docs_gen/guides/{slug}.md:1: a guide begins with '# Title' and a summary")
     above = text.count("\n", 0, text.index(body)) if body else 0
-    return Guide(slug, head[2:].strip(), summary.replace("\n", " "), tuple(_blocks(slug, body, above, material)))
+    return Guide(
+        slug, head[2:].strip(), summary.replace("\n", " "), tuple(_blocks(slug, body, above, material))
+    )
 
 
 def _blocks(slug: str, body: str, above: int, material: Material) -> Iterator[Block]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.model import Entry, Link, NavGroup, Site
 from relaykit.docs_gen.parts import Material, capabilities
 from relaykit.docs_gen.site import shared_types
-from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.suite import ListedCase, Results
 from relaykit.docs_gen.text import plain
 from relaykit.schemas import Catalogue, Direction
@@ -67,9 +67,7 @@ def _pages(
         by_area=by_area,
     )
     for guide in site.guides:
-        yield Page(
-            guide.target, guide.title, plain(guide.summary), "guide", {"g": guide}, turn="guides"
-        )
+        yield Page(guide.target, guide.title, plain(guide.summary), "guide", {"g": guide}, turn="guides")
     yield _overview("frames/index", "Frames", f"Every frame of the {about}.", "frames", by_area=by_area)
     for frame in site.frames:
         way = "You send" if frame.sends else "You receive"

@@ -106,7 +106,11 @@ def capabilities(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
     rows = tuple(
         TableRow(
             each.name,
-            (f"`{each.name}`", sentence(each.title) + " " + each.description, "yes" if each.required else "no"),
+            (
+                f"`{each.name}`",
+                sentence(each.title) + " " + each.description,
+                "yes" if each.required else "no",
+            ),
         )
         for each in material.names.catalogue.protocol.capabilities.values()
     )
@@ -244,7 +248,9 @@ def _members(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
     for name, sub in schema.get("properties", {}).items():
         merged = merge(sub, defs)
         about = merged.description.rstrip(".")
-        words.append(f"`{name}`" + ("" if name in required else " (optional)") + (f": {about}" if about else ""))
+        words.append(
+            f"`{name}`" + ("" if name in required else " (optional)") + (f": {about}" if about else "")
+        )
     return "; ".join(words) or "nothing"
 
 

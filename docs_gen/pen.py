@@ -48,7 +48,9 @@ class HtmlPen:
         if self.single:
             return f"#{(page or self.page).replace('/', '.')}" + (f"--{anchor}" if anchor else "")
         suffix = f"#{anchor}" if anchor else ""
-        return suffix if page in ("", self.page) and suffix else f"{self.root}{page or self.page}.html{suffix}"
+        return (
+            suffix if page in ("", self.page) and suffix else f"{self.root}{page or self.page}.html{suffix}"
+        )
 
     def id(self, name: str) -> str:
         """An element ID, unique in the document."""
@@ -79,7 +81,7 @@ class HtmlPen:
         """A word of code, linked if it is the name of something that has a place of its own."""
         target = self.names.word(word, self.prefer)
         shown = f"<code>{escape(word)}</code>"
-        if target is None or target.partition("#")[0] == self.page and "#" not in target:
+        if target is None or (target.partition("#")[0] == self.page and "#" not in target):
             return shown
         return f'<a href="{escape(self.href(target))}">{shown}</a>'
 
@@ -116,7 +118,10 @@ def _markdown() -> MarkdownIt:
         ("code_inline", _code_inline),
         ("heading_open", _heading_open),
         ("link_open", _link_open),
-        ("table_open", lambda *_: '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'),
+        (
+            "table_open",
+            lambda *_: '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>',
+        ),
         ("table_close", lambda *_: "</table></div>"),
         ("fence", _fence),
         ("text", _text),

@@ -9,11 +9,35 @@ from relaykit.errors import KitDefect
 from relaykit.schemas import DIRECTIONS, Catalogue
 
 JUDGED = frozenset(
-    "$ref type const enum properties required additionalProperties items minItems maxItems uniqueItems "
-    "minLength maxLength pattern format minimum maximum allOf anyOf oneOf not if then else".split()
+    [
+        "$ref",
+        "type",
+        "const",
+        "enum",
+        "properties",
+        "required",
+        "additionalProperties",
+        "items",
+        "minItems",
+        "maxItems",
+        "uniqueItems",
+        "minLength",
+        "maxLength",
+        "pattern",
+        "format",
+        "minimum",
+        "maximum",
+        "allOf",
+        "anyOf",
+        "oneOf",
+        "not",
+        "if",
+        "then",
+        "else",
+    ]
 )
 """Keywords that `static/validator.js` judges."""
-SILENT = frozenset("$schema $comment $defs title description deprecated examples".split())
+SILENT = frozenset(["$schema", "$comment", "$defs", "title", "description", "deprecated", "examples"])
 """Keywords without a say in the verdict. Those that begin with `x-` have none either."""
 FORMATS = frozenset({"uuid", "date-time", "ipv4", "ipv6"})
 """Formats that `static/validator.js` judges."""

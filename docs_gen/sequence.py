@@ -73,9 +73,7 @@ def sequence(scenario: Scenario) -> Sequence:
     """The diagram of a scenario."""
     cast = _Cast(scenario)
     rows = tuple(_rows(scenario.steps, cast))
-    return Sequence(
-        scenario.id, scenario.title, f"scenarios/{scenario.id}", cast.names, cast.server, rows
-    )
+    return Sequence(scenario.id, scenario.title, f"scenarios/{scenario.id}", cast.names, cast.server, rows)
 
 
 def _rows(steps: tuple[Step, ...], cast: _Cast) -> Iterator[Row]:
@@ -209,8 +207,10 @@ def _plain(value: Any) -> Any:
 
 def _shown(text: str) -> str:
     """References of scenarios as a reader takes them: ${alice.id} → alice.id."""
-    return text.replace("${", "").replace("}", "") if '"' not in text else text.replace("${", "").replace(
-        '}"', '"'
+    return (
+        text.replace("${", "").replace("}", "")
+        if '"' not in text
+        else text.replace("${", "").replace('}"', '"')
     )
 
 

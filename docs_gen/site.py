@@ -5,18 +5,27 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from relaykit.conformance.grammar import Expect, Send, walk
 from relaykit.docs_gen.fields import merge, types_in_words
 from relaykit.docs_gen.frames import frame_view
 from relaykit.docs_gen.guides import read_guides
 from relaykit.docs_gen.links import ERRORS, LIMITS, Names
-from relaykit.docs_gen.model import Entry, FrameView, Guide, Link, RequirementView, ScenarioView, SharedType, Site
+from relaykit.docs_gen.model import (
+    Entry,
+    FrameView,
+    Guide,
+    Link,
+    RequirementView,
+    ScenarioView,
+    SharedType,
+    Site,
+)
 from relaykit.docs_gen.parts import Material
 from relaykit.docs_gen.requirements import requirement_views
 from relaykit.docs_gen.sequence import sequence
 from relaykit.docs_gen.states import state_diagrams
 from relaykit.docs_gen.suite import ListedCase, Results
 from relaykit.docs_gen.text import code, plain, slug
-from relaykit.conformance.grammar import Expect, Send, walk
 from relaykit.schemas import Catalogue, Vector
 
 
@@ -58,7 +67,13 @@ def _frames(
         vectors.setdefault((vector.direction, vector.type), []).append(vector)
     areas = [area.file for area in catalogue.protocol.areas.values()]
     views = [
-        frame_view(spec, names, vectors.get(key, ()), requirements, _with_frame(scenarios, f"frames/{key[0]}/{key[1]}"))
+        frame_view(
+            spec,
+            names,
+            vectors.get(key, ()),
+            requirements,
+            _with_frame(scenarios, f"frames/{key[0]}/{key[1]}"),
+        )
         for key, spec in catalogue.frames.items()
     ]
     ranked = sorted(
@@ -159,13 +174,18 @@ def _entries(
         for field in view.fields:
             if not field.extra:
                 yield Entry(
-                    field.name, f"field of {view.type}", f"{view.target}#{field.anchor}", plain(field.description)
+                    field.name,
+                    f"field of {view.type}",
+                    f"{view.target}#{field.anchor}",
+                    plain(field.description),
                 )
     protocol = catalogue.protocol
     for error in protocol.error_codes.values():
         yield Entry(error.name, "error code", f"{ERRORS}#{error.name}", error.description)
     for close in protocol.close_codes.values():
-        yield Entry(str(close.code), "close code", f"{ERRORS}#close-{close.code}", f"{close.title}. {close.when}")
+        yield Entry(
+            str(close.code), "close code", f"{ERRORS}#close-{close.code}", f"{close.title}. {close.when}"
+        )
     for limit in (*protocol.limits.values(), *protocol.timing.values()):
         yield Entry(limit.name, "limit", f"{LIMITS}#{limit.name}", limit.title)
     for each in protocol.capabilities.values():

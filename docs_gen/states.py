@@ -64,7 +64,9 @@ def state_diagrams(catalogue: Catalogue) -> Mapping[str, StateDiagram]:
     source = resources.files("relaykit.docs_gen").joinpath("guides/states.yaml")
     document = parse_yaml(source.read_text("utf-8"), "docs_gen/guides/states.yaml")
     require_valid(document, _SCHEMA)
-    return {entry["id"]: _diagram(entry, f"/{i}", document, catalogue) for i, entry in enumerate(document.data)}
+    return {
+        entry["id"]: _diagram(entry, f"/{i}", document, catalogue) for i, entry in enumerate(document.data)
+    }
 
 
 def _diagram(entry: Any, pointer: str, document: Document, catalogue: Catalogue) -> StateDiagram:

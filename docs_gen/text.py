@@ -15,9 +15,7 @@ _REQUIREMENT = re.compile(r"\b[A-Z]{2,5}-[0-9]{2,}\b")
 
 def either(words: Sequence[str], joint: str = "or") -> str:
     """`a`, `a or b`, `a, b or c`."""
-    return (
-        words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}" if words else ""
-    )
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {joint} {words[-1]}" if words else ""
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:

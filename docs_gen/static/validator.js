@@ -235,7 +235,7 @@ const relayValidator = (() => {
       if (meant.length === 1) { for (const inner of meant[0]) yield* explain(inner, lenient, rules); return; }
       const word = meant.length ? keyword : "type";
       const message = meant.length ? expectation(keyword, limit, schema, value) : kinds(names, value);
-      yield { ...finding(word, message), branches: meant.map((branch) => branch.map((inner) => pointerOf(inner.path))) };
+      yield { ...finding(word, message), branches: meant.length && meant.map((branch) => branch.map((inner) => pointerOf(inner.path))) };
     } else if (keyword === "required") {
       for (const name of limit) if (!(name in value)) yield finding(keyword, `${shorten(name)} is missing`);
     } else if (keyword === "additionalProperties") {
