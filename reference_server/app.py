@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from websockets.http11 import Response
 
-from relaykit.reference_server import messages
+from relaykit.reference_server import calls, messages, presence
 from relaykit.reference_server.auth import Key, Verifier
 from relaykit.reference_server.clock import Clock
 from relaykit.reference_server.connection import DEFLATE, Connection
@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from relaykit.schemas import Catalogue
 
 # What else happens when a session begins or ends: functions of (app, session), in this order.
-ON_ENTER = (messages.entered,)
-ON_LEAVE: tuple[Callable[[App, Session], None], ...] = ()
+ON_ENTER = (messages.entered, presence.entered)
+ON_LEAVE: tuple[Callable[[App, Session], None], ...] = (calls.left, presence.left)
 
 
 class App:
@@ -61,6 +61,8 @@ class App:
         self.turn = Turn(self.store, self._server_error)
         self.mailboxes = Mailboxes(self.store, waiting_per_user=int(limits["waiting_per_user"]))
         self.people = People(self.store)
+        self.calls = calls.Calls()
+        self.presence = presence.Presence()
         self.dispatcher = Dispatcher(self)
         self.door = Door(
             path=protocol.path,

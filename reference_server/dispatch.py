@@ -11,11 +11,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from relaykit.errors import KitDefect
-from relaykit.reference_server import keepalive, messages
+from relaykit.reference_server import calls, calls_state, keepalive, messages, presence
 from relaykit.reference_server.ids import canonical_uuid
 from relaykit.reference_server.limits import Ruling
 from relaykit.reference_server.refused import AUTH_FAILED, INVALID, RATE_LIMITED, SERVER_ERROR, Refused
-from relaykit.reference_server.relay import make_relay
+from relaykit.reference_server.relay import Choice, make_relay
 from relaykit.reference_server.session import Session
 from relaykit.reference_server.store import StoreError
 from relaykit.schemas import FrameError
@@ -37,6 +37,12 @@ HANDLERS: dict[str, Handler] = {
     "pong": keepalive.pong,
 }
 
+# Relayed types that mean something to the server itself, too.
+CHOICES: dict[str, Choice] = {
+    "presence": presence.note_status,
+    **dict.fromkeys(calls_state.SIGNALS, calls.narrow),
+}
+
 
 class Dispatcher:
     """Receives the messages of all sessions."""
@@ -49,7 +55,7 @@ class Dispatcher:
             if kind in HANDLERS:
                 self._handlers[kind] = HANDLERS[kind]
             elif spec.route is not None:
-                self._handlers[kind] = make_relay(app, spec)
+                self._handlers[kind] = make_relay(app, spec, CHOICES.get(kind))
             else:
                 raise KitDefect(
                     f"{spec.source}: {kind!r} has no x-route, and the server has no handler for it"

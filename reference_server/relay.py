@@ -6,7 +6,7 @@ Adding a relayed type takes a schema file and no code.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from relaykit.errors import KitDefect
@@ -19,10 +19,17 @@ if TYPE_CHECKING:
 
 Frame = dict[str, Any]
 _Target = Callable[["App", Session, str], Iterable[Session]]
+Choice = Callable[["App", Session, Frame, str, Sequence[Session]], Sequence[Session]]
+"""What else a type means: (app, session, frame, value of the route, whom it leads to) → who gets it."""
 
 
-def make_relay(app: App, spec: FrameSpec) -> Callable[[App, Session, Frame], None]:
+def make_relay(
+    app: App, spec: FrameSpec, choose: Choice | None = None
+) -> Callable[[App, Session, Frame], None]:
     """The handler of a relayed type.
+
+    Args:
+        choose: for a type that the server does not only pass on.
 
     Raises:
         KitDefect: the server knows no such route, or nothing of this type can be sent to clients.
@@ -39,7 +46,10 @@ def make_relay(app: App, spec: FrameSpec) -> Callable[[App, Session, Frame], Non
         value: Any = frame
         for part in path:
             value = value[part]
-        sessions = list(target(app, session, value if path else ""))
+        value = value if path else ""
+        sessions: Sequence[Session] = list(target(app, session, value))
+        if choose is not None:
+            sessions = choose(app, session, frame, value, sessions)
         pass_on(app, session, kind, frame, sessions)
 
     return relay
