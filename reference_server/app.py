@@ -115,7 +115,7 @@ class App:
             identity.device,
             expires=identity.expires,
             bucket=Bucket(self.rate, connection.heard),
-            legacy=admission.legacy,
+            legacy=admission.legacy and self.settings.legacy_frames,
         )
         connection.session = session
         self.hub.add(session)

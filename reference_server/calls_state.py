@@ -3,9 +3,9 @@
 Events go in, effects come out; what carries them out is `calls`. There is no call ID, so a call belongs to a
 pair of users, and a user is in one call at most. Users and devices are UUIDs in lower case.
 
-Where the decisions leave a choice: somebody without a connection counts as busy; of two offers that cross, the
-second gets call_busy; the caller's side is the calling device alone, the other side, once it has answered, the
-answering one; what other devices of the two users send each other meanwhile is refused.
+Where the decisions leave a choice: somebody without a connection counts as busy; of two offers that cross,
+the second gets call_busy; the caller's side is the calling device alone, the other side, once it has
+answered, the answering one; what other devices of the two users send each other meanwhile is refused.
 """
 
 from __future__ import annotations

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import uuid
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from relaykit.reference_server import legacy
 from relaykit.reference_server.ids import key_of, text_of
 from relaykit.reference_server.mailbox import DELIVERED, READ, SENT
 from relaykit.reference_server.refused import SERVER_ERROR, Refused
@@ -68,12 +71,14 @@ def _to_group(app: App, session: Session, message_id: str, payload: Frame, at: s
 def _deliver(app: App, user: str, data: bytes) -> None:
     for session in app.hub.of_user(user):
         if session.cursor is None:  # the others get it in its turn, after what waited before it
-            app.turn.send(session, data)
+            app.turn.send(session, legacy.rewritten(app, data) if session.legacy else data)
 
 
-def legacy_message(_app: App, _session: Session, _frame: Frame) -> None:
-    """The deprecated way to send."""
-    raise Refused("frames of type message are deprecated and not served here; use send")
+def legacy_message(app: App, session: Session, frame: Frame) -> None:
+    """The deprecated way to send: the server names the message, whatever the client calls it."""
+    if not app.settings.legacy_frames:
+        raise Refused("frames of type message are deprecated and not served here; use send")
+    send(app, session, legacy.as_send(frame, str(uuid.uuid4())))
 
 
 # --- acknowledgements: from anyone but a recipient they change nothing, and nobody is told ---
@@ -100,14 +105,21 @@ def _advance(app: App, session: Session, message_id: str, status: str) -> None:
     if not sessions:
         app.mailboxes.leave_notice(sender, key, session.user, status, at)
         return
-    data = _status_update(app, message_id, session.user, status, at)
-    for other in sessions:
-        app.turn.send(other, data)
+    _tell_status(app, sessions, message_id, session.user, status, at)
 
 
-def _status_update(app: App, message_id: str, recipient: str, status: str, at: str) -> bytes:
-    payload = {"status": status, "recipient_id": recipient}
-    return app.frames.make("status_update", payload, message=message_id, at=at)
+def _tell_status(
+    app: App, sessions: Iterable[Session], message_id: str, recipient: str, status: str, at: str
+) -> None:
+    forms: dict[bool, bytes] = {}
+    for session in sessions:
+        data = forms.get(session.legacy)
+        if data is None:
+            kind = "message_status" if session.legacy else "status_update"
+            payload = {"status": status, "recipient_id": recipient}
+            data = app.frames.make(kind, payload, user=recipient, message=message_id, at=at)
+            forms[session.legacy] = data
+        app.turn.send(session, data)
 
 
 # --- coming back ---
@@ -116,8 +128,8 @@ def _status_update(app: App, message_id: str, recipient: str, status: str, at: s
 def entered(app: App, session: Session) -> None:
     """A session begins: it gets the status updates that waited for its user."""
     for notice in app.mailboxes.take_notices(session.user):
-        data = _status_update(app, text_of(notice.message), notice.recipient, notice.status, notice.at)
-        app.turn.send(session, data)
+        message_id = text_of(notice.message)
+        _tell_status(app, (session,), message_id, notice.recipient, notice.status, notice.at)
 
 
 def drain(app: App, session: Session) -> None:
@@ -127,6 +139,9 @@ def drain(app: App, session: Session) -> None:
     try:
         box = app.mailboxes.box(session.user, session.device)
         rows = app.mailboxes.waiting(box, session.cursor, _BATCH_MESSAGES) if box else []
+        if session.legacy:
+            rows = [(seq, legacy.rewritten(app, data)) for seq, data in rows]
+            app.turn.schedule()  # it may have written
     except StoreError:
         app.turn.send(session, app.frames.error(SERVER_ERROR, "the waiting messages cannot be read"))
         app.end(session, 1011, "the waiting messages cannot be read")

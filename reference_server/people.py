@@ -114,7 +114,9 @@ class People:
 
     def _conversation(self, room: str) -> str:
         conversation = f"conv-{uuid.uuid5(_NAMESPACE, room)}"
-        self._store.write("INSERT OR IGNORE INTO conversations VALUES (?, ?)", conversation, room)
+        if conversation not in self._rooms:
+            self._store.write("INSERT OR IGNORE INTO conversations VALUES (?, ?)", conversation, room)
+            self._rooms.keep(conversation, room)
         return conversation
 
     def _forget(self) -> None:

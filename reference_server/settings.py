@@ -43,6 +43,7 @@ class Settings:
     origins: tuple[str, ...] | None = _LOOPBACK
     require_origin: bool = False
     compression: bool = True
+    legacy_frames: bool = True
     check_output: bool = False
     handshake_timeout_s: float = 10.0
     close_timeout_s: float = 5.0
