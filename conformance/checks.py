@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import random
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -65,8 +67,6 @@ def roots(scenario: Scenario, catalogue: Catalogue, ids: Any) -> dict[str, Any]:
 
 class _Checker:
     def __init__(self, scenario: Scenario, catalogue: Catalogue, complaints: Complaints) -> None:
-        import random
-
         self.scenario = scenario
         self.catalogue = catalogue
         self.complaints = complaints
@@ -248,6 +248,11 @@ class _Checker:
         filled = self.fill(place, frame)
         if filled is None:
             return spec
+        for expression in _expressions(filled):
+            try:
+                re.compile(expression)
+            except re.error as error:
+                self.say(place, f"!match {expression!r}: not a regular expression: {error}")
         for pointer, key, known in known_fields(spec.bundled, filled):
             self.say(place, f"{pointer}: an s2c {kind!r} has no field {key!r}{suggest(key, known)}")
         for example in spec.examples[:1]:
@@ -280,6 +285,18 @@ class _Checker:
                 for key, described in response.items()
                 if "examples" in described
             }
+
+
+def _expressions(pattern: Any) -> Iterator[str]:
+    """The regular expressions in a pattern."""
+    if isinstance(pattern, Match):
+        yield pattern.pattern
+    elif isinstance(pattern, Mapping):
+        for value in pattern.values():
+            yield from _expressions(value)
+    elif isinstance(pattern, list):
+        for value in pattern:
+            yield from _expressions(value)
 
 
 def _over(example: Any, pattern: Any, pointer: str, stated: set[str]) -> Any:

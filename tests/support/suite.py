@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -41,9 +42,13 @@ def make_target(url: str, *, timing: dict[str, Any] | None = None, **more: Any) 
     return read_target(document, load_catalogue(), base=Path.cwd())
 
 
+@cache
+def every_case() -> tuple[Case, ...]:
+    return load_cases(load_catalogue())
+
+
 def all_cases(*patterns: str) -> tuple[Case, ...]:
-    catalogue = load_catalogue()
-    return select(catalogue, load_cases(catalogue), run=patterns)
+    return select(load_catalogue(), every_case(), run=patterns)
 
 
 def scenario_cases(path: Path) -> tuple[Case, ...]:
