@@ -8,7 +8,7 @@ from typing import Any
 
 from relaykit.conformance.loader import schema as suite_schema
 from relaykit.docs_gen.commands_help import commands_help
-from relaykit.docs_gen.fields import constraints, merge, types_in_words
+from relaykit.docs_gen.fields import constraints, merge, merge_all, types_in_words
 from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.model import (
     Block,
@@ -24,6 +24,7 @@ from relaykit.docs_gen.model import (
 from relaykit.docs_gen.text import code, number, sentence
 from relaykit.errors import UsageError
 from relaykit.schemas import Limit
+from relaykit.schemas.control import control_operations
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,35 +223,30 @@ def _upper(text: str) -> str:
 
 
 def control(_: Material, __: tuple[str, ...]) -> tuple[Block, ...]:
-    """Every operation of the control interface, from its schema."""
-    schema = suite_schema("control")
-    defs = schema["$defs"]
-    rows = []
-    for name in schema["properties"]:
-        operation = defs[name]
-        rows.append(
-            TableRow(
-                f"control-{name}",
-                (
-                    f"`{name}`" + (" (optional)" if operation.get("x-optional") else ""),
-                    operation.get("description", ""),
-                    _members(operation["properties"].get("request", {}), defs),
-                    _members(operation["properties"].get("response", {}), defs),
-                ),
-            )
+    """Every operation of the control interface."""
+    rows = tuple(
+        TableRow(
+            f"control-{operation.name}",
+            (
+                f"`{operation.name}`" + (" (optional)" if operation.optional else ""),
+                operation.description,
+                _members(operation.request),
+                _members(operation.response),
+            ),
         )
-    return (Table("Operations", ("Operation", "What it does", "Request", "Response"), tuple(rows)),)
+        for operation in control_operations().values()
+    )
+    return (Table("Operations", ("Operation", "What it does", "Request", "Response"), rows),)
 
 
-def _members(schema: Mapping[str, Any], defs: Mapping[str, Any]) -> str:
-    required = schema.get("required", ())
+def _members(schema: Mapping[str, Any]) -> str:
+    defs = schema.get("$defs", {})
+    merged = merge(schema, defs)
     words = []
-    for name, sub in schema.get("properties", {}).items():
-        merged = merge(sub, defs)
-        about = merged.description.rstrip(".")
-        words.append(
-            f"`{name}`" + ("" if name in required else " (optional)") + (f": {about}" if about else "")
-        )
+    for name, sub in merged.properties.items():
+        about = merge_all(sub, defs).description.rstrip(".")
+        optional = "" if name in merged.required else " (optional)"
+        words.append(f"`{name}`{optional}" + (f": {about}" if about else ""))
     return "; ".join(words) or "nothing"
 
 
