@@ -8,14 +8,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from websockets.http11 import Response
 
-from relaykit.reference_server import calls, messages, presence
+from relaykit.reference_server import calls, devices, keepalive, messages, presence
 from relaykit.reference_server.auth import Key, Verifier
 from relaykit.reference_server.clock import Clock
 from relaykit.reference_server.connection import DEFLATE, Connection
+from relaykit.reference_server.devices_store import Devices
 from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.frames import Frames
 from relaykit.reference_server.handshake import Admission, Door, Refusal, origin_pattern
@@ -32,8 +33,10 @@ if TYPE_CHECKING:
     from relaykit.reference_server.settings import Settings
     from relaykit.schemas import Catalogue
 
+T = TypeVar("T")
+
 # What else happens when a session begins or ends: functions of (app, session), in this order.
-ON_ENTER = (messages.entered, presence.entered)
+ON_ENTER = (devices.entered, messages.entered, presence.entered)
 ON_LEAVE: tuple[Callable[[App, Session], None], ...] = (calls.left, presence.left)
 
 
@@ -42,6 +45,8 @@ class App:
 
     Attributes:
         connections: all TCP connections, with a session or not yet.
+        hub: sessions that are served.
+        pending: sessions of devices that wait for their approval.
         stopping: whether the server is shutting down and takes no one in.
     """
 
@@ -57,9 +62,11 @@ class App:
         self.clock = Clock()
         self.frames = Frames(catalogue, self.clock, server_id=settings.server_id, check=settings.check_output)
         self.hub = Hub()
+        self.pending = Hub()
         self.store = Store(settings.store)
         self.turn = Turn(self.store, self._server_error)
         self.mailboxes = Mailboxes(self.store, waiting_per_user=int(limits["waiting_per_user"]))
+        self.devices = Devices(self.store, self.mailboxes)
         self.people = People(self.store)
         self.calls = calls.Calls()
         self.presence = presence.Presence()
@@ -89,7 +96,7 @@ class App:
         return (
             not self.stopping
             and open_ <= self.settings.max_connections
-            and open_ - len(self.hub) <= self.settings.max_handshakes
+            and open_ - len(self.hub) - len(self.pending) <= self.settings.max_handshakes
         )
 
     def forget(self, connection: Connection) -> None:
@@ -104,36 +111,55 @@ class App:
         """Begin a session: it is answered once its device is stored.
 
         Raises:
-            Refusal: the user has too many connections.
+            Refusal: the user has too many connections, or the device was denied or revoked.
         """
         identity, turn = admission.identity, self.turn
-        if len(self.hub.of_user(identity.user)) >= self.settings.limits["connections_per_user"]:
+        active = devices.may_enter(self, identity.user, identity.device)
+        count = len(self.hub.of_user(identity.user)) + len(self.pending.of_user(identity.user))
+        if count >= self.settings.limits["connections_per_user"]:
             raise Refusal(429, "This user has too many connections.")
         session = Session(
             connection,
             identity.user,
             identity.device,
-            expires=identity.expires,
+            expires=keepalive.session_end(self, identity.expires),
             bucket=Bucket(self.rate, connection.heard),
             legacy=admission.legacy and self.settings.legacy_frames,
+            pending=not active,
         )
         connection.session = session
-        self.hub.add(session)
-        mark, self.store.used = turn.mark, False
+        mark = turn.mark
         turn.do(connection, partial(connection.accept, response))
+        self.begin(session, mark, partial(self._not_entered, connection, session))
+
+    def begin(self, session: Session, mark: int, otherwise: Callable[[], None]) -> None:
+        """Serve a session from now on, or let it wait if its device is pending.
+
+        Args:
+            mark: since when all that was said depends on the commit of this; see `Turn.bind`.
+            otherwise: what happens if the commit fails.
+        """
+        self.store.used = False
+        (self.pending if session.pending else self.hub).add(session)
         try:
-            self.mailboxes.register(session.user, session.device)
-            for begin in ON_ENTER:
-                begin(self, session)
+            if session.pending:
+                devices.entered_pending(self, session)
+            else:
+                self.mailboxes.register(session.user, session.device)
+                for begin in ON_ENTER:
+                    begin(self, session)
         except StoreError:
             pass  # the commit will fail, too
         if self.store.used:
-            turn.bind(mark, connection, partial(self._not_entered, connection, session))
-        self.resume(session)
+            self.turn.bind(mark, session.link, otherwise)
+        if not session.pending:
+            session.cursor = 0
+            self.resume(session)
 
     def _not_entered(self, connection: Connection, session: Session) -> None:
         session.closed = True
         self.hub.remove(session)
+        self.pending.remove(session)
         connection.refuse(Refusal(503, "The server cannot store anything now."))
 
     def resume(self, session: Session) -> None:
@@ -148,6 +174,9 @@ class App:
     def leave(self, session: Session) -> None:
         """A session's connection is gone."""
         session.closed = True
+        if session.pending:
+            self.pending.remove(session)
+            return
         self.hub.remove(session)
         mark, self.store.used = self.turn.mark, False
         try:
@@ -157,6 +186,18 @@ class App:
             pass
         if self.store.used:
             self.turn.bind(mark, session.link, _nothing)
+
+    def durably(self, change: Callable[[], T]) -> T:
+        """Make a change that no frame asks for. When this returns it is stored, and what came before it said.
+
+        Raises:
+            StoreError: nothing was changed.
+        """
+        self.turn.flush()
+        try:
+            return change()
+        finally:
+            self.store.commit()
 
     def _server_error(self, about: str | None) -> bytes:
         return self.frames.error(

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from relaykit.errors import KitDefect
-from relaykit.reference_server import calls, calls_state, keepalive, messages, presence
+from relaykit.reference_server import calls, calls_state, devices, keepalive, messages, presence
 from relaykit.reference_server.ids import canonical_uuid
 from relaykit.reference_server.limits import Ruling
 from relaykit.reference_server.refused import AUTH_FAILED, INVALID, RATE_LIMITED, SERVER_ERROR, Refused
@@ -87,6 +87,9 @@ class Dispatcher:
         turn, store = self._app.turn, self._app.store
         mark = turn.mark
         store.used = False
+        if session.pending and frame["type"] not in devices.KEEP_ALIVES:
+            self._refuse(session, AUTH_FAILED, devices.NOT_YET, frame)
+            return
         try:
             self._handlers[frame["type"]](self._app, session, frame)
         except Refused as refused:
@@ -118,6 +121,8 @@ class Dispatcher:
 
     def _refuse(self, session: Session, code: str, text: str, frame: Frame | None = None) -> None:
         about = _message_id(frame) if frame is not None else None
+        if session.pending and code == INVALID:
+            code, text = AUTH_FAILED, devices.NOT_YET
         self._app.turn.send(session, self._app.frames.error(code, text, about=about))
 
     def _limit(self, session: Session, ruling: Ruling) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from relaykit.reference_server.refused import AUTH_FAILED, CONNECTION_TIMEOUT
@@ -25,15 +26,26 @@ def pong(_app: App, _session: Session, _frame: dict[str, Any]) -> None:
 def start(app: App) -> None:
     """Look after idle connections from now on."""
     timing = app.settings.timing
-    period = min(_MAX_PERIOD_S, timing["ping_interval_s"] / 4, timing["idle_timeout_s"] / 4)
+    leeway = timing["clock_leeway_s"] or _MAX_PERIOD_S  # within it, expired tokens' connections are to end
+    period = min(
+        _MAX_PERIOD_S, timing["ping_interval_s"] / 4, timing["idle_timeout_s"] / 4, max(leeway / 4, 0.02)
+    )
     app.clock.call_later(period, _round, app, period)
+
+
+def session_end(app: App, expires: float) -> float:
+    """When a session that begins now ends (Unix time): as its token expires, or with the leeway if the token
+    was good only thanks to that."""
+    return expires if app.clock.now() < expires else expires + app.settings.timing["clock_leeway_s"]
 
 
 def _round(app: App, period: float) -> None:
     app.clock.call_later(period, _round, app, period)
     now, wall = app.clock.monotonic(), app.clock.now()
     idle, interval = app.settings.timing["idle_timeout_s"], app.settings.timing["ping_interval_s"]
-    for session in app.hub:
+    for session in chain(app.hub, app.pending):
+        if session.closed:
+            continue
         silence = now - session.link.heard
         if wall >= session.expires:
             _end(app, session, AUTH_FAILED, "the token has expired; connect with a new one")

@@ -84,6 +84,19 @@ class Mailboxes:
             self._open_box(user, device)
         return True
 
+    def dismiss(self, user: str, device: str) -> None:
+        """Close a device's box, if it has one. What waited in a user's only box waits for the next device."""
+        self._settle()
+        box = self.box(user, device)
+        if box is None:
+            return
+        if len(self.boxes(user)) == 1:
+            self._store.write("UPDATE devices SET device = ? WHERE box = ?", _NOBODY, box.id)
+        else:
+            self._store.write("DELETE FROM waiting WHERE box = ?", box.id)
+            self._store.write("DELETE FROM devices WHERE box = ?", box.id)
+        self._boxes.pop(user, None)
+
     def _open_box(self, user: str, device: str) -> None:
         self._store.write(
             "INSERT INTO devices (user, device, state) VALUES (?, ?, 'active')"

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Sequence
 
 from relaykit.errors import UsageError
-from relaykit.reference_server import keepalive
+from relaykit.reference_server import devices, keepalive
 from relaykit.reference_server.app import App
 from relaykit.reference_server.auth import Key
 from relaykit.reference_server.connection import Connection
@@ -45,6 +45,7 @@ class Server:
                 hint="give another --port, or 0 for any free one",
             ) from error
         keepalive.start(self.app)
+        devices.start(self.app)
 
     @property
     def port(self) -> int:

@@ -37,6 +37,7 @@ class Session:
     Attributes:
         user, device: UUIDs in lower case, from the token and from nowhere else.
         expires: Unix time at which the token expires.
+        pending: whether its device waits for its approval, and gets nothing but that.
         legacy: whether it is served with the deprecated frames.
         cursor: sequence number up to which its waiting messages have been sent; None once it has them all and
             is served with new ones as they come.
@@ -44,15 +45,35 @@ class Session:
         closed: whether it has ended, or is to end with this turn: nothing is taken from it any more.
     """
 
-    __slots__ = ("bucket", "closed", "cursor", "device", "expires", "legacy", "link", "pinged", "user")
+    __slots__ = (
+        "bucket",
+        "closed",
+        "cursor",
+        "device",
+        "expires",
+        "legacy",
+        "link",
+        "pending",
+        "pinged",
+        "user",
+    )
 
     def __init__(
-        self, link: Link, user: str, device: str, *, expires: float, bucket: Bucket, legacy: bool = False
+        self,
+        link: Link,
+        user: str,
+        device: str,
+        *,
+        expires: float,
+        bucket: Bucket,
+        legacy: bool = False,
+        pending: bool = False,
     ) -> None:
         self.link = link
         self.user = user
         self.device = device
         self.expires = expires
+        self.pending = pending
         self.legacy = legacy
         self.bucket = bucket
         self.cursor: int | None = 0

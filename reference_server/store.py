@@ -21,7 +21,9 @@ MEMORY = ":memory:"
 _APPLICATION_ID = 0x524C4B54  # "RLKT": tells a store from any other SQLite file
 _VERSION = 1
 
-# devices: in order of first use. device = '' is the box of a user who has none yet.
+# devices: in order of first use. device = '' is the box of a user who has none yet. state: active, or
+#   pending, denied or revoked: these get no messages.
+# approvals: requests for the approval of devices; told = 0: open, or the device has not heard the decision.
 # messages: frame is the frame as the recipients get it. A group's message has one row in recipients for each
 #   member it was for; a direct one gets a row there only when its status changes (no row: sent).
 # waiting: one row per message and device until that device's acknowledgement.
@@ -45,6 +47,10 @@ CREATE TABLE waiting (
 CREATE TABLE notices (
     user TEXT NOT NULL, message BLOB NOT NULL, recipient TEXT NOT NULL, status TEXT NOT NULL,
     at TEXT NOT NULL, PRIMARY KEY (user, message, recipient)
+);
+CREATE TABLE approvals (
+    id TEXT PRIMARY KEY, user TEXT NOT NULL, device TEXT NOT NULL, expires REAL NOT NULL, shown BLOB NOT NULL,
+    state TEXT NOT NULL, told INTEGER NOT NULL
 );
 CREATE TABLE written (user TEXT NOT NULL, other TEXT NOT NULL, PRIMARY KEY (user, other)) WITHOUT ROWID;
 CREATE TABLE befriended (user TEXT NOT NULL, other TEXT NOT NULL, PRIMARY KEY (user, other)) WITHOUT ROWID;
@@ -150,6 +156,13 @@ class Store:
         if self.failing:
             self.failing = False
             log.warning("the store works again")
+
+    def clear(self) -> None:
+        """Drop every row, and what was remembered of it."""
+        for (table,) in self.read("SELECT name FROM sqlite_master WHERE type = 'table'"):
+            self.write(f"DELETE FROM {table}")  # noqa: S608  (our own tables)
+        for forget in self._forget:
+            forget()
 
     def inject_fault(self, count: int) -> None:
         """Let the next `count` commits fail, as a full disk would make them."""
