@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema_rs
 import orjson
 
-from relaykit.config import Document, load_yaml, parse_yaml, require_valid
+from relaykit.config import Document, load_yaml, parse_yaml, require_valid, suggest
 from relaykit.errors import UsageError
 from relaykit.schemas import strict_json
 from relaykit.schemas.bundle import self_contained
@@ -28,6 +28,7 @@ from relaykit.schemas.model import (
     ErrorCode,
     FrameSpec,
     Limit,
+    Profile,
     Protocol,
     Reply,
     Requirement,
@@ -129,6 +130,7 @@ def read_protocol(root: Path) -> Protocol:
         carriers=_named(Carrier, endpoint["carriers"]),
         areas=_named(Area, data["areas"]),
         capabilities=_named(Capability, data["capabilities"]),
+        profiles=_profiles(document),
         error_codes=_named(ErrorCode, data["error_codes"]),
         close_codes=MappingProxyType(
             {int(c): CloseCode(int(c), **v) for c, v in data["close_codes"].items()}
@@ -139,6 +141,35 @@ def read_protocol(root: Path) -> Protocol:
         limits=_named(Limit, data["limits"]),
         timing=_named(Limit, data["timing"]),
     )
+
+
+def _profiles(document: Document) -> Mapping[str, Profile]:
+    """The profiles, each with the capabilities of the one it extends, which stands before it."""
+    profiles: dict[str, Profile] = {}
+
+    def known(name: str, names: Mapping[str, Any], what: str, place: str) -> str:
+        if name not in names:
+            where = f"{document.path}:{document.lines.get(place, 1)}"
+            raise UsageError(f"{where}: there is no {what} {name!r}{suggest(name, names)}")
+        return name
+
+    for name, entry in document.data.get("profiles", {}).items():
+        own: dict[str, frozenset[str]] = {}
+        for part in ("capabilities", "optional"):
+            place = f"/profiles/{name}/{part}"
+            own[part] = frozenset(
+                known(each, document.data["capabilities"], "capability", place)
+                for each in entry.get(part, ())
+            )
+        if "extends" in entry:
+            place = f"/profiles/{name}/extends"
+            base = profiles[known(entry["extends"], profiles, "profile before this one", place)]
+            own = {
+                "capabilities": own["capabilities"] | base.capabilities,
+                "optional": own["optional"] | base.optional,
+            }
+        profiles[name] = Profile(name, entry["title"], own["capabilities"], own["optional"])
+    return MappingProxyType(profiles)
 
 
 def _named(make: Any, entries: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:

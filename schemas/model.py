@@ -215,6 +215,21 @@ class Capability:
 
 
 @dataclass(frozen=True, slots=True)
+class Profile:
+    """What a badge may claim: a set of capabilities, those of the profile it extends among them.
+
+    Attributes:
+        capabilities: a server that claims it declares all of these.
+        optional: capabilities that count against it only where the server declares them.
+    """
+
+    name: str
+    title: str
+    capabilities: frozenset[str]
+    optional: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Area:
     """A group of requirements: the prefix of their IDs, their file (without suffix) and a title."""
 
@@ -250,6 +265,7 @@ class Protocol:
     carriers: Mapping[str, Carrier]
     areas: Mapping[str, Area]
     capabilities: Mapping[str, Capability]
+    profiles: Mapping[str, Profile]
     error_codes: Mapping[str, ErrorCode]
     close_codes: Mapping[int, CloseCode]
     faults: Mapping[Direction, Mapping[str, str]]
