@@ -93,7 +93,7 @@ async def _other(
         if not connection.alive or not await context.wait(quiet):
             break
     label, wanted = connection.label, pattern["type"]
-    came = kind_of(first.frame)
+    came = f"{kind_of(first.frame)}{context.stray(first.frame)}"
     if late:
         return Miss(f"{label} expected {wanted} next, but got {came} before it", first.frame)
     where = f": {difference}" if isinstance(first.frame, dict) and first.frame.get("type") == wanted else ""
@@ -191,7 +191,8 @@ async def _drain(context: Context, device: Device, wanted: list[tuple[Expect, An
         kind = pattern["type"]
         near = nearest(pattern, [stranger] if stranger is not None else passed)
         if stranger is not None:
-            message = f"{device.label} expected {kind} (among others), but got {kind_of(stranger)}"
+            came = f"{kind_of(stranger)}{context.stray(stranger)}"
+            message = f"{device.label} expected {kind} (among others), but got {came}"
         elif not connection.alive:
             message = f"{device.label} expected {kind}, but {connection.ended}"
         else:

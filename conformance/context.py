@@ -314,6 +314,17 @@ class Context:
         known = self.env.catalogue.requirements
         return not requirements or any(known[name].level.startswith("MUST") for name in requirements)
 
+    def stray(self, frame: Any) -> str:
+        """A remark on a frame that concerns none of the case's own users, as one of another case does."""
+        if not isinstance(frame, dict):
+            return ""
+        payload = frame.get("payload")
+        fields = (frame, payload) if isinstance(payload, dict) else (frame,)
+        names = ("sender_id", "user_id", "receiver_id", "target_id", "recipient_id")
+        users = {str(part[name]).lower() for part in fields for name in names if part.get(name)}
+        own = {user.id.lower() for user in self.users.values()}
+        return "" if not users or users & own else " (about users of another case)"
+
     async def wait(self, until: float) -> bool:
         """Wait until something happens in the case; `until` is a time of the event loop."""
         return await self.recorder.bell.wait(until - asyncio.get_running_loop().time())

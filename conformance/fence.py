@@ -68,7 +68,7 @@ def report(context: Context, watch: Watch, arrived: Iterable[Arrived], *, late: 
         context.step = watch.step
         context.fail(
             watch.requirements,
-            f"{label} got a frame of type {kind!r} that must not reach it{when}",
+            f"{label} got a frame of type {kind!r} that must not reach it{when}{context.stray(each.frame)}",
             expected="nothing",
             actual=each.frame,
             actor=label,

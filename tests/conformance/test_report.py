@@ -1,0 +1,173 @@
+"""Reports: as their schema says, without any secret, whatever the target sent."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as Xml
+
+import jsonschema
+import pytest
+from fixtures import fakes
+from rich.console import Console
+from support.suite import QUICK, all_cases, as_report, judge, make_target
+
+from relaykit.conformance import terminal
+from relaykit.conformance.loader import schema
+from relaykit.conformance.report import cut, parse_report, to_json, to_junit, write
+from relaykit.errors import UsageError
+
+VALIDATOR = jsonschema.Draft202012Validator(
+    dict(schema("report")), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
+)
+
+
+def judged(*faults: str, **more: Any) -> dict[str, Any]:
+    async def main() -> dict[str, Any]:
+        cases = all_cases("message-life", "stranger-*", "carrier-*", "token-*", "refusal-form", "typing-*")
+        async with fakes.minimal(*faults).running() as url:
+            target = make_target(url, timing=QUICK, **more)
+            return as_report(await judge(target, cases, jobs=1), target)
+
+    return asyncio.run(main())
+
+
+@pytest.fixture(scope="module")
+def healthy() -> dict[str, Any]:
+    return judged()
+
+
+@pytest.fixture(scope="module")
+def ill() -> dict[str, Any]:
+    return judged("leak", "echoes-token", "extra-field", "no-verification")
+
+
+def texts(data: dict[str, Any]) -> list[str]:
+    console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115, PTH123
+    terminal.show(data, console, verbose=True)
+    return [to_json(data).decode(), to_junit(data).decode(), console.export_text()]
+
+
+def test_the_report_is_as_its_schema_says(healthy: dict[str, Any], ill: dict[str, Any]) -> None:
+    jsonschema.Draft202012Validator.check_schema(dict(schema("report")))
+    for data in (healthy, ill):
+        VALIDATOR.validate(json.loads(to_json(data)))
+
+
+def test_the_schema_would_notice() -> None:
+    for spoil in ({"summary": {"passed": 1}}, {"seed": 1}, {"cases": [{}]}):
+        assert not VALIDATOR.is_valid({**judged(), **spoil})
+
+
+def test_what_a_reader_looks_for_is_there(healthy: dict[str, Any], ill: dict[str, Any]) -> None:
+    assert healthy["outcome"]["exit_code"] == 0
+    assert healthy["summary"]["fail"] == 0
+    assert healthy["summary"]["not-applicable"] > 0
+    assert len(healthy["protocol"]["catalogue"]) == 64
+    cases = {case["id"]: case for case in ill["cases"]}
+    assert ill["outcome"]["exit_code"] == 1
+    finding = cases["message-life"]["findings"][0]
+    assert finding["requirement"].startswith("PRIV-")
+    assert finding["actual"]["type"] == "deliver"
+    assert finding["blame"] in ("target", "unspecified")
+    transcript = cases["message-life"]["transcript"]
+    assert any(
+        line["frame"] and line["frame"]["type"] == "send" for line in transcript if not line.get("event")
+    )
+    assert [line["t_ms"] for line in transcript] == sorted(line["t_ms"] for line in transcript)
+    assert {row["id"]: row["verdict"] for row in ill["requirements"]}["CONN-06"] == "fail"
+    assert {row["id"]: row["verdict"] for row in ill["requirements"]}["CALL-01"] == "untested"
+
+
+def test_no_secret_and_no_token_is_in_any_report(healthy: dict[str, Any], ill: dict[str, Any]) -> None:
+    for data in (healthy, ill):
+        for text in texts(data):
+            assert fakes.SECRET not in text
+            # Every signed token's header begins so.
+            assert "eyJ" not in text
+
+
+def test_junit_counts_and_names(ill: dict[str, Any]) -> None:
+    root = Xml.fromstring(to_junit(ill))  # noqa: S314
+    cases = root.findall(".//testcase")
+    assert len(cases) == len(ill["cases"]) == int(root.get("tests", ""))
+    assert int(root.get("failures", "")) == ill["summary"]["fail"] == len(root.findall(".//failure"))
+    skipped = ill["summary"]["not-applicable"] + ill["summary"]["untestable"]
+    assert int(root.get("skipped", "")) == skipped
+    (failed,) = [case for case in cases if case.get("name") == "message-life"]
+    text = failed.findall("failure")[0].text or ""
+    assert "expected:" in text
+    assert "PRIV-" in text
+
+
+def test_the_summary_names_what_failed(ill: dict[str, Any]) -> None:
+    shown = texts(ill)[2]
+    for part in (
+        "FAIL",
+        "stranger-hears-nothing",
+        "breaks PRIV-",
+        "expected",
+        "actual",
+        "transcript",
+        "→",
+        "seed test",
+    ):
+        assert part in shown
+    assert shown.index("stranger-hears-nothing") < shown.index("area ")
+
+
+def test_expected_failures_are_shown_as_such_and_stale_ones_fail() -> None:
+    expected = [
+        {"case": "stranger-hears-nothing", "reason": "leaks, ticket 7"},
+        {"case": "message-life", "reason": "leaks, ticket 7"},
+        {"case": "carrier-header", "reason": "ticket 8"},
+    ]
+    data = judged("leak", expected_failures=expected)
+    cases = {case["id"]: case for case in data["cases"]}
+    assert cases["stranger-hears-nothing"]["expected_failure"] == "leaks, ticket 7"
+    assert data["outcome"]["exit_code"] == 1
+    (stale,) = data["stale"]
+    assert "carrier-header" in stale
+    assert "ticket 8" in stale
+    root = Xml.fromstring(to_junit(data))  # noqa: S314
+    assert int(root.get("failures", "")) == 0
+    data = judged("leak", expected_failures=expected[:2])
+    assert data["outcome"]["exit_code"] == 0
+    assert "expected" in data["outcome"]["text"]
+
+
+def test_long_and_strange_values_are_cut_and_written() -> None:
+    data = judged()
+    deep: Any = "end"
+    for _ in range(200):
+        deep = [deep]
+    case = data["cases"][0]
+    case["findings"] = [
+        {
+            "requirement": None, "level": "MUST", "severity": "fail", "provenance": None, "blame": "target",
+            "message": "control \x00\x1b characters, \ud800 and ]]>", "step": "", "actor": "", "t_ms": 1.0,
+            "expected": cut({"x": "y" * 5000, "big": 2**70}),
+            "actual": cut({"d": deep, "n": list(range(1000))}),
+        }
+    ]  # fmt: skip
+    case["verdict"] = "fail"
+    parsed = json.loads(to_json(data))
+    assert len(parsed["cases"][0]["findings"][0]["expected"]["x"]) < 300
+    root = Xml.fromstring(to_junit(data))  # noqa: S314
+    assert "control" in (root.findall(".//failure")[0].get("message") or "")
+    assert "\x00" not in to_junit(data).decode()
+
+
+@pytest.mark.parametrize("spec", ["html=x", "json", "json=", "=x", "report.json"])
+def test_report_options_are_checked_before_the_run(spec: str) -> None:
+    with pytest.raises(UsageError, match="json=FILE or junit=FILE"):
+        parse_report(spec)
+
+
+def test_reports_make_their_folder_and_say_when_they_cannot(tmp_path: Path, healthy: dict[str, Any]) -> None:
+    write(healthy, "json", tmp_path / "a" / "b.json")
+    assert json.loads((tmp_path / "a" / "b.json").read_text())["seed"] == "test"
+    with pytest.raises(UsageError, match="cannot be written"):
+        write(healthy, "json", tmp_path / "a" / "b.json" / "c.json")
