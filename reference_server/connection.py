@@ -2,6 +2,7 @@
 
 What the library leaves to us: answering the handshake, putting fragments together, checking sizes, writing in
 one piece per turn of the loop, bounding what waits to be written, and ending TCP connections in bounded time.
+Plain text messages do not pass through it at all; see `wire`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from websockets.server import ServerProtocol
 from relaykit.reference_server.clock import Timer
 from relaykit.reference_server.handshake import Refusal
 from relaykit.reference_server.session import Session
-from relaykit.reference_server.wire import text_header
+from relaykit.reference_server.wire import Cutter, text_header
 
 if TYPE_CHECKING:
     from relaykit.reference_server.app import App
@@ -46,8 +47,8 @@ class Connection(asyncio.Protocol):
     """Reads and writes one connection. It is the `Link` beneath a session."""
 
     __slots__ = (
-        "_app", "_chunks", "_closing", "_count", "_ending", "_eof", "_parts", "_protocol", "_received",
-        "_text", "_timer", "_transport", "heard", "paused", "session",
+        "_app", "_chunks", "_closing", "_count", "_cutter", "_ending", "_eof", "_parts", "_protocol",
+        "_received", "_tail", "_text", "_timer", "_transport", "heard", "paused", "session",
     )  # fmt: skip
 
     def __init__(self, app: App) -> None:
@@ -63,6 +64,8 @@ class Connection(asyncio.Protocol):
         self.heard = 0.0
         self.paused = False
         self._received = 0  # bytes of the handshake
+        self._tail = b""  # the last four of them
+        self._cutter: Cutter | None = None  # from the end of the handshake on
         self._timer: Timer | None = None
         self._parts: bytearray | None = None  # a message of which fragments are still to come
         self._count = 0  # its fragments
@@ -85,21 +88,28 @@ class Connection(asyncio.Protocol):
         self._timer = self._app.clock.call_later(self._app.settings.handshake_timeout_s, self._too_slow)
 
     def data_received(self, data: bytes) -> None:
-        app, protocol = self._app, self._protocol
-        self.heard = app.clock.monotonic()
-        app.turn.schedule()
-        if protocol.state is State.CONNECTING and not self._may_receive(len(data)):
-            return
+        self.heard = self._app.clock.monotonic()
+        self._app.turn.schedule()
+        if self._cutter is not None:
+            self._cutter.feed(data)
+        elif self._may_receive(len(data)):
+            self._tail = (self._tail + data)[-4:]
+            self._to_library(data)
+
+    def _to_library(self, data: bytes) -> bool:
+        """Let the library judge; whether the connection goes on."""
+        protocol = self._protocol
         protocol.receive_data(data)
-        events = protocol.events_received()
-        for event in events:
+        for event in protocol.events_received():
             if isinstance(event, Frame):
                 self._frame(event)
             elif isinstance(event, Request):
-                self._request(event, alone=len(events) == 1 and not protocol.reader.buffer)
+                # The client waits for the answer (RFC 6455, 4.1), so the request is all there is.
+                self._request(event, alone=self._tail == b"\r\n\r\n" and not protocol.eof_sent)
         if protocol.writes:
             # In order: what the frames before, say, a close frame asked for is said first.
-            app.turn.do(self, self._write_protocol)
+            self._app.turn.do(self, self._write_protocol)
+        return protocol.state is State.OPEN and not protocol.eof_sent
 
     def eof_received(self) -> bool:
         self._eof = True
@@ -167,6 +177,9 @@ class Connection(asyncio.Protocol):
             self._timer = None
         self._protocol.send_response(response)
         self._protocol.handshake_exc = None
+        self._cutter = Cutter(
+            self._app.max_frame_bytes + _MAX_CONTROL, text=self._message, other=self._to_library
+        )
         self._write_protocol()
 
     def refuse(self, refusal: Refusal) -> None:
@@ -197,7 +210,7 @@ class Connection(asyncio.Protocol):
     def _frame(self, frame: Frame) -> None:
         opcode = frame.opcode
         if opcode is _TEXT and frame.fin:
-            self._message(frame.data, text=True)
+            self._message(frame.data)
         elif opcode is _TEXT or opcode is _BINARY:
             if frame.fin:
                 self._message(frame.data, text=False)
@@ -212,13 +225,15 @@ class Connection(asyncio.Protocol):
                 parts, self._parts = self._parts, None
                 self._message(parts, text=self._text)
 
-    def _message(self, data: bytes | bytearray | memoryview, *, text: bool) -> None:
-        if self.session is None:
+    def _message(self, data: bytes | bytearray | memoryview, *, text: bool = True) -> None:
+        session, app = self.session, self._app
+        if session is None:
             return
-        if len(data) > self._app.max_frame_bytes:
-            self.fail(1009, f"more than {self._app.max_frame_bytes} bytes")
+        if len(data) > app.max_frame_bytes:
+            session.closed = True
+            self.fail(1009, f"more than {app.max_frame_bytes} bytes")
         else:
-            self._app.dispatcher.receive(self.session, bytes(data), text=text)
+            app.dispatcher.receive(session, data if type(data) is bytes else bytes(data), text=text)
 
     # --- Link: called at the end of a turn ---
 

@@ -68,7 +68,6 @@ WRONG: list[tuple[dict[str, Any], str | None]] = [
     (frame("delivery_ack", message_id=ID, payload_=1), ID),
     (frame("delivery_ack", message_id="7"), None),
     (frame("typing", {}, message_id=ID), ID),
-    (frame("message", {"recipient_id": ID, "encrypted_content": "AA==", "message_type": "text"}), None),
 ]
 
 
