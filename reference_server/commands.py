@@ -34,8 +34,14 @@ def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @click.option("--limits", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Limit of the protocol.")
 @click.option("--timing", multiple=True, metavar="NAME=S", callback=_pairs, help="Interval of the protocol.")
 @click.option("--origin", "origins", multiple=True, help="A permitted Origin; * stands for any text.")
+@click.option("--control-port", type=int, help="Port of the control interface; 0 for any free one.  [off]")
+@click.option("--control-host", metavar="ADDRESS", help="Address of the control interface.  [127.0.0.1]")
+@click.option(
+    "--control-remote", is_flag=True, default=None, help="Permit an address beyond loopback for it."
+)
+@click.option("--control-token-file", type=_PATH, help="File with its token; else $RELAYKIT_CONTROL_TOKEN.")
 @click.option("--check-output", is_flag=True, default=None, help="Check every frame that goes out.")
-@click.option("--ready-file", type=_PATH, help="Write url and pid here once listening.")
+@click.option("--ready-file", type=_PATH, help="Write url, control_url and pid here once listening.")
 @click.option("--print-config", is_flag=True, help="Print the configuration in force, and stop.")
 @click.option("-v", "--verbose", is_flag=True, help="Log connections, too.")
 def serve(
@@ -44,6 +50,7 @@ def serve(
     ready_file: Path | None,
     print_config: bool,
     verbose: bool,
+    control_token_file: Path | None,
     **flags: Any,
 ) -> None:
     """Run the reference server.
@@ -63,6 +70,7 @@ def serve(
         ready_file=ready_file,
         print_config=print_config,
         verbose=verbose,
+        control_token_file=control_token_file,
         flags=flags,
     )
 

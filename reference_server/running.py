@@ -30,6 +30,7 @@ from relaykit.schemas import load_catalogue
 log = logging.getLogger(__name__)
 
 _SECRET = "RELAYKIT_SECRET"  # noqa: S105  (the variable's name)
+_CONTROL_TOKEN = "RELAYKIT_CONTROL_TOKEN"  # noqa: S105
 _SHORT_SECRET = 32  # bytes: RFC 7518 asks for a key as long as the hash
 
 
@@ -40,6 +41,7 @@ def run(
     ready_file: Path | None,
     print_config: bool,
     verbose: bool,
+    control_token_file: Path | None,
     flags: Mapping[str, Any],
 ) -> None:
     """Serve until a signal says otherwise.
@@ -55,16 +57,19 @@ def run(
         return
     redactor = Redactor()
     keys, made = _keys(settings, secret_file, catalogue.protocol.algorithms, redactor)
+    control_token = _control_token(settings, control_token_file, redactor)
     _set_up_log(verbose, redactor)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        defects = runner.run(_serve(settings, keys, ready_file, made))
+        defects = runner.run(_serve(settings, keys, control_token, ready_file, made))
     if defects:
         sys.exit(ExitCode.KIT_DEFECT)
 
 
-async def _serve(settings: Settings, keys: list[Key], ready_file: Path | None, made: str | None) -> int:
+async def _serve(
+    settings: Settings, keys: list[Key], control_token: str | None, ready_file: Path | None, made: str | None
+) -> int:
     """Run one server; the number of defects that --check-output found. `made` is a key to be shown."""
-    server = Server(settings, load_catalogue(), keys)
+    server = Server(settings, load_catalogue(), keys, control_token)
     await server.start()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -81,8 +86,10 @@ async def _serve(settings: Settings, keys: list[Key], ready_file: Path | None, m
         click.echo(f"  {_SECRET}={made} relaykit token --user UUID --device UUID", err=True)
     click.echo(server.url)
     sys.stdout.flush()
+    if server.control_url is not None:
+        click.echo(f"control interface: {server.control_url}", err=True)
     if ready_file is not None:
-        _write_ready(ready_file, {"url": server.url, "pid": os.getpid(), "control_url": None})
+        _write_ready(ready_file, {"url": server.url, "pid": os.getpid(), "control_url": server.control_url})
     log.info("serving on %s, store %s", server.url, settings.store)
     await stop.wait()
     log.info("shutting down")
@@ -120,6 +127,27 @@ def _keys(
         raise UsageError("no signing key is given", hint=f"set {_SECRET}, or give --secret-file or --config")
     secret = secrets.token_urlsafe(32)
     return [_secret_key(secret, redactor)], secret
+
+
+def _control_token(settings: Settings, file: Path | None, redactor: Redactor) -> str | None:
+    """The token of the control interface; None if there is no such interface.
+
+    Raises:
+        UsageError: there is no token, or nothing that it is for.
+    """
+    if settings.control_port is None:
+        if file is not None:
+            raise UsageError(
+                "--control-token-file: there is no control interface", hint="give --control-port"
+            )
+        return None
+    if file is None and not os.environ.get(_CONTROL_TOKEN):
+        raise UsageError(
+            "the control interface needs a token", hint=f"set {_CONTROL_TOKEN} or give --control-token-file"
+        )
+    token = read_secret({"file": str(file)} if file is not None else {"env": _CONTROL_TOKEN}, base=Path())
+    redactor.add(token)
+    return token
 
 
 def _configured(

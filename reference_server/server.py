@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from relaykit.errors import UsageError
 from relaykit.reference_server import devices, keepalive
@@ -14,6 +15,9 @@ from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.settings import Settings
 from relaykit.schemas import Catalogue
 
+if TYPE_CHECKING:
+    from relaykit.reference_server.control import ControlServer
+
 log = logging.getLogger(__name__)
 
 _BACKLOG = 1024  # TCP connections that wait to be accepted
@@ -22,9 +26,28 @@ _BACKLOG = 1024  # TCP connections that wait to be accepted
 class Server:
     """A running server: made, started and stopped within one event loop."""
 
-    def __init__(self, settings: Settings, catalogue: Catalogue, keys: Sequence[Key]) -> None:
-        """See `App`."""
+    def __init__(
+        self,
+        settings: Settings,
+        catalogue: Catalogue,
+        keys: Sequence[Key],
+        control_token: str | None = None,
+    ) -> None:
+        """See `App`; the control interface is served if the settings name a port for it.
+
+        Raises:
+            UsageError: the control interface may not be served like that.
+        """
         self.app = App(settings, catalogue, keys)
+        self._control: ControlServer | None = None
+        if settings.control_port is not None:
+            from relaykit.reference_server.control import ControlServer  # brings a whole HTTP server
+
+            try:
+                self._control = ControlServer(self.app, control_token or "")
+            except UsageError:
+                self.app.store.close()
+                raise
         self._listener: asyncio.Server | None = None
 
     async def start(self) -> None:
@@ -44,6 +67,12 @@ class Server:
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
                 hint="give another --port, or 0 for any free one",
             ) from error
+        if self._control is not None:
+            try:
+                await self._control.start()
+            except UsageError:
+                await self.stop()
+                raise
         keepalive.start(self.app)
         devices.start(self.app)
 
@@ -59,10 +88,17 @@ class Server:
         host = self.app.settings.host
         return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}{self.app.door.path}"
 
+    @property
+    def control_url(self) -> str | None:
+        """Where the control interface is, if it is served."""
+        return None if self._control is None else self._control.url
+
     async def stop(self) -> None:
         """Stop accepting, commit, close every connection with 1001 and the store."""
         app = self.app
         app.stopping = True
+        if self._control is not None:
+            await self._control.stop()
         if self._listener is not None:
             self._listener.close()
         app.turn.flush()

@@ -53,6 +53,9 @@ class Settings:
     max_connections: int = 20_000
     max_outgoing_bytes: int = 1024 * 1024
     refusals_before_close: int = 1000
+    control_port: int | None = None
+    control_host: str = "127.0.0.1"
+    control_remote: bool = False
     base: Path = field(default=Path())
     """Where relative paths of key files start."""
 

@@ -162,14 +162,20 @@ class Running:
 
 @asynccontextmanager
 async def running_server(
-    *, catalogue: Catalogue | None = None, keys: list[Key] | None = None, **changes: Any
+    *,
+    catalogue: Catalogue | None = None,
+    keys: list[Key] | None = None,
+    control_token: str | None = None,
+    **changes: Any,
 ) -> AsyncIterator[Running]:
     """A server on a free port, whose every outgoing frame is checked. `changes` are settings."""
     catalogue = catalogue or load_catalogue()
     settings = settings_.defaults(
         catalogue.protocol, **{"port": 0, "check_output": True, "server_id": "test", **changes}
     )
-    async with Running(Server(settings, catalogue, keys or [make_key("HS256", SECRET)])) as running:
+    async with Running(
+        Server(settings, catalogue, keys or [make_key("HS256", SECRET)], control_token)
+    ) as running:
         yield running
     assert running.app.frames.defects == []
 
