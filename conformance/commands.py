@@ -63,6 +63,11 @@ def _selection(function: Any) -> Any:
     return function
 
 
+def _ports(launch: str | None) -> dict[str, int]:
+    """Free ports for those that a command to launch speaks of."""
+    return {name: free_port() for name in ("port", "control_port") if launch and f"{{{name}}}" in launch}
+
+
 def _rules(level: str | None, provenance: str) -> Rules:
     levels = LEVELS if level is None else LEVELS[: LEVELS.index(level.upper()) + 1]
     return Rules(frozenset(levels), provenance == "documented")
@@ -129,6 +134,8 @@ def test(
         relaykit test --url ws://127.0.0.1:8787/ws
     One that the suite starts and stops (with a free port, and a random RELAYKIT_SECRET):
         relaykit test --launch 'my-server --port {port}'
+    The same with a control interface, which gets {control_port} and a random RELAYKIT_CONTROL_TOKEN:
+        relaykit test --launch 'relaykit serve --port {port} --control-port {control_port}' --capability all
     One with a target file, which can say all of it, and what the server can do:
         relaykit test -t target.yaml --report json=report.json --report junit=report.xml
     Just one case again, as it was:
@@ -147,7 +154,7 @@ def test(
     rules = _rules(level, provenance)
     cases = load_cases(catalogue, folders)
     chosen = select(catalogue, cases, run=run_, skip=skip, rules=rules)
-    given = Given(target_file, url, secret_file, launch, capabilities, free_port() if launch else None)
+    given = Given(target_file, url, secret_file, launch, capabilities, _ports(launch))
     target, environment = make_target(given, catalogue)
     ids = {case.id for case in cases} | shape_ids(catalogue)
     check_expectations(target, ids, catalogue.requirements)

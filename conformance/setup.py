@@ -16,23 +16,35 @@ from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue
 
 SECRET_VARIABLE = "RELAYKIT_SECRET"  # noqa: S105 - the name of a variable
+CONTROL_VARIABLE = "RELAYKIT_CONTROL_TOKEN"
 
 
 @dataclass(frozen=True, slots=True)
 class Given:
-    """What the command line says about the target; `port` is a free one for a target that is launched."""
+    """What the command line says about the target.
+
+    Attributes:
+        ports: free ports for a target that is launched: `port`, and `control_port` for its control interface.
+            `{port}` and `{control_port}` stand for them, in the command and in the target file's addresses.
+    """
 
     file: Path | None
     url: str | None
     secret_file: Path | None
     launch: str | None
     capabilities: tuple[str, ...]
-    port: int | None
+    ports: Mapping[str, int]
 
     @property
     def command(self) -> str | None:
-        """The command of `--launch`, with the port in it."""
-        return None if self.launch is None else self.launch.replace("{port}", str(self.port))
+        """The command of `--launch`, with the ports in it."""
+        return None if self.launch is None else self.filled(self.launch)
+
+    def filled(self, text: str) -> str:
+        """The text with the ports in it."""
+        for name, port in self.ports.items():
+            text = text.replace(f"{{{name}}}", str(port))
+        return text
 
 
 def make_target(given: Given, catalogue: Catalogue) -> tuple[Target, dict[str, str]]:
@@ -52,6 +64,7 @@ def make_target(given: Given, catalogue: Catalogue) -> tuple[Target, dict[str, s
         raise UsageError(f"{given.file}: a target file is a mapping, with at least `url` and `tokens`")
     data: dict[str, Any] = dict(document.data)
     _address(given, data, catalogue)
+    _control(given, data, environment)
     if given.secret_file is not None:
         data["tokens"] = {"mint": {"secret": {"file": str(given.secret_file.absolute())}}}
     elif "tokens" not in data:
@@ -66,14 +79,27 @@ def _address(given: Given, data: dict[str, Any], catalogue: Catalogue) -> None:
     if given.url is not None:
         data["url"] = given.url
     elif "url" not in data and given.launch is not None and "{port}" in given.launch:
-        data["url"] = f"ws://127.0.0.1:{given.port}{catalogue.protocol.path}"
+        data["url"] = f"ws://127.0.0.1:{{port}}{catalogue.protocol.path}"
     elif "url" not in data and given.file is None:
         raise UsageError(
             "which server is to be judged?",
             hint="give --url ws://HOST:PORT/ws, a target file with -t, or --launch 'COMMAND --port {port}'",
         )
     if isinstance(data.get("url"), str):
-        data["url"] = data["url"].replace("{port}", str(given.port)) if given.port else data["url"]
+        data["url"] = given.filled(data["url"])
+
+
+def _control(given: Given, data: dict[str, Any], environment: dict[str, str]) -> None:
+    """A launched target that is told a port for its control interface has one, unless the file says more."""
+    if "control" not in data:
+        if given.launch is None or "{control_port}" not in given.launch:
+            return
+        token = os.environ.get(CONTROL_VARIABLE) or secrets.token_urlsafe(32)
+        environment[CONTROL_VARIABLE] = token
+        data["control"] = {"http": {"url": "http://127.0.0.1:{control_port}", "token": {"value": token}}}
+    http = data["control"].get("http") if isinstance(data["control"], dict) else None
+    if isinstance(http, dict) and isinstance(http.get("url"), str):
+        data["control"] = {**data["control"], "http": {**http, "url": given.filled(http["url"])}}
 
 
 def _secret(given: Given, environment: dict[str, str]) -> Mapping[str, str]:

@@ -119,8 +119,8 @@ def _failure(case: Mapping[str, Any]) -> Group:
             continue
         shown.add(key)
         same = [f for f in case["findings"] if (f["step"], f["message"]) == key]
-        parts.append(Padding(_finding(case, finding, same), (0, 0, 0, 2)))
-    parts.append(Padding(_transcript(case), (0, 0, 0, 2)))
+        parts.append(Padding(_finding(case, finding, same), (0, 0, 0, 2), expand=False))
+    parts.append(Padding(_transcript(case), (0, 0, 0, 2), expand=False))
     parts.append(Text(f"  {case['source']}   relaykit explain {case['id']}", style="dim"))
     return Group(*parts)
 

@@ -127,7 +127,7 @@ def given(**more: object) -> Given:
         "secret_file": None,
         "launch": None,
         "capabilities": (),
-        "port": None,
+        "ports": {},
     }
     return Given(**{**nothing, **more})  # type: ignore[arg-type]
 
@@ -152,7 +152,7 @@ def test_nothing_given_is_explained() -> None:
 
 
 def test_a_launched_target_gets_a_port_and_a_secret_of_its_own() -> None:
-    what = given(launch="server --port {port}", port=4711, capabilities=("all",))
+    what = given(launch="server --port {port}", ports={"port": 4711}, capabilities=("all",))
     target, environment = make_target(what, CATALOGUE)
     assert what.command == "server --port 4711"
     assert target.url == "ws://127.0.0.1:4711/ws"
@@ -160,6 +160,24 @@ def test_a_launched_target_gets_a_port_and_a_secret_of_its_own() -> None:
     assert target.capabilities == set(CATALOGUE.protocol.capabilities)
     other, _ = make_target(what, CATALOGUE)
     assert other.minting.key != target.minting.key
+
+
+def test_a_launched_target_that_is_told_a_control_port_has_a_control_interface(tmp_path: Path) -> None:
+    ports = {"port": 4711, "control_port": 4712}
+    what = given(launch="server --port {port} --control-port {control_port}", ports=ports)
+    target, environment = make_target(what, CATALOGUE)
+    assert target.control is not None
+    assert target.control.url == "http://127.0.0.1:4712"
+    assert target.control.token == environment["RELAYKIT_CONTROL_TOKEN"]
+    path = tmp_path / "target.yaml"
+    path.write_text(
+        "url: 'ws://127.0.0.1:{port}/ws'\ntokens: {mint: {secret: {env: A_SECRET}}}\n"
+        "control: {http: {url: 'http://127.0.0.1:{control_port}/c'}}\n"
+    )
+    target, environment = make_target(given(file=path, launch=what.launch, ports=ports), CATALOGUE)
+    assert target.control is not None
+    assert (target.control.url, target.control.token) == ("http://127.0.0.1:4712/c", None)
+    assert environment == {}
 
 
 def test_options_go_before_the_file(tmp_path: Path) -> None:
