@@ -6,20 +6,26 @@ Limits and intervals of the protocol take their names, defaults and bounds from 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from relaykit.config import Document, parse_yaml, problems, require_valid, suggest
+from relaykit.config import Document, parse_yaml, problems, suggest
 from relaykit.errors import UsageError
 from relaykit.schemas import Limit, Protocol
 
 ENVIRONMENT = "RELAYKIT_SERVE_"
 """Prefix of the variables: RELAYKIT_SERVE_PORT, RELAYKIT_SERVE_LIMITS_BURST, …"""
 _SECTIONS = ("limits", "timing")
+_SECRETS = ("keys", "control_token")  # named by where they are to be found; no variable of ours holds them
+_FILES = ("tls_cert", "tls_key", "tls_ca_out", "ready_file")
+_NO_SECRETS = (
+    "must name where the secret is, as {env: NAME} or {file: PATH}, beside nothing but"
+    " algorithm and kid; the secret itself does not belong here"
+)
 # Pages served on the developer's own machine; anything else is to be named.
 _LOOPBACK = tuple(
     f"{scheme}://{host}{port}"
@@ -56,6 +62,18 @@ class Settings:
     control_port: int | None = None
     control_host: str = "127.0.0.1"
     control_remote: bool = False
+    control_token: Mapping[str, str] | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+    tls_self_signed: bool = False
+    tls_ca_out: str | None = None
+    metrics_port: int | None = None
+    faults: tuple[str, ...] = ()
+    dev: bool = False
+    log_frames: bool | None = None
+    log_format: str = "text"
+    verbose: bool = False
+    ready_file: str | None = None
     base: Path = field(default=Path())
     """Where relative paths of key files start."""
 
@@ -87,11 +105,11 @@ def load(
     schema = schema_of(protocol)
     values: dict[str, Any] = {}
     if file is not None and file.data is not None:
-        require_valid(file, schema)
-        values.update(file.data)
-    for name, text in _from_environment(environ, schema).items():
+        _require_valid(file, schema)
+        values.update(_located(file.data, Path(file.path).parent))
+    for name, text in _located(_from_environment(environ, schema), Path()).items():
         _put(values, name, text)
-    for name, value in flags.items():
+    for name, value in _located(flags, Path()).items():
         if value is not None:
             found = problems(Document(f"--{name.replace('_', '-')}", {name: value}, {}), schema)
             if found:
@@ -100,21 +118,19 @@ def load(
                 values[name] = {**values.get(name, {}), **value}
             else:
                 values[name] = value
-    for name in ("keys", "origins"):
-        if isinstance(values.get(name), list):
-            values[name] = tuple(values[name])
+    values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     if file is not None:
         values["base"] = Path(file.path).parent
     return defaults(protocol, **values)
 
 
 def as_data(settings: Settings) -> dict[str, Any]:
-    """The settings as a configuration file would say them; keys are named, never shown."""
-    data = {f.name: getattr(settings, f.name) for f in fields(settings) if f.name not in ("base", "keys")}
-    data["origins"] = list(settings.origins) if settings.origins is not None else None
-    if settings.keys:
-        data["keys"] = [dict(key) for key in settings.keys]
-    return {**data, **{section: dict(data[section]) for section in _SECTIONS}}
+    """The settings as a configuration file anywhere would say them; keys and tokens are named, never shown."""
+    data = {f.name: _plain(getattr(settings, f.name)) for f in fields(settings) if f.name != "base"}
+    data["keys"] = [_key_located(key, settings.base) for key in settings.keys]
+    if settings.control_token is not None:
+        data["control_token"] = _located(settings.control_token, settings.base, ("file",))
+    return {name: value for name, value in data.items() if name != "keys" or value}
 
 
 def schema_of(protocol: Protocol) -> dict[str, Any]:
@@ -128,6 +144,40 @@ def schema_of(protocol: Protocol) -> dict[str, Any]:
     algorithm = schema["properties"]["keys"]["items"]["properties"]["algorithm"]
     algorithm["enum"] = list(protocol.algorithms)
     return dict(schema)
+
+
+def _require_valid(file: Document, schema: Mapping[str, Any]) -> None:
+    """Raise a `UsageError` with all problems of the file, but never with a secret someone wrote into it."""
+    found = [
+        replace(problem, message=_NO_SECRETS) if _names_secret(problem.pointer) else problem
+        for problem in problems(file, schema)
+    ]
+    if found:
+        raise UsageError("\n".join(map(str, found)))
+
+
+def _names_secret(pointer: str) -> bool:
+    parts = pointer.split("/")[1:] or [""]
+    harmless = parts[-1] in ("keys", "algorithm", "kid")
+    return parts[0] in _SECRETS and not harmless
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return dict(value)
+    return list(value) if isinstance(value, tuple) else value
+
+
+def _located(values: Mapping[str, Any], base: Path, names: Sequence[str] = _FILES) -> dict[str, Any]:
+    """Values of which those that are paths no longer depend on the folder they were written for."""
+    return {
+        name: str((base / value).absolute()) if name in names and isinstance(value, str) else value
+        for name, value in values.items()
+    }
+
+
+def _key_located(key: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    return {name: _located(v, base, ("file",)) if isinstance(v, Mapping) else v for name, v in key.items()}
 
 
 @cache
@@ -155,7 +205,7 @@ def _from_environment(environ: Mapping[str, str], schema: Mapping[str, Any]) -> 
     for name, rule in schema["properties"].items():
         if name in _SECTIONS:
             known |= {f"{name}/{inner}": inner_rule for inner, inner_rule in rule["properties"].items()}
-        elif name != "keys":
+        elif name not in _SECRETS:
             known[name] = rule
     variables = {ENVIRONMENT + name.replace("/", "_").upper(): name for name in known}
     found: dict[str, Any] = {}
