@@ -19,7 +19,7 @@ from relaykit.docs_gen.text import plain
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue
 
-SCRIPTS = ("site.js", "validator.js", "console.js")
+SCRIPTS = ("validator.js", "site.js", "console.js")
 MANIFEST = ".relaykit-docs"
 """Lists the files that a build has made, so that the next one can remove what is no longer made."""
 
@@ -72,9 +72,7 @@ def single_file(docs: Documentation) -> str:
         entries = [[title, kind, pen.href(to), text[:90]] for title, kind, to, text in _rows(docs.site)]
         schemas = script_json(script_schemas(docs.catalogue))
         parts = [f"const relaySchemas = {schemas};", f"window.relaySearch = {script_json(entries)};"]
-        return "\n".join(
-            f"<script>{part}</script>" for part in (*parts, *(static(n) for n in (*SCRIPTS[1:], SCRIPTS[0])))
-        )
+        return "\n".join(f"<script>{part}</script>" for part in (*parts, *map(static, SCRIPTS)))
 
     return docs.drawer.single(tail)
 

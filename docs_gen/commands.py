@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 import click
@@ -59,6 +60,8 @@ def build(
     from relaykit.errors import UsageError
     from relaykit.schemas import load_catalogue
 
+    # Hundreds of thousands of small values are made and kept until the end: collecting would find nothing.
+    gc.disable()
     if single_file and markdown:
         raise UsageError("--single-file and --markdown exclude each other")
     documentation = building.documentation(load_catalogue(catalogue), read_report(report))

@@ -14,6 +14,8 @@ from relaykit.schemas import Catalogue, FrameSpec, Validation, Vector
 INVALID_SHOWN = 6
 """Invalid examples on a frame's page; the vectors hold many more."""
 _LONGEST = 900
+_text = json.JSONEncoder(ensure_ascii=False).encode
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def json_lines(value: Any, marked: Iterable[str] = ()) -> tuple[Line, ...]:
@@ -42,7 +44,7 @@ def json_lines(value: Any, marked: Iterable[str] = ()) -> tuple[Line, ...]:
         for place, (key, item) in enumerate(pairs):
             current.append(Token("", "  " * (depth + 1)))
             if isinstance(here, Mapping):
-                current.append(Token("key", json.dumps(key, ensure_ascii=False)))
+                current.append(Token("key", _text(key)))
                 current.append(Token("", ": "))
             put(item, f"{pointer}/{escape(str(key))}", depth + 1)
             current.append(Token("", "," if place < len(pairs) - 1 else ""))
@@ -55,7 +57,7 @@ def json_lines(value: Any, marked: Iterable[str] = ()) -> tuple[Line, ...]:
 
 
 def _scalar(value: Any) -> Token:
-    text = json.dumps(value, ensure_ascii=False)
+    text = _text(value)
     if isinstance(value, str):
         return Token("str", text)
     if value is None or isinstance(value, bool):
@@ -65,7 +67,7 @@ def _scalar(value: Any) -> Token:
 
 def compact(value: Any) -> str:
     """A value as JSON on one line."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return _compact(value)
 
 
 def valid_examples(spec: FrameSpec, fields: tuple[Field, ...]) -> tuple[Example, ...]:
@@ -105,9 +107,14 @@ def _paths(value: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 def invalid_examples(catalogue: Catalogue, vectors: Iterable[Vector]) -> tuple[Example, ...]:
     """The most telling of a frame's invalid vectors: each breaks another rule in another way."""
     chosen: dict[tuple[str, str], tuple[Vector, Validation]] = {}
+    seen: set[str] = set()
     for vector in vectors:
         if vector.valid or not isinstance(vector.data, Mapping) or len(compact(vector.data)) > _LONGEST:
             continue
+        if vector.violates is not None:
+            if vector.violates in seen:
+                continue  # another vector breaks the same constraint
+            seen.add(vector.violates)
         judged = catalogue.judge(dict(vector.data), vector.direction)
         errors = [finding for finding in judged.findings if finding.severity == "error"]
         if len(errors) != 1:
@@ -126,10 +133,17 @@ def _rank(pointer: str, keyword: str) -> tuple[bool, int]:
     return not pointer.startswith("/payload"), order.index(keyword) if keyword in order else len(order)
 
 
+def _invalid_caption(vector: Vector) -> str:
+    """What is wrong, with the field it is about: "`payload.status`: another word"."""
+    field = vector.group.partition(":")[0]
+    words = vector.description
+    return f"{field}: {words}" if field.startswith("`") else words[:1].upper() + words[1:]
+
+
 def _invalid(vector: Vector, judged: Validation) -> Example:
     errors = [finding for finding in judged.findings if finding.severity == "error"]
     return Example(
-        vector.description,
+        _invalid_caption(vector),
         json_lines(vector.data, (finding.pointer for finding in errors)),
         compact(vector.data),
         tuple(Fault(finding.pointer, finding.message, finding.requirement) for finding in errors),

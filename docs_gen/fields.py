@@ -215,7 +215,7 @@ def _rows(
             required=name in parent.required,
             description=merged.description,
             stamped=STAMPS.get(stamp, stamp) if stamp else None,
-            constraints=constraints(merged),
+            constraints=tuple(c for c in constraints(merged) if c not in merged.description.lower()),
             rules=merged.rules,
             extra=extra,
         )

@@ -34,12 +34,12 @@ def way(spec: FrameSpec, relayed: Route | None) -> tuple[tuple[str, ...], str]:
     """The stations of a frame, and in words where it goes."""
     if spec.direction == "c2s":
         if spec.route is None:
-            return ("you", "server"), "The server handles it itself."
+            return ("you", "server"), ""
         by = f"`{spec.route.by[1:].replace('/', '.')}`" if spec.route.by else ""
         goes = _TO[spec.route.to].format(by=by)
         return ("you", "server", _WHO[spec.route.to]), f"The server checks it and passes it on to {goes}."
     if relayed is None:
-        return ("server", "you"), "The server makes it itself."
+        return ("server", "you"), ""
     who = {"user": "another user", "conversation": "another member", "device": "your other device"}
     return (
         (who.get(relayed.to, "a contact"), "server", "you"),

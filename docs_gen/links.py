@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
 
 from relaykit.docs_gen.model import Link
 from relaykit.schemas import DIRECTIONS, Catalogue, Direction
@@ -10,11 +13,19 @@ from relaykit.schemas import DIRECTIONS, Catalogue, Direction
 ERRORS, LIMITS, COMMANDS = "guides/errors", "guides/limits", "guides/commands"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Names:
     """Looks up what a name means. Every method gives a target, or None for a name it does not know."""
 
     catalogue: Catalogue
+
+    @cached_property
+    def _fields(self) -> frozenset[str]:
+        """Names of fields. A word that names a field as well as a type (`message`) links nowhere by itself."""
+        found: set[str] = set()
+        for spec in self.catalogue.frames.values():
+            found |= set(_property_names(spec.bundled))
+        return frozenset(found)
 
     def frame(self, name: str, prefer: Direction | None = None) -> str | None:
         """A frame type; of two directions the preferred one, else the client's."""
@@ -37,10 +48,23 @@ class Names:
             return f"{ERRORS}#{name}"
         if name in protocol.limits or name in protocol.timing:
             return f"{LIMITS}#{name}"
-        return self.requirement(name) or self.frame(name, prefer)
+        return self.requirement(name) or (None if name in self._fields else self.frame(name, prefer))
 
     def capability(self, name: str) -> Link:
         return Link(self.catalogue.protocol.capabilities[name].title, f"reference/capabilities#{name}")
+
+
+def _property_names(schema: Any) -> Iterator[str]:
+    if isinstance(schema, Mapping):
+        properties = schema.get("properties")
+        if isinstance(properties, Mapping):
+            yield from properties
+        for key, inner in schema.items():
+            if key != "examples":
+                yield from _property_names(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            yield from _property_names(inner)
 
 
 def area_of(names: Names, ids: tuple[str, ...], capability: str) -> tuple[str, str]:

@@ -328,11 +328,12 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Code:
-    """A generated text, shown as it is."""
+    """A generated text, shown as it is; JSON comes as `lines`, which have colours."""
 
     caption: str
     language: str
     text: str
+    lines: tuple[Line, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,7 +25,7 @@ class Page:
         template: which template draws it: `frame`, `guide`, `pages` or `tools`.
         data: what the template gets.
         prefer: the direction that type names mean on it.
-        scripts: script files beside the common one.
+        scripts: its script files, in the order in which they run.
     """
 
     target: str
@@ -34,11 +34,11 @@ class Page:
     template: str
     data: Mapping[str, Any]
     prefer: Direction | None = None
-    scripts: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ("site.js",)
     turn: str = field(default="")
 
 
-_TOOLS = ("schemas.js", "validator.js")
+_TOOLS = ("schemas.js", "validator.js", "site.js")
 
 
 def pages(

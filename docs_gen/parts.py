@@ -188,7 +188,8 @@ def example(material: Material, types: tuple[str, ...]) -> tuple[Block, ...]:
         view = next((view for view in material.frames if view.target == f"frames/{name}"), None)
         if view is None:
             raise UsageError(f"there is no frame {name!r} (write c2s/send or s2c/deliver)")
-        blocks.append(Code(f"{'You send' if view.sends else 'You receive'}", "json", view.examples[0].text))
+        shown = view.examples[0]
+        blocks.append(Code("You send" if view.sends else "You receive", "json", shown.text, shown.lines))
     return tuple(blocks)
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import jinja2
@@ -17,11 +19,22 @@ from relaykit.docs_gen.model import Site
 from relaykit.docs_gen.pages import Page, navigation
 from relaykit.docs_gen.pen import HtmlPen, MarkdownPen
 from relaykit.docs_gen.sequence import sentences
+from relaykit.docs_gen.text import plain
 
 
 def static(name: str) -> str:
     """A file of `static/`."""
     return resources.files("relaykit.docs_gen").joinpath("static", name).read_text("utf-8")
+
+
+def _bytecode() -> jinja2.BytecodeCache | None:
+    """Where compiled templates are kept between runs: half of a build would be compiling them."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "relaykit" / "templates"
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError:
+        return None  # a read-only home: then they are compiled each time
+    return jinja2.FileSystemBytecodeCache(str(folder)) if os.access(folder, os.W_OK) else None
 
 
 @cache
@@ -34,18 +47,15 @@ def _environment(html: bool) -> jinja2.Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
         auto_reload=False,
+        bytecode_cache=_bytecode(),
     )
-    environment.globals["sentences"] = sentences
+    environment.globals.update(sentences=sentences, plain=plain)
     return environment
 
 
 @dataclass(frozen=True, slots=True)
 class Drawer:
-    """Draws the pages of one site.
-
-    Attributes:
-        only: the targets that this output has; links elsewhere become plain words (single file).
-    """
+    """Draws the pages of one site."""
 
     site: Site
     names: Names

@@ -88,15 +88,23 @@ def _frames(
 
 
 def _with_frame(scenarios: Iterable[ScenarioView], target: str) -> list[ScenarioView]:
-    """The scenarios in which a frame appears; first one that is short and about little else."""
+    """The scenarios in which a frame appears, the most telling first."""
     found = [view for view in scenarios if any(link.target == target for link in view.frames)]
-    return sorted(found, key=lambda view: _plainness(view, target))
+    return sorted(found, key=lambda view: _strangeness(view, target))
 
 
-def _plainness(view: ScenarioView, target: str) -> tuple[bool, int]:
-    first = [link.target for link in view.frames]
-    size = len(view.diagram.rows) + 3 * len(view.diagram.lifelines) + 2 * first.index(target)
-    return len(view.diagram.rows) < 3, size
+def _strangeness(view: ScenarioView, target: str) -> int:
+    """How little a scenario shows a frame's usual life: errors, crowds, and frames that come late in it."""
+    targets = [link.target for link in view.frames]
+    rows = len(view.diagram.rows)
+    errors = "frames/s2c/error" in targets and target != "frames/s2c/error"
+    return (
+        30 * errors
+        + 4 * targets.index(target)
+        + 3 * len(view.diagram.lifelines)
+        + abs(rows - 7)
+        - 5 * min(len(targets), 5)
+    )
 
 
 def _scenario(case: ListedCase, names: Names, results: Results) -> ScenarioView:

@@ -11,8 +11,8 @@ from markupsafe import Markup, escape
 from relaykit.docs_gen.model import Arrow, Box, Note, Row, Sequence, State, StateDiagram, Transition
 from relaykit.docs_gen.text import plain
 
-_GAP = 132  # between lifelines
-_EDGE = 74  # from the edge to the first lifeline
+_GAP = 146  # between lifelines
+_EDGE = 76  # from the edge to the first lifeline
 _HEAD = 46  # height of the names at the top
 _ARROW, _NOTE, _BOX = 42, 38, 26  # heights of rows
 
@@ -91,13 +91,24 @@ def _lifelines(canvas: _Canvas, height: float) -> Iterator[str]:
 
 
 def _draw(canvas: _Canvas, rows: tuple[Row, ...], depth: int) -> None:
+    beside: set[int] = set()  # the lifelines of notes in this line: the next one may stand beside them
     for row in rows:
         if isinstance(row, Arrow):
             _arrow(canvas, row)
         elif isinstance(row, Note):
+            if not beside or beside & _covered(row):
+                canvas.y += _NOTE
+                beside = set()
+            beside |= _covered(row)
             _note(canvas, row)
+            continue
         else:
             _box(canvas, row, depth)
+        beside = set()
+
+
+def _covered(row: Note) -> set[int]:
+    return set(range(min(row.over), max(row.over) + 1)) if row.over else set()
 
 
 def _arrow(canvas: _Canvas, row: Arrow) -> None:
@@ -106,9 +117,6 @@ def _arrow(canvas: _Canvas, row: Arrow) -> None:
     right = end > start
     label = row.label if not row.detail else f"{row.label} · {row.detail}"
     middle = (start + end) / 2
-    if len(label) > 19 and abs(end - start) > _GAP:
-        # A long label stands near the arrow's head, clear of the lifelines in between as far as it goes.
-        middle = (start + end) / 2
     width = len(label) * 6.7 + 10
     canvas.over.append(
         f'<rect x="{_n(middle - width / 2)}" y="{_n(y - 22)}" width="{_n(width)}" height="17" class="back"/>'
@@ -135,7 +143,6 @@ def _runs(lines: tuple[int, ...]) -> list[tuple[int, int]]:
 
 
 def _note(canvas: _Canvas, row: Note) -> None:
-    canvas.y += _NOTE
     y = canvas.y - 26
     for first, last in _runs(row.over):
         left, right = canvas.x(first) - 54, canvas.x(last) + 54
@@ -170,27 +177,42 @@ def _box(canvas: _Canvas, row: Box, depth: int) -> None:
 
 # --- state diagrams -------------------------------------------------------------------------------------------
 
-_CELL_W, _CELL_H, _STATE_W, _STATE_H = 212, 104, 124, 40
+_CELL_W, _CELL_H, _STATE_W, _STATE_H = 268, 116, 124, 40
 
 
 def states_svg(diagram: StateDiagram, ids: str) -> Markup:
     """Draw a state diagram on its grid."""
-    where = {state.name: _centre(state) for state in diagram.states}
-    width = max(x for x, _ in where.values()) + _STATE_W / 2 + 20
-    height = max(y for _, y in where.values()) + _STATE_H / 2 + 44
+    top = 82.0 if any(t.start == t.end for t in diagram.transitions) else 34.0
+    where = {state.name: _centre(state, top) for state in diagram.states}
+    reach = (_reach(transition, where) for transition in diagram.transitions)
+    width = max(max(x for x, _ in where.values()) + _STATE_W / 2 + 20, *reach, 0.0)
+    height = (
+        max(y for _, y in where.values())
+        + _STATE_H / 2
+        + (64 if any(t.bend for t in diagram.transitions) else 16)
+    )
     body = "".join(
-        (*(_transition(t, where) for t in diagram.transitions), *(_state(state) for state in diagram.states))
+        (
+            *(_transition(t, where) for t in diagram.transitions),
+            *(_state(state, *where[state.name]) for state in diagram.states),
+        )
     )
     words = "; ".join(plain(transition.words) for transition in diagram.transitions)
     return _svg(ids, "states", width, height, f"State diagram: {diagram.title}", words, body)
 
 
-def _centre(state: State) -> tuple[float, float]:
-    return 20 + _STATE_W / 2 + state.column * _CELL_W, 44 + state.row * _CELL_H
+def _reach(transition: Transition, where: dict[str, tuple[float, float]]) -> float:
+    """How far to the right the label of a loop, or of a line straight down, goes."""
+    (x1, _), (x2, _) = where[transition.start], where[transition.end]
+    letters = len(transition.label) * 7.6
+    return (x1 + letters / 2 if transition.start == transition.end else x1 + 8 + letters) if x1 == x2 else 0.0
 
 
-def _state(state: State) -> str:
-    x, y = _centre(state)
+def _centre(state: State, top: float) -> tuple[float, float]:
+    return 20 + _STATE_W / 2 + state.column * _CELL_W, top + state.row * _CELL_H
+
+
+def _state(state: State, x: float, y: float) -> str:
     box = (
         f'<rect x="{_n(x - _STATE_W / 2)}" y="{_n(y - _STATE_H / 2)}" width="{_STATE_W}" height="{_STATE_H}"'
         f' rx="20" class="state {state.kind}"/>'
@@ -209,12 +231,17 @@ def _transition(transition: Transition, where: dict[str, tuple[float, float]]) -
     ex, ey = _border(x2, y2, mx, my)
     tip = atan2(ey - my, ex - mx)
     lx, ly = (sx + 2 * mx + ex) / 4, (sy + 2 * my + ey) / 4
-    width = len(transition.label) * 6.5 + 8
+    slope = abs(sin(angle))
+    if slope < 0.2:
+        place, anchor = (lx, ly - 8 if bend <= 0 else ly + 16), "middle"
+    elif slope > 0.95:
+        place, anchor = (lx + 8, ly + 4), "start"
+    else:  # beside the line, on the side that it leaves free below
+        right = cos(angle) * sin(angle) < 0
+        place, anchor = (lx + 12 if right else lx - 12, ly + 12), "start" if right else "end"
     return (
         f'<path d="M{_n(sx)} {_n(sy)}Q{_n(mx)} {_n(my)} {_n(ex - 7 * cos(tip))} {_n(ey - 7 * sin(tip))}"'
-        f' class="wire"/>{_tip(ex, ey, tip, "")}'
-        f'<rect x="{_n(lx - width / 2)}" y="{_n(ly - 10)}" width="{_n(width)}" height="18" class="back"/>'
-        + _text(lx, ly + 4, transition.label, "label")
+        f' class="wire"/>{_tip(ex, ey, tip, "")}' + _text(*place, transition.label, "label", anchor)
     )
 
 
@@ -223,7 +250,7 @@ def _loop(transition: Transition, x: float, y: float) -> str:
     return (
         f'<path d="M{_n(x - 18)} {_n(top)}C{_n(x - 30)} {_n(top - 34)} {_n(x + 30)} {_n(top - 34)} {_n(x + 19)}'
         f' {_n(top - 5)}" class="wire"/>{_tip(x + 18, top, 1.85, "")}'
-        + _text(x, top - 28, transition.label, "label")
+        + _text(x, top - 34, transition.label, "label")
     )
 
 

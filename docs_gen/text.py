@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from typing import Literal
 
 Piece = tuple[Literal["text", "code", "link"], str, str]
@@ -43,7 +44,8 @@ def sentence(text: str) -> str:
     return text if text.endswith((".", "!", "?", ":")) else f"{text}."
 
 
-def pieces(text: str) -> list[Piece]:
+@cache
+def pieces(text: str) -> tuple[Piece, ...]:
     """Take the inline markup of a text apart."""
     found: list[Piece] = []
     at = 0
@@ -54,7 +56,7 @@ def pieces(text: str) -> list[Piece]:
         at = match.end()
     if at < len(text):
         found.append(("text", text[at:], ""))
-    return found
+    return tuple(found)
 
 
 def with_requirements(text: str, known: Callable[[str], str | None]) -> list[Piece]:
