@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from relaykit.errors import KitDefect
 from relaykit.reference_server import calls, calls_state, devices, keepalive, messages, presence
-from relaykit.reference_server.ids import canonical_uuid
+from relaykit.reference_server.ids import message_id_of
 from relaykit.reference_server.limits import Ruling
 from relaykit.reference_server.refused import AUTH_FAILED, INVALID, RATE_LIMITED, SERVER_ERROR, Refused
 from relaykit.reference_server.relay import Choice, make_relay
@@ -101,7 +101,7 @@ class Dispatcher:
             turn.retract(mark)
             self._refuse(session, SERVER_ERROR, "the server failed on this frame", frame)
         if store.used:
-            turn.bind(mark, session.link, _message_id(frame))
+            turn.bind(mark, session.link, frame)
 
     # --- refusals ---
 
@@ -120,7 +120,7 @@ class Dispatcher:
         self._refuse(session, INVALID, text, frame)
 
     def _refuse(self, session: Session, code: str, text: str, frame: Frame | None = None) -> None:
-        about = _message_id(frame) if frame is not None else None
+        about = message_id_of(frame) if frame is not None else None
         if session.pending and code == INVALID:
             code, text = AUTH_FAILED, devices.NOT_YET
         self._app.turn.send(session, self._app.frames.error(code, text, about=about))
@@ -135,12 +135,3 @@ class Dispatcher:
         if ruling is Ruling.CLOSE:
             log.warning("closing a connection that floods")
             self._app.end(session, 1008, "too many frames for too long")
-
-
-def _message_id(frame: Frame) -> str | None:
-    """The frame's message_id if it has a proper one, as the client wrote it."""
-    message_id = frame.get("message_id")
-    return message_id if canonical_uuid(message_id) else None
-
-
-__all__ = ["AUTH_FAILED", "HANDLERS", "Dispatcher", "Handler"]

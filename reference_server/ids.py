@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import uuid
+from collections.abc import Mapping
+from typing import Any
 
 _UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -25,3 +27,9 @@ def key_of(message_id: str) -> bytes:
 def text_of(key: bytes) -> str:
     """The UUID of a key in its text form."""
     return str(uuid.UUID(bytes=key))
+
+
+def message_id_of(frame: Mapping[str, Any]) -> str | None:
+    """A frame's message_id if it has a proper one, as the client wrote it."""
+    message_id = frame.get("message_id")
+    return message_id if canonical_uuid(message_id) else None

@@ -11,6 +11,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from relaykit.reference_server.cache import Cache
+from relaykit.reference_server.ledger import Entry, Ledger
 from relaykit.reference_server.store import Store
 
 SENT, DELIVERED, READ = "sent", "delivered", "read"
@@ -44,8 +45,8 @@ class Mailboxes:
         self._store = store
         self._bound = waiting_per_user
         self._boxes: Cache[str, list[Box]] = Cache()
-        self._next = self._last_seq() + 1
-        self._new_messages: dict[bytes, tuple[int, bytes, str, str, str, bytes]] = {}
+        self._ledger = Ledger(store)
+        self._new_messages: list[tuple[int, bytes, str, str, bytes]] = []
         self._new_recipients: list[tuple[int, str]] = []
         self._new_waiting: list[tuple[int, int]] = []
         store.on_settle(self._settle, self._forget)
@@ -110,24 +111,18 @@ class Mailboxes:
 
     def find(self, key: bytes) -> str | None:
         """The sender of a message, if it exists."""
-        queued = self._new_messages.get(key)
-        if queued is not None:
-            self._store.used = True  # what is answered depends on this turn's commit
-            return queued[2]
-        rows = self._store.read("SELECT sender FROM messages WHERE id = ?", key)
-        return rows[0][0] if rows else None
+        entry = self._ledger.find(key)
+        return None if entry is None else entry.sender
 
     def full(self, user: str) -> bool:
         """Whether a device of the user has as many waiting messages as are permitted."""
-        bound = self._bound
-        return any(box.waiting >= bound for box in self.boxes(user))
+        return any(box.waiting >= self._bound for box in self.boxes(user))
 
     def add(
         self,
         key: bytes,
         sender: str,
         target: str,
-        at: str,
         frame: bytes,
         *,
         members: Collection[str] | None = None,
@@ -137,24 +132,25 @@ class Mailboxes:
         Args:
             key: the message's id, as 16 bytes.
             target: the recipient, or the group.
-            at: when it was accepted (RFC 3339).
             frame: what the recipients get.
             members: the recipients, if the target is a group.
         """
         self._store.begin()
-        seq = self._next
-        self._next += 1
-        self._new_messages[key] = (seq, key, sender, target, at, frame)
+        ledger = self._ledger
+        seq = ledger.next
+        ledger.next += 1
+        ledger.add(key, Entry(seq, sender, target, SENT if members is None else None))
+        self._new_messages.append((seq, key, sender, target, frame))
+        if members is not None:
+            self._new_recipients += ((seq, member) for member in members)
         for user in (target,) if members is None else members:
-            if members is not None:
-                self._new_recipients.append((seq, user))
-            boxes = self.boxes(user)
-            if not boxes:
-                self._open_box(user, _NOBODY)
-                boxes = self.boxes(user)
-            for box in boxes:
+            for box in self.boxes(user) or self._nameless_box(user):
                 box.waiting += 1
                 self._new_waiting.append((box.id, seq))
+
+    def _nameless_box(self, user: str) -> list[Box]:
+        self._open_box(user, _NOBODY)
+        return self.boxes(user)
 
     # --- receiving ---
 
@@ -164,28 +160,34 @@ class Mailboxes:
         Returns:
             The sender to be told, or None: nothing new, no such message, or not this user's.
         """
-        if key in self._new_messages:
-            self._settle()
-        rows = self._store.read(
-            "SELECT seq, sender, target, status FROM messages"
-            " LEFT JOIN recipients ON message = seq AND user = ? WHERE id = ?",
-            user,
-            key,
-        )
-        if not rows:
+        entry = self._ledger.find(key)
+        current = self._status(entry, user) if entry is not None else None
+        if entry is None or current is None:
             return None
-        seq, sender, target, current = rows[0]
-        if current is None:
-            if target != user:
-                return None
-            current = SENT
+        self._settle()
         box = self.box(user, device)
         if box is not None:
-            box.waiting -= self._store.write("DELETE FROM waiting WHERE box = ? AND message = ?", box.id, seq)
+            box.waiting -= self._store.write(
+                "DELETE FROM waiting WHERE box = ? AND message = ?", box.id, entry.seq
+            )
         if _RANK[status] <= _RANK[current]:
             return None
-        self._store.write("INSERT OR REPLACE INTO recipients VALUES (?, ?, ?)", seq, user, status)
-        return str(sender)
+        self._store.write("INSERT OR REPLACE INTO recipients VALUES (?, ?, ?)", entry.seq, user, status)
+        if entry.target == user:
+            entry.status = status
+        return entry.sender
+
+    def _status(self, entry: Entry, user: str) -> str | None:
+        """How far a message has come with a user; None if it was not for them."""
+        if entry.status is not None:
+            return entry.status if entry.target == user else None
+        self._settle()
+        rows = self._store.read(
+            "SELECT status FROM recipients WHERE message = ? AND user = ?", entry.seq, user
+        )
+        if rows:
+            return str(rows[0][0])
+        return SENT if entry.target == user else None
 
     def waiting(self, box: Box, after: int, limit: int) -> list[tuple[int, bytes]]:
         """Waiting messages of a box, oldest first: (sequence number, frame), from beyond `after`."""
@@ -220,10 +222,10 @@ class Mailboxes:
     def _settle(self) -> None:
         if not self._new_messages and not self._new_waiting:
             return
-        messages, self._new_messages = self._new_messages, {}
+        messages, self._new_messages = self._new_messages, []
         recipients, self._new_recipients = self._new_recipients, []
         waiting, self._new_waiting = self._new_waiting, []
-        self._store.write_many("INSERT INTO messages VALUES (?, ?, ?, ?, ?, ?)", messages.values())
+        self._store.write_many("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", messages)
         if recipients:
             self._store.write_many("INSERT INTO recipients VALUES (?, ?, 'sent')", recipients)
         self._store.write_many("INSERT INTO waiting VALUES (?, ?)", waiting)
@@ -233,6 +235,3 @@ class Mailboxes:
         self._new_messages.clear()
         self._new_recipients.clear()
         self._new_waiting.clear()
-
-    def _last_seq(self) -> int:
-        return int(self._store.read("SELECT COALESCE(MAX(seq), 0) FROM messages")[0][0])

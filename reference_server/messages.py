@@ -33,26 +33,26 @@ def send(app: App, session: Session, frame: Frame) -> None:
     sender = app.mailboxes.find(key)
     if sender is None:
         if payload.get("group_id") is None:
-            _to_user(app, session, message_id, payload, at)
+            _to_user(app, session, key, message_id, payload, at)
         else:
-            _to_group(app, session, message_id, payload, at)
+            _to_group(app, session, key, message_id, payload, at)
     elif sender != session.user:
         raise Refused("this message_id is taken")
     # If it was sent before, the first acknowledgement was lost: this is another, and the first content stays.
     app.turn.send(session, app.frames.make("sent_ack", {"status": SENT}, message=message_id, at=at))
 
 
-def _to_user(app: App, session: Session, message_id: str, payload: Frame, at: str) -> None:
+def _to_user(app: App, session: Session, key: bytes, message_id: str, payload: Frame, at: str) -> None:
     receiver = payload["receiver_id"].lower()
     if app.mailboxes.full(receiver):
         raise Refused("the recipient has too many waiting messages")
     data = app.frames.make("deliver", payload, user=session.user, message=message_id, at=at)
-    app.mailboxes.add(key_of(message_id), session.user, receiver, at, data)
+    app.mailboxes.add(key, session.user, receiver, data)
     app.people.note_written(session.user, receiver)
     _deliver(app, receiver, data)
 
 
-def _to_group(app: App, session: Session, message_id: str, payload: Frame, at: str) -> None:
+def _to_group(app: App, session: Session, key: bytes, message_id: str, payload: Frame, at: str) -> None:
     group = payload["group_id"].lower()
     members = app.people.members(group)
     if session.user not in members:
@@ -63,7 +63,7 @@ def _to_group(app: App, session: Session, message_id: str, payload: Frame, at: s
     content = {name: value for name, value in payload.items() if name not in ("ciphertext", "receiver_id")}
     content["encrypted_content"] = payload["ciphertext"]
     data = app.frames.make("group_message", content, user=session.user, message=message_id, at=at)
-    app.mailboxes.add(key_of(message_id), session.user, group, at, data, members=others)
+    app.mailboxes.add(key, session.user, group, data, members=others)
     for member in others:
         _deliver(app, member, data)
 

@@ -24,8 +24,10 @@ _VERSION = 1
 # devices: in order of first use. device = '' is the box of a user who has none yet. state: active, or
 #   pending, denied or revoked: these get no messages.
 # approvals: requests for the approval of devices; told = 0: open, or the device has not heard the decision.
-# messages: frame is the frame as the recipients get it. A group's message has one row in recipients for each
-#   member it was for; a direct one gets a row there only when its status changes (no row: sent).
+# messages: id is 16 bytes; frame is the frame as the recipients get it. A group's message has one row in
+#   recipients for each member it was for; a direct one gets a row there only when its status changes (no row:
+#   sent).
+# ids: the index of messages by id, complete up to the message in `indexed`; see `ledger`.
 # waiting: one row per message and device until that device's acknowledgement.
 # notices: status updates for senders who are away.
 # written: who has written to whom directly; both ways make a contact. befriended: contacts made out of band.
@@ -35,9 +37,12 @@ CREATE TABLE devices (
     UNIQUE (user, device)
 );
 CREATE TABLE messages (
-    seq INTEGER PRIMARY KEY, id BLOB NOT NULL UNIQUE, sender TEXT NOT NULL, target TEXT NOT NULL,
-    at TEXT NOT NULL, frame BLOB NOT NULL
+    seq INTEGER PRIMARY KEY, id BLOB NOT NULL, sender TEXT NOT NULL, target TEXT NOT NULL,
+    frame BLOB NOT NULL
 );
+CREATE TABLE ids (id BLOB PRIMARY KEY, message INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE indexed (upto INTEGER NOT NULL);
+INSERT INTO indexed VALUES (0);
 CREATE TABLE recipients (
     message INTEGER NOT NULL, user TEXT NOT NULL, status TEXT NOT NULL, PRIMARY KEY (message, user)
 ) WITHOUT ROWID;

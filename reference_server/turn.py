@@ -8,26 +8,29 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from relaykit.reference_server.session import Link, Session
 from relaykit.reference_server.store import Store, StoreError
 
 Action = Callable[[], object]
 """Something to do with a connection in its place among the frames, such as closing it."""
+Frame = dict[str, Any]
 _Item = tuple[Link, bytes | Action]
+_Stretch = tuple[int, int, Link, Action | Frame]
 
 
 class Turn:
     """Collects what one turn says, and says it after the commit."""
 
-    def __init__(self, store: Store, server_error: Callable[[str | None], bytes]) -> None:
+    def __init__(self, store: Store, server_error: Callable[[Frame], bytes]) -> None:
         self._store = store
         self._server_error = server_error
         self._scheduled = False
         self._said: list[_Item] = []
         # Stretches of _said that depend on the commit, and what takes their place if it fails: an action, or
-        # an error for the frame of that message_id.
-        self._bound: list[tuple[int, int, Link, Action | str | None]] = []
+        # an error for the frame that asked for them.
+        self._bound: list[_Stretch] = []
         self._afterwards: list[Action] = []
         self.unwritten: list[Link] = []
         """Links with queued output; they put themselves here."""
@@ -57,12 +60,11 @@ class Turn:
         """Take back all that was said since `mark`."""
         del self._said[mark:]
 
-    def bind(self, mark: int, link: Link, otherwise: Action | str | None) -> None:
+    def bind(self, mark: int, link: Link, otherwise: Action | Frame) -> None:
         """Let all that was said since `mark` depend on the commit.
 
         Args:
-            otherwise: what happens if it fails: an action, or `server_error` for the frame of this message_id
-                (None: a frame that has none).
+            otherwise: what happens if it fails: an action, or `server_error` in answer to this frame.
         """
         self._bound.append((mark, len(self._said), link, otherwise))
 
@@ -96,9 +98,7 @@ class Turn:
         for link in unwritten:
             link.write_out()
 
-    def _without(
-        self, said: list[_Item], bound: list[tuple[int, int, Link, Action | str | None]]
-    ) -> list[_Item]:
+    def _without(self, said: list[_Item], bound: list[_Stretch]) -> list[_Item]:
         kept: list[_Item] = []
         position = 0
         for start, end, link, otherwise in bound:

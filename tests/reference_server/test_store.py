@@ -10,6 +10,7 @@ import pytest
 from support.server import frame, in_loop, message, new_id, running_server
 
 from relaykit.errors import UsageError
+from relaykit.reference_server import ledger
 from relaykit.reference_server.store import Store, StoreError
 
 
@@ -150,15 +151,47 @@ async def test_a_full_disk(tmp_path: Path) -> None:
 
 
 @in_loop
+async def test_ids_are_known_before_and_after_they_enter_the_index(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_RECENT", 4)
+    path = str(tmp_path / "store.db")
+    bob_id, sent = new_id(), []
+    async with running_server(store=path) as server:
+        alice = await server.connect()
+        for count in range(1, 11):
+            sent.append(message(bob_id))
+            if count == 6:
+                server.app.store.inject_fault(1)
+                await alice.send(sent[-1])
+                await alice.expect_error("server_error", sent[-1]["message_id"])
+            await alice.send(sent[-1])
+            await alice.expect("sent_ack", message_id=sent[-1]["message_id"])
+        assert server.app.store.read("SELECT COUNT(*) FROM ids") == [(8,)]
+    async with running_server(store=path) as server:
+        mallory, bob = await server.connect(), await server.connect(bob_id)
+        for one in sent:
+            await bob.expect("deliver", message_id=one["message_id"])
+            await mallory.send(message(bob_id, one["message_id"]))
+            await mallory.expect_error("invalid_message", one["message_id"])
+            await bob.send(frame("read_receipt", {"message_ids": [one["message_id"]]}))
+        alice = await server.connect(alice.user, alice.device)
+        for one in sent:
+            update = await alice.expect("status_update", message_id=one["message_id"])
+            assert update["payload"]["status"] == "read"
+        await alice.silent(bob)
+        await bob.silent()
+
+
+@in_loop
 async def test_a_damaged_store_fails_frames_not_the_server(tmp_path: Path) -> None:
     async with running_server(store=str(tmp_path / "store.db")) as server:
         alice, bob = await server.pair()
         server.app.store.connection.execute("DROP TABLE messages")
         for _ in range(2):
             sent = message(bob.user)
-            await alice.send(sent, frame("delivery_ack", message_id=new_id()), frame("heartbeat"))
+            await alice.send(sent, frame("heartbeat"))
             await alice.expect_error("server_error", sent["message_id"])
-            await alice.expect("error")
             await alice.expect("heartbeat_ack")
         await bob.silent()
 
