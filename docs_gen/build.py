@@ -113,7 +113,7 @@ def llms(docs: Documentation) -> str:
         "",
         f"> {plain(_SUMMARY)}",
         "",
-        "Every page exists as HTML and, beside it, as Markdown. `search.json` lists everything that has a name.",
+        "Every page exists as HTML and, beside it, as Markdown; `search.json` lists all that has a name.",
     ]
     for title, prefix in (
         ("Guides", "guides/"),

@@ -40,7 +40,7 @@ class Merged:
     is_open: bool = True
     rules: tuple[str, ...] = ()
     shaped: bool = False
-    """Whether a value has a form of its own (a pattern, a format, a list of words): worth a name and a link."""
+    """Whether values have a form of their own (pattern, format, list of words), worth a name and a link."""
 
 
 def merge(schema: Any, defs: Mapping[str, Any]) -> Merged:

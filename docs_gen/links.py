@@ -21,7 +21,7 @@ class Names:
 
     @cached_property
     def _fields(self) -> frozenset[str]:
-        """Names of fields. A word that names a field as well as a type (`message`) links nowhere by itself."""
+        """Names of fields. A word that names a field and a type (`message`) links nowhere by itself."""
         found: set[str] = set()
         for spec in self.catalogue.frames.values():
             found |= set(_property_names(spec.bundled))

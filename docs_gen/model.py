@@ -199,7 +199,7 @@ class FrameView:
         return self.direction == "c2s"
 
 
-# --- diagrams -------------------------------------------------------------------------------------------------
+# --- diagrams -----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,7 +301,7 @@ class ScenarioView:
         return f"scenarios/{self.id}"
 
 
-# --- prose with generated parts ---------------------------------------------------------------------------------
+# --- prose with generated parts -----------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)

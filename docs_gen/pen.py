@@ -1,9 +1,9 @@
-"""Pens: what a template writes with. One per page and output; links, IDs and inline texts differ between them."""
+"""Pens: what a template writes with. One per page and output: links, IDs and inline texts differ."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -12,10 +12,9 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token as Mark
 from markupsafe import Markup, escape
 
-from relaykit.docs_gen import svg
+from relaykit.docs_gen import model, svg
 from relaykit.docs_gen.links import Names
-from relaykit.docs_gen.model import Line, Sequence, StateDiagram
-from relaykit.docs_gen.text import pieces, slug, with_requirements
+from relaykit.docs_gen.text import drawn, pieces, slug, with_requirements
 from relaykit.schemas import Direction
 
 
@@ -58,11 +57,11 @@ class HtmlPen:
 
     def text(self, text: str) -> Markup:
         """An inline text: code, links, known names linked."""
-        return Markup("".join(self._inline(text, linked=True)))
+        return drawn("".join(self._inline(text, linked=True)))
 
     def bare(self, text: str) -> Markup:
         """An inline text without links, for headings and inside links."""
-        return Markup("".join(self._inline(text, linked=False)))
+        return drawn("".join(self._inline(text, linked=False)))
 
     def _inline(self, text: str, *, linked: bool) -> Iterable[str]:
         for kind, words, target in pieces(text):
@@ -87,23 +86,23 @@ class HtmlPen:
 
     def prose(self, text: str) -> Markup:
         """Markdown of a guide."""
-        return Markup(_markdown().render(text, {"pen": self}))
+        return drawn(_markdown().render(text, {"pen": self}))
 
-    def json(self, lines: tuple[Line, ...]) -> Markup:
+    def json(self, lines: tuple[model.Line, ...]) -> Markup:
         """Lines of JSON, coloured."""
-        return Markup("\n".join(_line(line) for line in lines))
+        return drawn("\n".join(_line(line) for line in lines))
 
-    def sequence(self, diagram: Sequence) -> Markup:
+    def sequence(self, diagram: model.Sequence) -> Markup:
         return svg.sequence_svg(diagram, self.id(f"svg-{diagram.id}"))
 
-    def states(self, diagram: StateDiagram) -> Markup:
+    def states(self, diagram: model.StateDiagram) -> Markup:
         return svg.states_svg(diagram, self.id(f"svg-{diagram.id}"))
 
 
 _SHORT = {"key": "k", "str": "s", "num": "n", "word": "w"}
 
 
-def _line(line: Line) -> str:
+def _line(line: model.Line) -> str:
     text = "".join(
         f'<i class="{_SHORT[token.kind]}">{escape(token.text)}</i>' if token.kind else str(escape(token.text))
         for token in line.tokens
@@ -118,32 +117,38 @@ def _markdown() -> MarkdownIt:
         ("code_inline", _code_inline),
         ("heading_open", _heading_open),
         ("link_open", _link_open),
-        (
-            "table_open",
-            lambda *_: '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>',
-        ),
-        ("table_close", lambda *_: "</table></div>"),
+        ("table_open", _table_open),
+        ("table_close", _table_close),
         ("fence", _fence),
         ("text", _text),
     ):
-        markdown.renderer.rules[name] = rule
+        markdown.add_render_rule(name, rule)
     return markdown
 
 
-def _code_inline(tokens: list[Mark], place: int, _options: Any, env: Any) -> str:
-    inside = any(token.type == "link_open" for token in tokens[:place]) and not any(
-        token.type == "link_close" for token in tokens[:place]
-    )
+def _in_link(tokens: Sequence[Mark], place: int) -> bool:
+    kinds = [token.type for token in tokens[:place]]
+    return kinds.count("link_open") > kinds.count("link_close")
+
+
+def _table_open(_self: object, _tokens: Sequence[Mark], _place: int, _options: Any, _env: Any) -> str:
+    return '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
+
+
+def _table_close(_self: object, _tokens: Sequence[Mark], _place: int, _options: Any, _env: Any) -> str:
+    return "</table></div>"
+
+
+def _code_inline(_self: object, tokens: Sequence[Mark], place: int, _options: Any, env: Any) -> str:
     content = tokens[place].content
-    return f"<code>{escape(content)}</code>" if inside else env["pen"].word(content)
-
-
-def _text(tokens: list[Mark], place: int, _options: Any, env: Any) -> str:
-    opened = sum(token.type == "link_open" for token in tokens[:place])
-    closed = sum(token.type == "link_close" for token in tokens[:place])
     pen: HtmlPen = env["pen"]
+    return f"<code>{escape(content)}</code>" if _in_link(tokens, place) else pen.word(content)
+
+
+def _text(_self: object, tokens: Sequence[Mark], place: int, _options: Any, env: Any) -> str:
     content = tokens[place].content
-    if opened > closed:
+    pen: HtmlPen = env["pen"]
+    if _in_link(tokens, place):
         return str(escape(content))
     return "".join(
         f'<a href="{escape(pen.href(to))}">{escape(words)}</a>' if kind == "link" else str(escape(words))
@@ -151,17 +156,17 @@ def _text(tokens: list[Mark], place: int, _options: Any, env: Any) -> str:
     )
 
 
-def _heading_open(tokens: list[Mark], place: int, _options: Any, env: Any) -> str:
+def _heading_open(_self: object, tokens: Sequence[Mark], place: int, _options: Any, env: Any) -> str:
     name = env["pen"].id(slug(tokens[place + 1].content))
     return f'<{tokens[place].tag} id="{escape(name)}">'
 
 
-def _link_open(tokens: list[Mark], place: int, _options: Any, env: Any) -> str:
+def _link_open(_self: object, tokens: Sequence[Mark], place: int, _options: Any, env: Any) -> str:
     target = str(tokens[place].attrGet("href") or "")
     return f'<a href="{escape(env["pen"].href(target))}">'
 
 
-def _fence(tokens: list[Mark], place: int, _options: Any, _env: Any) -> str:
+def _fence(_self: object, tokens: Sequence[Mark], place: int, _options: Any, _env: Any) -> str:
     return (
         '<div class="code"><button class="copy" type="button" hidden>Copy</button>'
         f'<pre tabindex="0"><code>{escape(tokens[place].content.rstrip())}</code></pre></div>'

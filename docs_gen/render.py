@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from markupsafe import Markup
 
 from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.model import Site
 from relaykit.docs_gen.pages import Page, navigation
 from relaykit.docs_gen.pen import HtmlPen, MarkdownPen
 from relaykit.docs_gen.sequence import sentences
-from relaykit.docs_gen.text import plain
+from relaykit.docs_gen.text import drawn, plain
 
 
 def static(name: str) -> str:
@@ -41,7 +40,7 @@ def _bytecode() -> jinja2.BytecodeCache | None:
 def _environment(html: bool) -> jinja2.Environment:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("relaykit.docs_gen"),
-        autoescape=html,
+        autoescape=html,  # noqa: S701  (Markdown has its own escapes: MarkdownPen)
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
@@ -89,15 +88,15 @@ class Drawer:
                     scripts=page.scripts,
                     home=pen.href("index"),
                     contents=pen.href("contents"),
-                    nav=Markup(_current(navs[depth], pen.root, page.target)),  # noqa: S704  (drawn by a template)
-                    body=Markup(self.body(page, pen)),  # noqa: S704
+                    nav=drawn(_current(navs[depth], pen.root, page.target)),
+                    body=drawn(self.body(page, pen)),
                     previous=_turn(before, pen),
                     following=_turn(after, pen),
                 ),
             )
 
     def single(self, tail: Callable[[HtmlPen], str]) -> str:
-        """Everything in one HTML file. Scenarios are there in words, the diagrams of guides and frames drawn."""
+        """Everything in one HTML file: scenarios in words, diagrams only in guides."""
         pen = HtmlPen("index", self.names, single=True)
         sections = []
         for page in self.pages:
@@ -114,12 +113,12 @@ class Drawer:
             scripts=(),
             home="#index",
             contents="#contents",
-            nav=Markup(self._nav(pen)),  # noqa: S704
-            body=Markup("\n".join(sections)),  # noqa: S704
+            nav=drawn(self._nav(pen)),
+            body=drawn("\n".join(sections)),
             previous=None,
             following=None,
-            css=Markup(static("site.css")),  # noqa: S704  (our own file)
-            tail=Markup(tail(pen)),  # noqa: S704
+            css=drawn(static("site.css")),
+            tail=drawn(tail(pen)),
         )
 
     def markdown(self) -> Iterator[tuple[str, str]]:

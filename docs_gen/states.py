@@ -85,7 +85,7 @@ def _diagram(entry: Any, pointer: str, document: Document, catalogue: Catalogue)
         title=entry["title"],
         description=entry["description"],
         states=tuple(
-            State(name, state["title"], *state["at"], state.get("kind", ""))
+            State(name, state["title"], state["at"][0], state["at"][1], state.get("kind", ""))
             for name, state in entry["states"].items()
         ),
         transitions=tuple(

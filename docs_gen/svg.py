@@ -9,7 +9,7 @@ from math import atan2, cos, hypot, sin
 from markupsafe import Markup, escape
 
 from relaykit.docs_gen.model import Arrow, Box, Note, Row, Sequence, State, StateDiagram, Transition
-from relaykit.docs_gen.text import plain
+from relaykit.docs_gen.text import drawn, plain
 
 _GAP = 146  # between lifelines
 _EDGE = 76  # from the edge to the first lifeline
@@ -66,7 +66,7 @@ def sequence_svg(diagram: Sequence, ids: str) -> Markup:
 
 def _svg(ids: str, style: str, width: float, height: float, title: str, words: str, body: str) -> Markup:
     shown = words if len(words) <= 600 else f"{words[:600].rpartition(';')[0]}; and so on"
-    return Markup(
+    return drawn(
         f'<svg class="diagram {style}" role="img" aria-labelledby="{ids}-t {ids}-d"'
         f' viewBox="0 0 {_n(width)} {_n(height)}" width="{_n(width)}" height="{_n(height)}">'
         f'<title id="{ids}-t">{escape(title)}</title><desc id="{ids}-d">{escape(shown)}</desc>{body}</svg>'
@@ -175,7 +175,7 @@ def _box(canvas: _Canvas, row: Box, depth: int) -> None:
     canvas.over.append(_text(left + 8, top + 16, row.label, "tag", "start"))
 
 
-# --- state diagrams -------------------------------------------------------------------------------------------
+# --- state diagrams -----------------------------------------------------------------------------------------
 
 _CELL_W, _CELL_H, _STATE_W, _STATE_H = 268, 116, 124, 40
 
@@ -186,17 +186,11 @@ def states_svg(diagram: StateDiagram, ids: str) -> Markup:
     where = {state.name: _centre(state, top) for state in diagram.states}
     reach = (_reach(transition, where) for transition in diagram.transitions)
     width = max(max(x for x, _ in where.values()) + _STATE_W / 2 + 20, *reach, 0.0)
-    height = (
-        max(y for _, y in where.values())
-        + _STATE_H / 2
-        + (64 if any(t.bend for t in diagram.transitions) else 16)
-    )
-    body = "".join(
-        (
-            *(_transition(t, where) for t in diagram.transitions),
-            *(_state(state, *where[state.name]) for state in diagram.states),
-        )
-    )
+    below = 64 if any(t.bend for t in diagram.transitions) else 16
+    height = max(y for _, y in where.values()) + _STATE_H / 2 + below
+    lines = (_transition(transition, where) for transition in diagram.transitions)
+    states = (_state(state, *where[state.name]) for state in diagram.states)
+    body = "".join((*lines, *states))
     words = "; ".join(plain(transition.words) for transition in diagram.transitions)
     return _svg(ids, "states", width, height, f"State diagram: {diagram.title}", words, body)
 
@@ -247,11 +241,10 @@ def _transition(transition: Transition, where: dict[str, tuple[float, float]]) -
 
 def _loop(transition: Transition, x: float, y: float) -> str:
     top = y - _STATE_H / 2
-    return (
-        f'<path d="M{_n(x - 18)} {_n(top)}C{_n(x - 30)} {_n(top - 34)} {_n(x + 30)} {_n(top - 34)} {_n(x + 19)}'
-        f' {_n(top - 5)}" class="wire"/>{_tip(x + 18, top, 1.85, "")}'
-        + _text(x, top - 34, transition.label, "label")
-    )
+    left, right, up = _n(x - 30), _n(x + 30), _n(top - 34)
+    path = f"M{_n(x - 18)} {_n(top)}C{left} {up} {right} {up} {_n(x + 19)} {_n(top - 5)}"
+    label = _text(x, top - 34, transition.label, "label")
+    return f'<path d="{path}" class="wire"/>{_tip(x + 18, top, 1.85, "")}{label}'
 
 
 def _border(x: float, y: float, towards_x: float, towards_y: float) -> tuple[float, float]:

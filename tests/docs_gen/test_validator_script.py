@@ -76,7 +76,8 @@ const validator = require(process.argv[2]);
 const {schemas, cases} = JSON.parse(fs.readFileSync(0, "utf8"));
 process.stdout.write(JSON.stringify(cases.map(([text, direction]) => {
   const verdict = validator.validate(text, direction, schemas);
-  return [verdict.valid, verdict.type, verdict.findings.map(f => [f.severity, f.pointer, f.keyword, f.requirement, f.message])];
+  const told = verdict.findings.map(f => [f.severity, f.pointer, f.keyword, f.requirement, f.message]);
+  return [verdict.valid, verdict.type, told];
 })));
 """
 
