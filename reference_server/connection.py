@@ -258,13 +258,16 @@ class Connection(asyncio.Protocol):
             self.paused
             and transport.get_write_buffer_size() + len(data) > self._app.settings.max_outgoing_bytes
         ):
-            log.warning("closing a connection that reads too slowly; its messages wait")
-            self.abort()
+            self._drop_slow_reader()
             return
         if data:
             transport.write(data)
         if self._ending:
             self._end()
+
+    def _drop_slow_reader(self) -> None:
+        log.warning("closing a connection that reads too slowly; its messages wait")
+        self.abort()
 
     def close(self, code: int, reason: str = "") -> None:
         if self._protocol.state is State.OPEN:
