@@ -57,11 +57,7 @@ async def attempt(context: Context, shown: Presentation, label: str) -> Refusal:
         return Refusal(form, str(failed), failed.status)
     # An answered heartbeat proves a session; without it we would have to wait for what may never come.
     served = await connection.beat(context.env.waits.reply)
-    errors = [
-        arrived.frame
-        for arrived in connection.inbox
-        if isinstance(arrived.frame, dict) and arrived.frame.get("type") == "error"
-    ]
+    errors = [frame for frame in connection.frames if frame.get("type") == "error"]
     error = errors[0] if errors else None
     if served:
         return Refusal("session", "the connection was served (its heartbeat was answered)", error=error)

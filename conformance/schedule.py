@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from relaykit.conformance.context import CaseStop, Context, Environment, NotApplicableError, UntestableError
 from relaykit.conformance.judge import Rules, judge
 from relaykit.conformance.results import Case, CaseResult, Verdict
+from relaykit.conformance.wire import ConnectionEnded
 
 Done = Callable[[CaseResult], None]
 _PATIENCE = 5
@@ -61,6 +62,9 @@ def applicable(env: Environment, case: Case) -> CaseResult | None:
             Verdict.UNTESTABLE,
             reason=f"the target file does not state limits.{', limits.'.join(unstated)}",
         )
+    if not env.fences and case.kind == "probe":
+        reason = "the target answers no heartbeat, so that nothing tells a connection that is served"
+        return CaseResult(case, Verdict.UNTESTABLE, reason=reason)
     if env.gone is not None:
         return CaseResult(case, Verdict.UNTESTABLE, reason=env.gone)
     return None
@@ -127,6 +131,9 @@ async def _guarded(context: Context, rules: Rules) -> CaseResult:
             expected="an end",
             actual=f"still at {context.step or 'its first step'}",
         )
+    except ConnectionEnded as ended:
+        said = f"the connection is needed, but {ended}"
+        context.fail((), said, expected="an open connection", actual=str(ended))
     except Exception:
         _defect(context)
     return judge(env.catalogue, case, context.outcomes, rules)

@@ -129,6 +129,11 @@ class Connection(asyncio.Protocol):
     def alive(self) -> bool:
         return self.ended is None
 
+    @property
+    def frames(self) -> list[dict[str, Any]]:
+        """The objects among what stands in the inbox."""
+        return [arrived.frame for arrived in self.inbox if isinstance(arrived.frame, dict)]
+
     def send(self, frame: Any, *, valid: bool = True, kit: bool = False) -> None:
         """Send a frame, as compact JSON."""
         data = orjson.dumps(frame) if isinstance(frame, dict) else json.dumps(frame).encode()
@@ -174,8 +179,11 @@ class Connection(asyncio.Protocol):
             return False
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         before = self._acks
+        try:
+            self.send({"type": "heartbeat"}, kit=True)
+        except ConnectionEnded:
+            return False
         self._beats.append(future)
-        self.send({"type": "heartbeat"}, kit=True)
         done, _ = await asyncio.wait((future,), timeout=seconds)
         if done:
             return self.alive

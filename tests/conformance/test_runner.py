@@ -130,14 +130,15 @@ def test_a_hopeless_server_gets_verdicts_in_bounded_time(
     async def main() -> None:
         started = time.monotonic()
         async with fakes.sockets(handle) as url:  # type: ignore[arg-type]
-            cases = all_cases("area:messages", "area:offline", "token-*", "carrier-*")
+            cases = all_cases()
             result = await judge(make_target(url, timing=QUICK), cases)
         assert len([r for r in result.cases if r.case.kind != "shape"]) == len(cases)
         assert result.count(Verdict.ERROR) == 0, [
             r.findings for r in result.cases if r.verdict is Verdict.ERROR
         ]
-        behaviour = [r for r in result.cases if r.case.kind == "scenario"]
-        assert not any(r.verdict in (Verdict.PASS, Verdict.WARN) for r in behaviour)
+        # No case passes for want of evidence. What only SHOULD be answered, and was not, is a warning.
+        assert not [r.case.id for r in result.cases if r.verdict is Verdict.PASS and r.case.kind != "shape"]
+        assert any(r.verdict is Verdict.FAIL for r in result.cases)
         # Cases wait side by side: all of them take hardly longer than the slowest.
         assert time.monotonic() - started < 60
 
@@ -147,9 +148,11 @@ def test_a_hopeless_server_gets_verdicts_in_bounded_time(
 def test_a_server_that_closes_at_random_gets_verdicts() -> None:
     async def main() -> None:
         async with fakes.minimal("random-close", seed=7).running() as url:
-            cases = all_cases("area:messages")
+            cases = all_cases()
             result = await judge(make_target(url, timing=QUICK), cases)
-        assert result.count(Verdict.ERROR) == 0
+        assert result.count(Verdict.ERROR) == 0, [
+            r.findings for r in result.cases if r.verdict is Verdict.ERROR
+        ]
         failed = [r for r in result.cases if r.verdict is Verdict.FAIL]
         assert failed
         assert any("cut" in finding.message for r in failed for finding in r.findings)
