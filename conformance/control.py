@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Protocol
-
-import aiohttp
+from typing import TYPE_CHECKING, Any, Protocol
 
 from relaykit.conformance.target import HttpControl
+
+if TYPE_CHECKING:
+    import aiohttp
 
 
 class ControlMissingError(Exception):
@@ -43,6 +44,8 @@ class OverHttp:
         self._session: aiohttp.ClientSession | None = None
 
     async def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        import aiohttp  # only here: most commands never need it, and it takes long to load
+
         spec = self._spec
         if operation in self._missing or (spec.operations is not None and operation not in spec.operations):
             raise ControlMissingError(f"the target's control interface does not offer {operation}")

@@ -202,6 +202,19 @@ def test_a_launched_target_that_dies_is_said_with_its_last_words(tmp_path: Path)
     assert "about to fail" in ended.err
 
 
+def test_a_launched_target_that_dies_during_the_run_is_named(tmp_path: Path) -> None:
+    command = script(tmp_path, LAUNCHED.format(tests=str(Path(__file__).parents[1])))
+    out = tmp_path / "r.json"
+    words = ("--run", "area:messages", "-j", "1", "--report", f"json={out}")
+    ended = asyncio.run(relaykit("test", "--launch", f"{command} {{port}} dies", *words))
+    assert ended.code == 1, ended
+    assert "the launched target ended with exit status 3 during the run" in ended.out
+    data = json.loads(out.read_text())
+    by_verdict = {case["verdict"] for case in data["cases"] if case["kind"] != "shape"}
+    assert by_verdict == {"fail", "untestable"}
+    assert data["server_log"] == ["server log line"]
+
+
 def test_a_launched_target_that_never_listens_is_given_up_and_killed(tmp_path: Path) -> None:
     pids = tmp_path / "pid"
     command = script(
