@@ -60,9 +60,8 @@ def narrow(
 
 
 def left(app: App, session: Session) -> None:
-    """A session has ended; if it was the device's last one, its call may be lost."""
-    if not app.hub.of_device(session.user, session.device):
-        _apply(app, app.calls.table.left(session.user, session.device))
+    """A session has ended: its call is lost, unless the device has or gets another session in time."""
+    _apply(app, app.calls.table.left(session.user, session.device))
 
 
 def _apply(app: App, effects: Iterable[Effect]) -> None:

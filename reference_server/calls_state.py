@@ -163,7 +163,7 @@ class CallTable:
         return (PassOn(),)
 
     def left(self, user: str, device: str) -> tuple[Effect, ...]:
-        """A device has no connection any more."""
+        """A device has lost a connection."""
         call = self._of.get(user)
         return (Start(GraceTimer(user, device)),) if call is not None and call.holds(user, device) else ()
 
@@ -171,7 +171,7 @@ class CallTable:
         """A timer has run out.
 
         Args:
-            present: whether the device of a `GraceTimer` has come back meanwhile.
+            present: whether the device of a `GraceTimer` is connected.
         """
         if isinstance(timer, RingTimer):
             return self._unanswered(timer)
