@@ -17,11 +17,15 @@ from typing import Any
 
 import jwt
 import orjson
+from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import get_default_algorithms
 
 from relaykit.errors import UsageError
 from relaykit.reference_server.clock import Clock
 from relaykit.reference_server.ids import canonical_uuid
+
+_MIN_RSA_BITS = 2048
 
 
 class AuthError(Exception):
@@ -119,13 +123,13 @@ def _moment(claims: dict[str, Any], name: str) -> float | None:
 
 
 def make_key(algorithm: str, text: str, kid: str | None = None) -> Key:
-    """A key from a shared secret (HS256) or a PEM text.
+    """A key from a shared secret (HS256) or a PEM text; of a private key only its public half is used.
 
     Raises:
         UsageError: the text is no key for this algorithm.
     """
     try:
-        return Key(algorithm, get_default_algorithms()[algorithm].prepare_key(text), kid)
+        return Key(algorithm, _material(get_default_algorithms()[algorithm].prepare_key(text)), kid)
     except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
         raise UsageError(f"not a key for {algorithm}: {_in_short(error)}") from error
 
@@ -133,18 +137,45 @@ def make_key(algorithm: str, text: str, kid: str | None = None) -> Key:
 def keys_of_set(text: str, algorithms: Sequence[str]) -> list[Key]:
     """The keys of a JWKS (RFC 7517) for signatures, each with the algorithm it states or that fits its kind.
 
+    What the set holds for others is passed over: unknown kinds, other algorithms, other uses.
+
     Raises:
         UsageError: not a JWKS, or it holds no key for the permitted algorithms.
     """
     try:
-        entries = json.loads(text)["keys"]
-        keys = [jwt.PyJWK(entry) for entry in entries if entry.get("use", "sig") == "sig"]
+        entries = [entry for entry in json.loads(text)["keys"] if _for_signatures(entry)]
     except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise UsageError(f"not a JWKS: {_in_short(error)}") from error
-    found = [Key(key.algorithm_name, key.key, key.key_id) for key in keys if key.algorithm_name in algorithms]
+    found: list[Key] = []
+    reasons: list[str] = []
+    for entry in entries:
+        try:
+            key = jwt.PyJWK(entry)
+            if key.algorithm_name in algorithms:
+                found.append(Key(key.algorithm_name, _material(key.key), key.key_id))
+        except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError) as error:
+            reasons.append(_in_short(error))
     if not found:
-        raise UsageError(f"the JWKS holds no key for {', '.join(algorithms)}")
+        why = f" ({'; '.join(reasons[:3])})" if reasons else ""
+        raise UsageError(f"the JWKS holds no key for {', '.join(algorithms)}{why}")
     return found
+
+
+def _for_signatures(entry: dict[str, Any]) -> bool:
+    operations = entry.get("key_ops", ["verify"])
+    return entry.get("use", "sig") == "sig" and ("verify" in operations or "sign" in operations)
+
+
+def _material(key: Any) -> Any:
+    """What verifies: a secret, or the public half of a key that is strong enough (RFC 7518, 3.3)."""
+    public = key.public_key() if hasattr(key, "public_key") else key
+    if isinstance(public, RSAPublicKey) and public.key_size < _MIN_RSA_BITS:
+        raise ValueError(f"an RSA key has at least {_MIN_RSA_BITS} bits")
+    if isinstance(public, Ed448PublicKey):
+        raise TypeError("only Ed25519 is supported")  # the library takes either for EdDSA
+    if not public:
+        raise ValueError("the secret is empty")
+    return public
 
 
 def _in_short(error: Exception) -> str:

@@ -154,7 +154,8 @@ def _configured(
     spec: Mapping[str, Any], base: Path, algorithms: tuple[str, ...], redactor: Redactor
 ) -> list[Key]:
     if "jwks" in spec:
-        return keys_of_set(read_secret(spec["jwks"], base=base), algorithms)
+        chosen = (spec["algorithm"],) if "algorithm" in spec else algorithms
+        return keys_of_set(read_secret(spec["jwks"], base=base), chosen)
     if "secret" in spec:
         secret = read_secret(spec["secret"], base=base)
         return [_secret_key(secret, redactor, spec["algorithm"], spec.get("kid"))]
