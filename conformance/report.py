@@ -13,7 +13,8 @@ import orjson
 import relaykit
 from relaykit.conformance.matching import plain, short
 from relaykit.conformance.record import Entry
-from relaykit.conformance.results import CaseResult, Finding, RunResult, Verdict
+from relaykit.conformance.reports.claims import claims, outcome_text
+from relaykit.conformance.results import CaseResult, Finding, RequirementResult, RunResult, Verdict
 from relaykit.conformance.target import Target
 from relaykit.errors import UsageError
 from relaykit.redaction import Redactor
@@ -34,27 +35,29 @@ def outcome(result: RunResult) -> str:
     """The run in one sentence."""
     counts = summary(result)
     expected = counts["fail"] - len(result.unexpected)
-    parts = [
-        f"{count} {verdict}{f' ({expected} expected)' if verdict == 'fail' and expected else ''}"
-        for verdict, count in counts.items()
-        if count
-    ]
-    text = ", ".join(parts) or "nothing ran"
-    if result.stale:
-        text += f"; {len(result.stale)} stale expectation{'s' if len(result.stale) > 1 else ''}"
-    return f"interrupted: {text}" if result.interrupted else text
+    return outcome_text(counts, expected, len(result.stale), interrupted=result.interrupted)
 
 
 def report(
     result: RunResult, target: Target, catalogue: Catalogue, redactor: Redactor, exit_code: int
 ) -> dict[str, Any]:
     """The report as `report.schema.json` describes it, without any secret."""
-    data = {
+    data: dict[str, Any] = {
         "kit": {"name": "relaykit", "version": relaykit.__version__},
         "protocol": {
             "name": catalogue.protocol.name,
             "version": catalogue.protocol.version,
             "catalogue": catalogue.digest,
+            "areas": {area.file: area.title for area in catalogue.protocol.areas.values()},
+            "profiles": [
+                {
+                    "name": profile.name,
+                    "title": profile.title,
+                    "capabilities": sorted(profile.capabilities),
+                    "optional": sorted(profile.optional),
+                }
+                for profile in catalogue.protocol.profiles.values()
+            ],
         },
         "target": {
             "name": target.name,
@@ -66,25 +69,40 @@ def report(
         "duration_s": result.duration_s,
         "seed": result.seed,
         "options": dict(result.options),
-        "outcome": {"exit_code": int(exit_code), "text": outcome(result)},
+        "outcome": {
+            "exit_code": int(exit_code),
+            "text": outcome(result),
+            "interrupted": result.interrupted,
+        },
         "notes": list(result.notes),
         "stale": list(result.stale),
         "server_log": list(result.server_log),
         "summary": summary(result),
         "cases": [_case(case) for case in result.cases],
-        "requirements": [
-            {
-                "id": row.id,
-                "level": row.level,
-                "provenance": row.provenance,
-                "verdict": row.verdict,
-                "cases": list(row.cases),
-            }
-            for row in result.requirements
-        ],
+        "requirements": [_requirement(row, catalogue) for row in result.requirements],
     }
+    data["outcome"]["profiles"] = claims(data)
     cleaned: dict[str, Any] = redactor.deep(data)
     return cleaned
+
+
+def _requirement(row: RequirementResult, catalogue: Catalogue) -> dict[str, Any]:
+    known = catalogue.requirements[row.id]
+    data: dict[str, Any] = {
+        "id": row.id,
+        "area": catalogue.protocol.areas[known.area].file,
+        "level": row.level,
+        "text": known.text,
+        "source": known.source,
+        "provenance": row.provenance,
+        "verdict": row.verdict,
+        "cases": list(row.cases),
+    }
+    if known.capability:
+        data["capability"] = known.capability
+    if known.untested:
+        data["untested"] = known.untested
+    return data
 
 
 def _case(result: CaseResult) -> dict[str, Any]:
@@ -97,6 +115,7 @@ def _case(result: CaseResult) -> dict[str, Any]:
         "verdict": result.verdict.value,
         "level": case.level,
         "requirements": list(case.requirements),
+        "capabilities": sorted(case.capabilities),
         "source": case.source,
         "catches": case.catches,
         "duration_ms": result.duration_ms,

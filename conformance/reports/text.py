@@ -1,0 +1,150 @@
+"""Words for reports: hostile text made visible, JSON by lines, where a case stands, how to run it again."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+Data = Mapping[str, Any]
+
+_KIT_PLACE = re.compile(r"(?:^|[\\/])((?:conformance|schemas)[\\/](?:scenarios|probes|frames)[\\/].+)$")
+_PRIVATE = re.compile(r"(?i)(pass(?:word|wd)?|secret|token|credential|api[-_]?key|private[-_]?key)")
+_REDACTED = "‹redacted›"
+
+
+def visible(text: str) -> str:
+    """Text with whatever a reader would not see (controls, bidirectional overrides, lone surrogates) escaped.
+
+    What came over the wire must not reorder or hide the words around it.
+    """
+    if text.isprintable():
+        return text
+    return "".join(c if c == "\n" or c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    code = ord(char)
+    return f"\\u{code:04x}" if code <= 0xFFFF else f"\\u{{{code:x}}}"
+
+
+def shorten(text: str, most: int) -> str:
+    """At most so many characters."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def one_line(value: Any, most: int = 400) -> str:
+    """A value in one line, cut; a text is given as it is."""
+    if value is None:
+        return "nothing"
+    if not isinstance(value, str):
+        value = json.dumps(value, ensure_ascii=False, default=str)
+    return shorten(visible(value).replace("\n", "⏎"), most)
+
+
+def json_lines(value: Any) -> Iterator[tuple[str, str]]:
+    """Indented JSON, line by line, each with the JSON pointer of the value that begins in it."""
+    yield from _lines(value, "", "", "", "")
+
+
+def _lines(value: Any, pointer: str, indent: str, before: str, after: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        yield pointer, f"{indent}{before}{{"
+        last = len(value) - 1
+        for n, (key, item) in enumerate(value.items()):
+            name = f"{_scalar(str(key))}: "
+            step = str(key).replace("~", "~0").replace("/", "~1")
+            yield from _lines(item, f"{pointer}/{step}", f"{indent}  ", name, "," if n < last else "")
+        yield "\0", f"{indent}}}{after}"
+    elif isinstance(value, (list, tuple)) and value:
+        yield pointer, f"{indent}{before}["
+        last = len(value) - 1
+        for n, item in enumerate(value):
+            yield from _lines(item, f"{pointer}/{n}", f"{indent}  ", "", "," if n < last else "")
+        yield "\0", f"{indent}]{after}"
+    else:
+        yield pointer, f"{indent}{before}{_scalar(value)}{after}"
+
+
+def _scalar(value: Any) -> str:
+    return visible(json.dumps(value, ensure_ascii=False, default=str))
+
+
+def marked(lines: list[tuple[str, str]], pointer: str) -> int | None:
+    """The line that a pointer means; the nearest enclosing one if what it names is not there."""
+    places = {where: n for n, (where, _) in reversed(list(enumerate(lines)))}
+    while pointer:
+        if pointer in places:
+            return places[pointer]
+        pointer = pointer.rpartition("/")[0]
+    return None
+
+
+def place(source: str) -> tuple[str, int | None]:
+    """Where a case is written: the file (for the kit's own ones from the kit's root) and the line."""
+    path, colon, line = source.rpartition(":")
+    if not colon or not line.isdigit():
+        path, line = source, ""
+    found = _KIT_PLACE.search(path)
+    return (found[1].replace("\\", "/") if found else path), int(line) if line else None
+
+
+def rerun(data: Data, case: Data) -> str:
+    """The command that runs just this case again, as it was."""
+    options = data.get("options", {})
+    words = ["relaykit", "test"]
+    for name, option in (
+        ("target_file", "-t"),
+        ("url", "--url"),
+        ("secret_file", "--secret-file"),
+        ("launch", "--launch"),
+    ):
+        if options.get(name):
+            words += [option, scrubbed(str(options[name]))]
+    if len(words) == 2:
+        words += ["--url", str(data["target"]["url"])]
+    for name, option in (("capabilities", "--capability"), ("scenarios", "--scenarios")):
+        for value in options.get(name) or ():
+            words += [option, str(value)]
+    for name in origins(case) or [case["id"]]:
+        words += ["--run", name]
+    words += ["--seed", str(case.get("seed", data["seed"]))]
+    return visible(shlex.join(words))
+
+
+def origins(case: Data) -> list[str]:
+    """The cases in which the findings of a shape were first seen: only running those can show it again."""
+    return list(dict.fromkeys(f["case"] for f in case["findings"] if f.get("case")))
+
+
+def scrubbed(command: str) -> str:
+    """A command line without the values of options and variables that sound like secrets (but file names)."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return command
+    shown: list[str] = []
+    hide = False
+    for word in words:
+        name, equals, value = word.partition("=")
+        private = bool(_PRIVATE.search(name)) and not name.endswith("-file")
+        if hide:
+            shown.append(_REDACTED)
+        elif private and equals and value:
+            shown.append(f"{name}={_REDACTED}")
+        else:
+            shown.append(word)
+        hide = not hide and private and not equals and name.startswith("-")
+    return shlex.join(shown)
+
+
+def anchor(name: str) -> str:
+    """An element ID made of any name."""
+    return re.sub(r"[^A-Za-z0-9_-]", lambda found: f".{ord(found[0]):x}", name)
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """`1 case`, `2 cases`."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
