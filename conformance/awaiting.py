@@ -219,6 +219,7 @@ async def expect_close(this: Play, step: ExpectClose) -> None:
             message = f"{device.label} expected {permitted}, but {connection.ended}"
         else:
             connection.inbox.clear()
+            connection.accounted = True
             context.prove(step.req, device.label)
             continue
         context.fail(step.req, message, expected=permitted, actual=connection.ended, actor=device.label)

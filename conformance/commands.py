@@ -160,9 +160,16 @@ def test(
     check_expectations(target, ids, catalogue.requirements)
     settings = Settings(seed or secrets.token_hex(4), rules, timeout_factor, jobs)
     console = terminal.console()
+    redactor = Redactor(*target.secrets)
     with terminal.Live(Console(stderr=True)) as progress:
         command = given.command
-        result = asyncio.run(_test(target, catalogue, chosen, settings, progress, command, environment))
+        try:
+            result = asyncio.run(_test(target, catalogue, chosen, settings, progress, command, environment))
+        except RelaykitError as error:
+            # What a target answers, or a launched one wrote, may hold a token.
+            raise type(error)(
+                redactor.text(str(error)), hint=redactor.text(error.hint or "") or None
+            ) from None
     result.options = {
         "run": list(run_),
         "skip": list(skip),
@@ -171,7 +178,6 @@ def test(
         "timeout_factor": timeout_factor,
     }
     code = exit_code(result, frozenset(fail_on))
-    redactor = Redactor(*target.secrets)
     data = report(result, target, catalogue, redactor, code)
     terminal.show(data, console, verbose=verbose)
     for kind, path in wanted:

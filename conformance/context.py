@@ -139,9 +139,9 @@ class Device:
         context = self._context
         if self.connection is not None and self.connection.alive:
             await self.connection.close(context.env.waits.reply)
-        shown = present(
-            context.env, token or self.token(), carrier or context.env.carrier, legacy=self.user.legacy
-        )
+        carrier = carrier or context.env.carrier
+        shown = present(context.env, token or self.token(), carrier, legacy=self.user.legacy)
+        context.recorder.transcript.event(self.label, "c2s", f"connects, token as {carrier}")
         self.connection = await context.dial(shown, self.label)
         return self.connection
 

@@ -151,4 +151,5 @@ def plain(pattern: Any) -> Any:
 def short(value: Any, width: int = 80) -> str:
     """A value as compact JSON, cut where it gets long."""
     text = json.dumps(plain(value), ensure_ascii=False, default=str)
+    text = text.encode("utf-8", "backslashreplace").decode()  # lone surrogates can be shown nowhere
     return text if len(text) <= width else f"{text[: width - 1]}…"

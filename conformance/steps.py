@@ -170,7 +170,7 @@ async def nothing(this: Play, step: Nothing) -> None:
         this.watches[id(connection)] = watch
         found = unwanted(watch)
         report(context, watch, found, late=False)
-        if not connection.alive and connection.close_code is not None:
+        if not connection.alive and connection.close_code is not None and not connection.accounted:
             context.fail(
                 step.req,
                 f"{device.label}: {connection.ended}, which nothing had called for",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import io
+import re
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -24,12 +27,15 @@ STYLES = {
     "error": "bold white on red",
     "untested": "dim",
 }
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _AROUND = 8
 """Lines of the transcript shown before a finding."""
 
 
 def console() -> Console:
     """The console of the summary. A log file is wide: cutting its lines at 80 columns helps nobody."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # arrows on a terminal without Unicode
     plain = Console(highlight=False)
     return plain if plain.is_terminal else Console(highlight=False, width=max(plain.width, 160))
 
@@ -75,6 +81,7 @@ class Live:
 
 def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) -> None:
     """Print the summary of a report (redacted already): failures first, counts last."""
+    data = visible(data)
     cases: list[dict[str, Any]] = data["cases"]
     bad = [case for case in cases if case["verdict"] in ("error", "fail") and "expected_failure" not in case]
     for case in bad:
@@ -102,6 +109,15 @@ def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) ->
         for line in data["server_log"]:
             console.print(Text(f"  {line}", style="dim"))
     console.print(_conclusion(data))
+
+
+def visible(value: Any) -> Any:
+    """The value with control characters spelt out: what a target sends must not steer a terminal."""
+    if isinstance(value, str):
+        return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], value)
+    if isinstance(value, Mapping):
+        return {visible(key): visible(item) for key, item in value.items()}
+    return [visible(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _failure(case: Mapping[str, Any]) -> Group:

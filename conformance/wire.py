@@ -24,6 +24,8 @@ from relaykit.conformance.record import Recorder
 
 ABNORMAL = 1006
 """Stands for a connection that ended without a close frame (RFC 6455)."""
+_FLOOD = 20_000
+"""More messages than this on one connection are a flood: nobody is served by keeping them."""
 _NO_ANSWER = "the connection ended instead of a handshake answer"
 
 
@@ -65,6 +67,7 @@ class Connection(asyncio.Protocol):
     Attributes:
         inbox: frames that came, ambient ones left out, and that nobody has taken yet.
         ended: why the connection is over, or None while it is open.
+        accounted: whether the case expected that end.
         close_code: the code with which the target closed it; 1006 where there was no close frame.
         headers: of the target's handshake answer.
         subprotocol: the one the target selected.
@@ -81,6 +84,7 @@ class Connection(asyncio.Protocol):
         self._binary = False
         self._beats: deque[asyncio.Future[None] | None] = deque()
         self._acks = 0
+        self._count = 0
         self._left = False
         self.pongs: list[bytes] = []
         self.label = label
@@ -90,6 +94,7 @@ class Connection(asyncio.Protocol):
         self.answers_ping = True
         self.forgiven: list[Mapping[str, Any]] = []
         self.ended: str | None = None
+        self.accounted = False
         self.close_code: int | None = None
         self.headers: tuple[tuple[str, str], ...] = ()
         self.subprotocol: str | None = None
@@ -218,7 +223,8 @@ class Connection(asyncio.Protocol):
 
     def abort(self) -> None:
         """Cut the connection without a closing handshake."""
-        self._recorder.transcript.event(self.label, "c2s", "cuts the connection")
+        if self.alive:
+            self._recorder.transcript.event(self.label, "c2s", "cuts the connection")
         self._left = True
         self._end("cut by the suite")
         if self._transport is not None:
@@ -289,6 +295,13 @@ class Connection(asyncio.Protocol):
 
     def _message(self, data: bytes) -> None:
         recorder = self._recorder
+        self._count += 1
+        if self._count > _FLOOD:
+            if self._count == _FLOOD + 1:
+                recorder.broken(self.label, "flood", f"more than {_FLOOD} messages on one connection")
+                self._end("the suite cut the connection, which the target floods")
+                self.abort()
+            return
         if self._binary:
             recorder.broken(self.label, "binary", "a binary message; frames are text")
             recorder.transcript.event(self.label, "s2c", f"binary message of {len(data)} bytes")

@@ -10,6 +10,7 @@ import socket
 import sys
 import textwrap
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from fixtures import fakes
@@ -89,6 +90,31 @@ def test_everybody_refused_is_exit_3(tmp_path: Path) -> None:
         assert ended.code == 3
         assert "HTTP 403" in ended.err
         assert "eyJ" not in ended.err
+
+    asyncio.run(main())
+
+
+def test_no_token_is_shown_though_the_target_says_it(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with fakes.raw(fakes.refuses_with_the_token) as url:
+            ended = await judged(tmp_path, url)
+        assert ended.code == 3
+        assert "HTTP 401 bad" in ended.err
+        assert "eyJ" not in ended.err + ended.out
+
+    asyncio.run(main())
+
+
+def test_a_hostile_target_steers_neither_terminal_nor_reports(tmp_path: Path) -> None:
+    async def main() -> None:
+        out, xml = tmp_path / "r.json", tmp_path / "r.xml"
+        reports = ("--report", f"json={out}", "--report", f"junit={xml}")
+        async with fakes.sockets(fakes.is_hostile) as url:
+            ended = await judged(tmp_path, url, "--run", "area:messages", *reports)
+        assert ended.code == 1, ended
+        assert not set(ended.out) & set("\x1b\x07\x00\u202e")
+        json.loads(out.read_bytes())
+        ElementTree.fromstring(xml.read_bytes())  # noqa: S314
 
     asyncio.run(main())
 

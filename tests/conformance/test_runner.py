@@ -12,6 +12,7 @@ import pytest
 from fixtures import fakes
 from support.suite import QUICK, all_cases, by_id, judge, make_target, scenario_cases
 
+from relaykit.conformance import wire
 from relaykit.conformance.results import Verdict
 from relaykit.errors import UnreachableError
 
@@ -141,6 +142,20 @@ def test_a_hopeless_server_gets_verdicts_in_bounded_time(
         assert any(r.verdict is Verdict.FAIL for r in result.cases)
         # Cases wait side by side: all of them take hardly longer than the slowest.
         assert time.monotonic() - started < 60
+
+    asyncio.run(main())
+
+
+def test_a_server_that_floods_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "_FLOOD", 500)
+
+    async def main() -> None:
+        async with fakes.sockets(fakes.floods) as url:
+            result = await judge(make_target(url), all_cases("message-life"))
+        assert result.count(Verdict.ERROR) == 0
+        found = by_id(result)["message-life"]
+        assert found.verdict is Verdict.FAIL
+        assert "floods" in found.findings[0].message
 
     asyncio.run(main())
 
