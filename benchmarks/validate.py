@@ -46,7 +46,9 @@ def mixed(
         (direction, _type), examples = dice.choice(pool)
         frame = json.loads(json.dumps(dice.choice(examples)))
         if dice.random() < invalid:
+            sound = json.dumps(frame)
             while catalogue.is_valid(frame, direction):
+                frame = json.loads(sound)
                 _break(frame, dice)
         yield direction, frame
 

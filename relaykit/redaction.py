@@ -38,7 +38,7 @@ class Redactor:
             text = _TOKEN.sub(REDACTED, text)
         if "token=" in text:
             text = _QUERY.sub(rf"\g<1>{REDACTED}", text)
-        return _BEARER.sub(rf"\g<1>{REDACTED}", text)
+        return _BEARER.sub(rf"\g<1>{REDACTED}", text) if "bearer" in text.lower() else text
 
     def deep(self, value: Any) -> Any:
         """Return `value` (anything JSON can hold) with every string, keys included, redacted."""

@@ -43,13 +43,14 @@ class Catalogue:
         frames: (direction, type) → the frame.
         root: the folder it was read from.
         digest: SHA-256 over all its files; changes when any of them does.
+        max_depth: levels of objects and arrays that a frame may have.
     """
 
     protocol: Protocol
     frames: Mapping[tuple[Direction, str], FrameSpec]
     root: Path
     digest: str
-    _max_depth: int = field(repr=False)
+    max_depth: int
     _types: Mapping[Direction, frozenset[str]] = field(repr=False)
     _judges: Mapping[tuple[Direction, str], Judge] = field(repr=False)
 
@@ -85,7 +86,7 @@ class Catalogue:
             FrameError: with a reason: `utf8`, `bom`, `json`, `duplicate-key`, `nan`, `surrogate`, `depth`,
                 `integer` or `object`.
         """
-        return strict_json.decode(data, max_depth=self._max_depth)
+        return strict_json.decode(data, max_depth=self.max_depth)
 
     def validate(
         self,
@@ -110,7 +111,7 @@ class Catalogue:
             if isinstance(data, (bytes, str)):
                 frame = self.decode(data)
             else:
-                frame = strict_json.plain(data, max_depth=self._max_depth)
+                frame = strict_json.plain(data, max_depth=self.max_depth)
                 if type(frame) is not dict:
                     raise FrameError("object", f"a frame is a JSON object, not {strict_json.kind_of(frame)}")
         except FrameError as error:
@@ -131,6 +132,8 @@ class Catalogue:
         judge = self._judges.get((direction, name)) if type(name) is str else None
         if judge is None:
             return Validation(None, direction, frame, (self.type_fault(frame, direction),))
+        if engine == "jsonschema-rs" and judge.is_valid(frame):
+            return Validation(name, direction, frame)
         return Validation(name, direction, frame, judge.findings(frame, engine, strict))
 
     def is_valid(self, frame: dict[str, Any], direction: Direction) -> bool:
@@ -140,7 +143,7 @@ class Catalogue:
         if judge is None:
             return False
         try:
-            valid: bool = judge.fast.is_valid(frame)
+            valid = judge.is_valid(frame)
         except ValueError:  # no plain JSON: half of a surrogate pair, a subclass of list
             return self.validate(frame, direction).valid
         return valid or (direction == "s2c" and self.judge(frame, direction).valid)
@@ -148,8 +151,7 @@ class Catalogue:
     def quick_check(self, direction: Direction, type: str) -> Callable[[Any], bool]:  # noqa: A002
         """The bare check of one frame type: whether a frame that `decode` gave has no finding at all."""
         self.frame(direction, type)
-        check: Callable[[Any], bool] = self._judges[direction, type].fast.is_valid
-        return check
+        return self._judges[direction, type].is_valid
 
     def type_fault(self, frame: Mapping[str, Any], direction: Direction | None) -> Finding:
         """Why no schema can be chosen for a frame; direction None: neither direction has its type."""
@@ -194,7 +196,7 @@ def _load(root: Path) -> Catalogue:
         frames=frames,
         root=root,
         digest=loading.digest(root),
-        _max_depth=int(protocol.limits["max_depth"].default) if "max_depth" in protocol.limits else 64,
+        max_depth=int(protocol.limits["max_depth"].default) if "max_depth" in protocol.limits else 64,
         _types=MappingProxyType({d: frozenset(name for way, name in frames if way == d) for d in DIRECTIONS}),
         _judges=MappingProxyType({key: Judge(spec, protocol.faults[key[0]]) for key, spec in frames.items()}),
     )

@@ -13,6 +13,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from json.encoder import encode_basestring
 from typing import Any, Literal, Never
 
 import orjson
@@ -69,20 +70,33 @@ def decode(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
             or `object`.
     """
     if type(data) is bytes:
-        try:
-            value = orjson.loads(data)
-            if (
-                type(value) is dict
-                and data.count(b"{") + data.count(b"[") <= max_depth
-                and orjson.dumps(value, None, orjson.OPT_STRICT_INTEGER) == data
-            ):
-                return value
-        except (orjson.JSONDecodeError, TypeError):
-            pass  # the slow look says what is wrong, if anything
+        frame = glance(data, max_depth)
+        if frame is not None:
+            return frame
     value = loads(data, max_depth=max_depth)
     if type(value) is not dict:
         raise FrameError("object", f"a frame is a JSON object, not {kind_of(value)}", offset=0, line=1)
     return value
+
+
+_parse, _write = orjson.loads, orjson.dumps
+AS_FRAME: int = orjson.OPT_STRICT_INTEGER
+"""orjson's options to write a frame such that what cannot be written back exactly shows."""
+
+
+def glance(data: bytes, max_depth: int) -> dict[str, Any] | None:
+    """The frame if it is compact JSON without any fault, which is cheap to see; None: take the slow look."""
+    try:
+        value = _parse(data)
+        if (
+            type(value) is dict
+            and data.count(b"{") + data.count(b"[") <= max_depth
+            and _write(value, None, AS_FRAME) == data
+        ):
+            return value
+    except (ValueError, TypeError):
+        pass
+    return None
 
 
 def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
@@ -293,12 +307,14 @@ def _number(token: bytes) -> str:
 
 
 def shorten(value: Any, limit: int = 60) -> str:
-    """A value on one line of at most about `limit` characters, whatever its size; containers are summed
-    up."""
+    """A value on one line, not much longer than `limit` characters; of containers, only the size."""
     if isinstance(value, str):
-        text = json.dumps(value[: limit + 1], ensure_ascii=False)
-        text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+        text = encode_basestring(value[: limit + 1])
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
         return text if len(value) <= limit else f'{text[:limit]}…"'
+    if value is None or isinstance(value, bool):
+        return str(value).lower() if value is not None else "null"
     if isinstance(value, Mapping):
         return f"object ({len(value)} {'property' if len(value) == 1 else 'properties'})" if value else "{}"
     if isinstance(value, Sequence):
@@ -316,8 +332,7 @@ def plain(value: Any, *, max_depth: int = MAX_DEPTH) -> Any:
 
     Raises:
         FrameError: what strict JSON could not say: reason `nan`, `surrogate`, `depth`, `integer`, or `json`
-        for a
-            key or value of a type that JSON lacks.
+            for a key or value of a type that JSON lacks.
     """
     return _plain(value, "", max_depth)
 
@@ -358,7 +373,7 @@ def _key(key: Any, pointer: str) -> str:
 
 def pointer_of(parts: Iterable[str | int]) -> str:
     """The JSON pointer of a path."""
-    return "".join(f"/{escape(str(part))}" for part in parts)
+    return "".join([f"/{escape(str(part))}" for part in parts])
 
 
 def at_pointer(value: Any, pointer: str) -> Any:

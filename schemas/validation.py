@@ -7,16 +7,16 @@ schema. Everything a reader sees is made from that way and from the value found,
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import jsonschema
 import jsonschema_rs
 
 from relaykit.errors import KitDefect
 from relaykit.schemas import messages
+from relaykit.schemas.flatten import flattened
 from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding, FrameSpec, Protocol, Severity
 from relaykit.schemas.strict_json import at_pointer, kind_of, pointer_of, shorten, thaw
 
@@ -28,8 +28,10 @@ _Path = tuple[str | int, ...]
 _ABOUT_TEXT = ("minLength", "pattern", "format", "maxLength", "not")
 
 
-@dataclass(frozen=True, slots=True)
-class _Fault:
+# Tuples rather than dataclasses: they are made for every error of every broken frame.
+
+
+class _Fault(NamedTuple):
     """An error of either validator: the place in the frame, and the way through the schema to the keyword.
 
     The way may name `$ref` steps or leave them out (the validators differ). `branches` are the faults of each
@@ -41,8 +43,7 @@ class _Fault:
     branches: tuple[tuple[_Fault, ...], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Spot:
+class _Spot(NamedTuple):
     """Where a way ends: the keyword, what the schema says under it, and the requirement it stands for."""
 
     keyword: str
@@ -51,8 +52,7 @@ class _Spot:
     requirement: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class _Draft:
+class _Draft(NamedTuple):
     """A finding, and for one about alternatives where each of them failed."""
 
     finding: Finding
@@ -73,15 +73,15 @@ class Judge:
         self._spots: dict[_Path, _Spot] = {}  # ways through the schema repeat; there are few
 
     @cached_property
+    def is_valid(self) -> Callable[[Any], bool]:
+        """Whether a parsed frame has no finding at all."""
+        check: Callable[[Any], bool] = _compiled(flattened(self._spec.bundled)).is_valid
+        return check
+
+    @cached_property
     def fast(self) -> Any:
-        """jsonschema-rs. Its linear-time regular expressions keep hostile values harmless."""
-        return jsonschema_rs.Draft202012Validator(
-            thaw(self._spec.bundled),
-            validate_formats=True,
-            offline=True,
-            ignore_unknown_formats=False,
-            pattern_options=jsonschema_rs.RegexOptions(),
-        )
+        """jsonschema-rs, for its errors."""
+        return _compiled(self._spec.bundled)
 
     @cached_property
     def reference(self) -> jsonschema.Draft202012Validator:
@@ -98,9 +98,7 @@ class Judge:
         """
         if engine == "jsonschema":
             return self._report(_from_python(self.reference.iter_errors(frame)), frame, strict)
-        found: tuple[Finding, ...] = ()
-        if not self.fast.is_valid(frame):
-            found = self._report(_from_rust(self.fast.iter_errors(frame)), frame, strict)
+        found = self._report(_from_rust(self.fast.iter_errors(frame)), frame, strict)
         if engine == "both":
             other = self._report(_from_python(self.reference.iter_errors(frame)), frame, strict)
             self._require_agreement(found, other, frame)
@@ -108,12 +106,16 @@ class Judge:
 
     def _report(self, faults: Iterable[_Fault], frame: dict[str, Any], strict: bool) -> tuple[Finding, ...]:
         lenient = self._spec.direction == "s2c" and not strict
-        drafts: dict[_Draft, None] = {}
+        drafts: list[_Draft] = []
+        seen = set()
         for fault in faults:
-            drafts.update(dict.fromkeys(self._explain(fault, frame, lenient)))
+            if fault[:2] in seen:  # each missing property is an error of its own: explained together
+                continue
+            seen.add(fault[:2])
+            drafts += self._explain(fault, frame, lenient)
             if len(drafts) > 10 * MAX_FINDINGS and any(d.finding.severity == "error" for d in drafts):
                 break  # a frame with a million faults is invalid, and nobody reads them all
-        return _in_order(_one_per_fault(list(drafts)))
+        return _in_order(_one_per_fault(drafts)) if len(drafts) > 1 else tuple(d.finding for d in drafts)
 
     def _require_agreement(
         self, found: tuple[Finding, ...], other: tuple[Finding, ...], frame: dict[str, Any]
@@ -213,6 +215,18 @@ class Judge:
             Finding("error", pointer_of(fault.path), keyword, text, spot.requirement, shorten(value)),
             tuple(pointers),
         )
+
+
+def _compiled(schema: Mapping[str, Any]) -> Any:
+    """jsonschema-rs for a schema. Its linear-time regular expressions keep hostile values harmless."""
+    return jsonschema_rs.Draft202012Validator(
+        thaw(schema),
+        validate_formats=True,
+        offline=True,
+        ignore_unknown_formats=False,
+        pattern_options=jsonschema_rs.RegexOptions(),
+        mask="",  # its messages are not used: let it not write the frame into them
+    )
 
 
 KNOWN_DIFFERENCES: tuple[tuple[Callable[[Any, str], bool], str], ...] = (

@@ -29,7 +29,7 @@ _SCALAR_AT_TOP = re.compile(rb"[^\r\n{\[]*+")
 _SCALAR_IN_ARRAY = re.compile(rb"[^ \t\r\n,\]]*+")
 
 
-def too_large(limit: int, line: int) -> FrameError:
+def too_large(line: int, limit: int = MAX_FRAME) -> FrameError:
     """A frame beyond what is looked at."""
     return FrameError("size", f"larger than {limit >> 20} MiB, not looked at", line=line)
 
@@ -144,7 +144,7 @@ class Cutter:
             self._take_string()
         else:
             self._take_scalar(scalar)
-        whole = b"".join(self._kept) if self._size <= self._limit else too_large(self._limit, line)
+        whole = b"".join(self._kept) if self._size <= self._limit else too_large(line, self._limit)
         self._kept = []
         return whole, line
 

@@ -42,7 +42,7 @@ def blocks(lines: Iterable[bytes]) -> Iterator[tuple[bytes | FrameError, int]]:
     wanted = False
 
     def finished() -> tuple[bytes | FrameError, int]:
-        return (b"".join(content) if size <= MAX_FRAME else too_large(MAX_FRAME, start)), start
+        return (b"".join(content) if size <= MAX_FRAME else too_large(start)), start
 
     for number, line in enumerate(lines, 1):
         match = _FENCE.match(line)

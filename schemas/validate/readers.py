@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator
-from typing import BinaryIO
 
 from relaykit.schemas import strict_json
 from relaykit.schemas.catalogue import Catalogue
 from relaykit.schemas.model import Direction
 from relaykit.schemas.strict_json import FrameError
 from relaykit.schemas.validate import markdown
-from relaykit.schemas.validate.cutting import MAX_FRAME, Cutter, too_large
+from relaykit.schemas.validate.cutting import CHUNK, MAX_FRAME, Cutter
 from relaykit.schemas.validate.markdown import Sketch
 from relaykit.schemas.validate.sources import Opened
 
@@ -25,16 +25,14 @@ _WAYS: dict[object, Direction] = {"send": "c2s", "receive": "s2c"}
 
 
 def items(opened: Opened, catalogue: Catalogue, skipped: Counter[str]) -> Iterator[Item]:
-    """Every frame of an opened source.
+    """Every frame of an opened source that is not NDJSON; for that there is `line_blocks`.
 
     Args:
         opened: the source.
         catalogue: tells frames in Markdown from sketches.
         skipped: counts what was passed over, by what it was.
     """
-    if opened.kind == "ndjson":
-        yield from _lines(opened.stream)
-    elif opened.kind == "json":
+    if opened.kind == "json":
         for value, line in Cutter(opened.stream.read1).document():
             yield value, line, None
     elif opened.kind == "har":
@@ -47,18 +45,27 @@ def items(opened: Opened, catalogue: Catalogue, skipped: Counter[str]) -> Iterat
         yield FrameError("utf8", "not text: it looks like UTF-16, UTF-32 or binary data"), 1, None
 
 
-def _lines(stream: BinaryIO) -> Iterator[Item]:
-    """Each line on its own, so that a broken one spoils nothing else."""
-    number = 0
-    read = stream.readline
-    while line := read(MAX_FRAME + 1):
-        number += 1
-        if len(line) > MAX_FRAME and not line.endswith(b"\n"):
-            while (more := read(MAX_FRAME)) and not more.endswith(b"\n"):
-                pass
-            yield too_large(MAX_FRAME, number), number, None
-        elif text := line.strip(b" \t\r\n"):
-            yield text, number, None
+def line_blocks(stream: io.BufferedReader) -> Iterator[list[bytes | None]]:
+    """The lines of a stream, as many at a time as were read, without line feeds; None for one too long."""
+    rest = b""
+    while chunk := stream.read1(CHUNK):
+        lines: list[bytes | None] = [*(rest + chunk).split(b"\n")]
+        rest = lines.pop() or b""
+        if len(rest) > MAX_FRAME:
+            lines.append(None)
+            rest = _after_line_feed(stream)
+        yield lines
+    if rest:
+        yield [rest]
+
+
+def _after_line_feed(stream: io.BufferedReader) -> bytes:
+    """Pass over the rest of a line; what was read beyond it."""
+    while chunk := stream.read1(CHUNK):
+        _, found, rest = chunk.partition(b"\n")
+        if found:
+            return rest
+    return b""
 
 
 def _har(cutter: Cutter, skipped: Counter[str]) -> Iterator[Item]:

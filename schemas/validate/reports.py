@@ -11,6 +11,7 @@ from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
 
 import click
+import orjson
 
 from relaykit import __version__
 from relaykit.redaction import Redactor
@@ -112,6 +113,12 @@ class Text:
         self._write(self._paint(summary(counts), colour) + "\n")
 
 
+def _json(value: Any) -> str:
+    """JSON that any terminal or file can hold, whatever its encoding."""
+    text = orjson.dumps(value).decode()
+    return text if text.isascii() else json.dumps(value)
+
+
 class Json:
     """One object; the frames are written first, the counts when they are known."""
 
@@ -140,7 +147,7 @@ class Json:
                 for finding in outcome.findings
             ],
         }
-        self._write(("\n  " if self._first else ",\n  ") + json.dumps(entry))
+        self._write(("\n  " if self._first else ",\n  ") + _json(entry))
         self._first = False
 
     def end(self, counts: Counts) -> None:
@@ -214,7 +221,7 @@ class Sarif:
                     }
                 ],
             }
-            self._write(("\n  " if self._first else ",\n  ") + json.dumps(result))
+            self._write(("\n  " if self._first else ",\n  ") + _json(result))
             self._first = False
 
     def end(self, counts: Counts) -> None:

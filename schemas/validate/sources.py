@@ -141,7 +141,7 @@ def opened(source: Source, kind: Kind | None) -> Iterator[Opened]:
 
     try:
         head = b""
-        while len(head) < _HEAD and (more := counted(_HEAD - len(head))):
+        while len(head) < _HEAD and not _tells(head) and (more := counted(_HEAD - len(head))):
             head += more
         stream = io.BufferedReader(Peekable(head, _Counted(counted)), 1 << 18)  # type: ignore[arg-type]
         yield Opened(cast(io.BufferedReader, stream), kind or _recognise(head, source.path), lambda: read)
@@ -160,6 +160,19 @@ class _Counted:
         data = self._read(len(buffer))
         buffer[: len(data)] = data
         return len(data)
+
+
+def _tells(head: bytes) -> bool:
+    """Whether so much of a stream shows its kind: on a pipe, the rest may come much later."""
+    first, ended, _ = head.partition(b"\n")
+    return bool(ended) and _is_frame(first)
+
+
+def _is_frame(line: bytes) -> bool:
+    try:
+        return type(orjson.loads(line)) is dict
+    except orjson.JSONDecodeError:
+        return False
 
 
 def _recognise(head: bytes, path: Path | None) -> Kind:
@@ -184,6 +197,8 @@ def _by_lines(text: bytes) -> bool:
     It does if another line follows and the first is a value of its own, or cannot be the beginning of one.
     """
     first, _, rest = text.partition(b"\n")
+    if _is_frame(first):
+        return True
     if not rest.strip():
         return False
     if first.lstrip()[:1] not in (b"{", b"["):

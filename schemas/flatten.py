@@ -1,0 +1,127 @@
+"""A schema that says the same with fewer words, for the one question whether a frame is valid.
+
+Schemas are written for readers: shared types by reference, the envelope through allOf, titles everywhere. A
+validator pays for each of these steps. Here references are replaced by what they point to and allOf is merged
+into its parent wherever that provably changes nothing; where it might, it stays. Errors are never taken from
+a flattened schema, only the verdict.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from relaykit.schemas.strict_json import at_pointer
+
+_ANNOTATIONS = {"$schema", "$comment", "$defs", "title", "description", "deprecated", "default", "examples"}
+# Keywords whose meaning does not depend on their siblings: an allOf branch may hand them to its parent.
+_INDEPENDENT = {
+    *("type", "const", "enum", "required", "properties", "not", "anyOf", "oneOf"),
+    *("pattern", "format", "minLength", "maxLength"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    *("minItems", "maxItems", "uniqueItems", "minProperties", "maxProperties"),
+}
+# Keywords that this module understands. A schema with any other is left as it is.
+_KNOWN = _INDEPENDENT | {"$ref", "allOf", "additionalProperties", "items", "if", "then", "else"}
+_MAX_DEPTH = 64
+
+
+class _Unknown(Exception):  # noqa: N818  (never leaves this module)
+    """A keyword or a form of reference that might mean more than is understood here."""
+
+
+def flattened(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """An equivalent of a bundled schema that is judged faster; the schema itself where none is known."""
+    try:
+        flat = _flatten(schema, schema, 0)
+    except _Unknown:
+        return dict(schema)
+    return flat if isinstance(flat, dict) else dict(schema)
+
+
+def _flatten(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
+    if not isinstance(schema, Mapping):
+        return schema
+    if depth > _MAX_DEPTH:
+        raise _Unknown  # a schema that contains itself
+    if "$ref" in schema:
+        return _flatten_reference(schema, root, depth)
+    flat: dict[str, Any] = {}
+    branches: list[Any] = []
+    for keyword, value in schema.items():
+        if keyword in _ANNOTATIONS or keyword.startswith("x-"):
+            continue
+        if keyword not in _KNOWN:
+            raise _Unknown
+        if keyword == "properties":
+            flat[keyword] = {name: _flatten(sub, root, depth + 1) for name, sub in value.items()}
+        elif keyword in ("anyOf", "oneOf"):
+            flat[keyword] = [_flatten(sub, root, depth + 1) for sub in value]
+        elif keyword == "allOf":
+            branches = [_flatten(sub, root, depth + 1) for sub in value]
+        elif keyword in ("not", "if", "then", "else", "items", "additionalProperties"):
+            flat[keyword] = _flatten(value, root, depth + 1)
+        else:
+            flat[keyword] = value
+    rest = [branch for branch in branches if not _merge(branch, flat)]
+    if rest:
+        flat["allOf"] = rest
+    return flat
+
+
+def _flatten_reference(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
+    target = at_pointer(root, schema["$ref"][1:]) if schema["$ref"].startswith("#/") else None
+    if target is None or any(key != "$ref" and key not in _ANNOTATIONS for key in schema):
+        raise _Unknown
+    return _flatten(target, root, depth + 1)
+
+
+def _merge(branch: Any, into: dict[str, Any]) -> bool:
+    """Hand what a branch of an allOf says to its parent; False if that might change the meaning."""
+    if branch is True:
+        return True
+    if not isinstance(branch, dict):
+        return False
+    if not into:
+        into.update(branch)
+        return True
+    if not branch.keys() <= _INDEPENDENT:
+        return False
+    merged = dict(into)
+    for keyword, value in branch.items():
+        if keyword == "properties":
+            properties = _merge_properties(value, into)
+            if properties is None:
+                return False
+            merged[keyword] = properties
+        elif keyword == "required":
+            merged[keyword] = list(dict.fromkeys([*into.get(keyword, ()), *value]))
+        elif keyword not in into or _same(into[keyword], value):
+            merged[keyword] = value
+        else:
+            return False
+    into.update(merged)
+    return True
+
+
+def _merge_properties(named: Mapping[str, Any], into: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Properties of parent and branch in one; those that the parent forbids stay forbidden."""
+    properties = dict(into.get("properties", {}))
+    others = into.get("additionalProperties", True)
+    for name, sub in named.items():
+        if name not in properties:
+            if others is True:
+                properties[name] = sub
+            elif others is not False:
+                return None
+            continue
+        both: dict[str, Any] = {}
+        if not all(_merge(part, both) for part in (properties[name], sub)):
+            both = {"allOf": [properties[name], sub]}
+        properties[name] = both or True
+    return properties
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Equal as JSON, where 1 and true differ."""
+    return bool(one == other) and repr(one) == repr(other)
