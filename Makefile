@@ -17,7 +17,9 @@ $(STAMP): pyproject.toml
 
 demo: $(STAMP) ## start the reference server, run the suite against it, say where the report is
 	@rm -rf .relaykit/demo && mkdir -p .relaykit/demo
-	$(BIN)/relaykit test --launch '$(BIN)/relaykit serve --port {port} --store .relaykit/demo/store.db' \
+	@RELAYKIT_SECRET=$$($(BIN)/python -c 'import secrets; print(secrets.token_hex(32))') \
+	$(BIN)/relaykit test -t examples/reference.target.yaml \
+	  --launch '$(BIN)/relaykit serve --port {port} --control-port {control_port} --store .relaykit/demo/store.db' \
 	  --report json=.relaykit/demo/report.json --report junit=.relaykit/demo/report.xml
 
 test: $(STAMP) ## all tests
