@@ -19,7 +19,9 @@ from relaykit.conformance.cases import load_cases, select
 from relaykit.conformance.explain import explain as explain_text
 from relaykit.conformance.judge import LEVELS, Rules, shape_ids
 from relaykit.conformance.launch import free_port, launched
-from relaykit.conformance.report import parse_report, report, write
+from relaykit.conformance.report import report
+from relaykit.conformance.reports.formats import FORMATS, parse_report, write
+from relaykit.conformance.reports.text import scrubbed
 from relaykit.conformance.results import Case, RunResult, Verdict
 from relaykit.conformance.run import Progress, Settings, exit_code, run
 from relaykit.conformance.setup import Given, make_target
@@ -95,7 +97,13 @@ def _rules(level: str | None, provenance: str) -> Rules:
     "--seed",
     help="Makes up the same users and texts as the run that printed it (on a server that forgot that run).",
 )
-@click.option("--report", "reports", multiple=True, metavar="FORMAT=FILE", help="json=FILE or junit=FILE.")
+@click.option(
+    "--report",
+    "reports",
+    multiple=True,
+    metavar="FORMAT=FILE",
+    help=f"Write a report: {', '.join(FORMATS)} (badge=F.svg, or F.json for shields). May be repeated.",
+)
 @click.option(
     "--timeout-factor",
     type=click.FloatRange(0.05, 1000),
@@ -137,7 +145,7 @@ def test(
     The same with a control interface, which gets {control_port} and a random RELAYKIT_CONTROL_TOKEN:
         relaykit test --launch 'relaykit serve --port {port} --control-port {control_port}' --capability all
     One with a target file, which can say all of it, and what the server can do:
-        relaykit test -t target.yaml --report json=report.json --report junit=report.xml
+        relaykit test -t target.yaml --report html=report.html --report json=report.json
     Just one case again, as it was:
         relaykit test -t target.yaml --run message-life --seed 8f14e45f
 
@@ -176,6 +184,12 @@ def test(
         "level": level,
         "provenance": provenance,
         "timeout_factor": timeout_factor,
+        "target_file": str(target_file) if target_file else None,
+        "url": url,
+        "secret_file": str(secret_file) if secret_file else None,
+        "launch": scrubbed(launch) if launch else None,
+        "capabilities": list(capabilities),
+        "scenarios": [str(folder) for folder in folders],
     }
     code = exit_code(result, frozenset(fail_on))
     data = report(result, target, catalogue, redactor, code)

@@ -252,6 +252,7 @@ def _misshapen(catalogue: Catalogue, violation: Violation) -> Finding:
         step=inner.pointer,
         actor=violation.actor,
         t_ms=violation.t_ms,
+        case=violation.case,
     )
 
 

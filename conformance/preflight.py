@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from datetime import datetime
 
 from relaykit.conformance.context import Context, Environment, present
 from relaykit.conformance.results import Case
@@ -44,12 +45,15 @@ class Readiness:
         carrier: a way of presenting the token that works.
         fences: whether a heartbeat was answered; without that, absence is judged by waiting alone.
         round_trip_ms: how long that took.
+        skew_s: by how much the target's clock is ahead of ours, as the answer's timestamp has it, to about
+            half a round trip; None: it has none that can be read.
         notes: what a reader of the report should know.
     """
 
     carrier: str
     fences: bool
     round_trip_ms: float
+    skew_s: float | None
     notes: tuple[str, ...]
 
 
@@ -75,7 +79,7 @@ async def preflight(env: Environment) -> Readiness:
                 silent.append(error.kind == "closed")
                 continue
             silent.append(False)
-            ready = await _try(env, connection, carrier, tuple(tried))
+            ready = await _try(env, context, connection, carrier, tuple(tried))
             if ready is not None:
                 return ready
             tried.append(f"{carrier}: opened, then {_last_word(connection)}")
@@ -94,19 +98,31 @@ async def preflight(env: Environment) -> Readiness:
 
 
 async def _try(
-    env: Environment, connection: Connection, carrier: str, tried: tuple[str, ...]
+    env: Environment, context: Context, connection: Connection, carrier: str, tried: tuple[str, ...]
 ) -> Readiness | None:
     """What an open connection tells; None if the target ends it at once, as it does with a bad token."""
-    started = time.perf_counter()
+    started, clock = time.perf_counter(), time.time()
     answered = await connection.beat(env.waits.reply)
     elapsed = round((time.perf_counter() - started) * 1000, 2)
+    skew = _skew(context, clock + elapsed / 2000) if answered else None
     if not connection.alive and not answered and any(_is_refusal(a.frame) for a in connection.inbox):
         return None
     notes = [f"the token is presented as {carrier}, since others were refused: {line}" for line in tried]
     if not answered:
         why = connection.ended or f"no answer within {env.waits.reply:g} s"
         notes.append(f"a heartbeat is not answered ({why}): absence is judged by waiting alone")
-    return Readiness(carrier, answered, elapsed, tuple(notes))
+    return Readiness(carrier, answered, elapsed, skew, tuple(notes))
+
+
+def _skew(context: Context, now: float) -> float | None:
+    """The clock skew by the timestamp of the last acknowledged heartbeat, which the target sent at `now`."""
+    frames = (line.frame for line in reversed(context.recorder.transcript.entries) if line.direction == "s2c")
+    ack = next((f for f in frames if isinstance(f, dict) and f.get("type") == "heartbeat_ack"), {})
+    try:
+        stated = datetime.fromisoformat(str(ack.get("timestamp")))
+    except ValueError:
+        return None
+    return round(stated.timestamp() - now, 3) if stated.tzinfo else None
 
 
 def _is_refusal(frame: object) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as Xml
 
@@ -16,11 +15,9 @@ from relaykit.conformance.record import Entry
 from relaykit.conformance.reports.claims import claims, outcome_text
 from relaykit.conformance.results import CaseResult, Finding, RequirementResult, RunResult, Verdict
 from relaykit.conformance.target import Target
-from relaykit.errors import UsageError
 from relaykit.redaction import Redactor
 from relaykit.schemas import Catalogue
 
-FORMATS = ("json", "junit")
 _LONGEST = 2000
 """Texts longer than this are cut in reports: what an oversize frame holds helps nobody."""
 _CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -64,6 +61,7 @@ def report(
             "url": target.url,
             "carrier": result.carrier,
             "capabilities": sorted(target.capabilities),
+            "clock_skew_s": result.clock_skew_s,
         },
         "started": result.started,
         "duration_s": result.duration_s,
@@ -130,7 +128,7 @@ def _case(result: CaseResult) -> dict[str, Any]:
 
 
 def _finding(finding: Finding) -> dict[str, Any]:
-    return {
+    data = {
         "requirement": finding.requirement,
         "level": finding.level,
         "severity": finding.severity,
@@ -143,6 +141,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
         "actor": finding.actor,
         "t_ms": finding.t_ms,
     }
+    if finding.case:
+        data["case"] = finding.case
+    return data
 
 
 def entry(line: Entry) -> dict[str, Any]:
@@ -263,29 +264,3 @@ def _text(text: str) -> str:
 
 def _time(seconds: float) -> str:
     return f"{seconds:.3f}"
-
-
-def parse_report(spec: str) -> tuple[str, Path]:
-    """`json=FILE` or `junit=FILE`.
-
-    Raises:
-        UsageError: anything else.
-    """
-    kind, equals, path = spec.partition("=")
-    if kind not in FORMATS or not equals or not path:
-        raise UsageError(f"--report {spec}: use {' or '.join(f'{name}=FILE' for name in FORMATS)}")
-    return kind, Path(path)
-
-
-def write(data: Mapping[str, Any], kind: str, path: Path) -> None:
-    """Write one report file, making its folder.
-
-    Raises:
-        UsageError: it cannot be written.
-    """
-    content = to_json(data) if kind == "json" else to_junit(data)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
-    except OSError as error:
-        raise UsageError(f"{path}: the report cannot be written: {error.strerror}") from error

@@ -92,7 +92,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One requirement that was not kept, or one thing that went wrong."""
+    """One requirement that was not kept, or one thing that went wrong.
+
+    Attributes:
+        case: for shapes, the case in which it was first seen.
+    """
 
     requirement: str | None
     level: str
@@ -105,6 +109,7 @@ class Finding:
     step: str
     actor: str
     t_ms: float
+    case: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +145,13 @@ class RequirementResult:
 
 @dataclass(slots=True)
 class RunResult:
-    """All of a run. `stale` holds expected failures that did not fail, `notes` what a reader should know."""
+    """All of a run.
+
+    Attributes:
+        stale: expected failures that did not fail.
+        notes: what a reader should know.
+        clock_skew_s: by how much the target's clock is ahead of ours, in seconds; None: not known.
+    """
 
     cases: tuple[CaseResult, ...]
     requirements: tuple[RequirementResult, ...]
@@ -152,6 +163,7 @@ class RunResult:
     notes: tuple[str, ...] = ()
     interrupted: bool = False
     server_log: tuple[str, ...] = ()
+    clock_skew_s: float | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def count(self, verdict: Verdict) -> int:

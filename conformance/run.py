@@ -102,7 +102,7 @@ async def run(
             await env.control.close()
     reason = "the run was interrupted before it came to a verdict"
     ordered = [results.get(case.id) or CaseResult(case, Verdict.UNTESTABLE, reason=reason) for case in cases]
-    return conclude(
+    result = conclude(
         env,
         ordered,
         settings,
@@ -111,6 +111,8 @@ async def run(
         notes=ready.notes,
         interrupted=interrupted,
     )
+    result.clock_skew_s = ready.skew_s
+    return result
 
 
 def conclude(

@@ -16,6 +16,8 @@ from rich.text import Text
 
 from relaykit.conformance import run as running
 from relaykit.conformance.matching import short
+from relaykit.conformance.reports.claims import claim_text, claimed
+from relaykit.conformance.reports.text import visible
 from relaykit.conformance.results import CaseResult, Verdict
 
 STYLES = {
@@ -109,6 +111,7 @@ def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) ->
         for line in data["server_log"]:
             console.print(Text(f"  {line}", style="dim"))
     console.print(_conclusion(data))
+    console.print(Text(visible(claim_text(data)), style="green" if claimed(data) else "dim"))
 
 
 def visible(value: Any) -> Any:

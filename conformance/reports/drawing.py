@@ -15,7 +15,7 @@ from relaykit.conformance.reports.scenes import Gap, Line, Scene
 from relaykit.conformance.reports.text import one_line, plural, shorten, visible
 
 SERVER = "server"
-_GUTTER, _GAP, _EDGE, _HEAD = 92, 138, 66, 44
+_GUTTER, _GAP, _EDGE, _HEAD = 92, 164, 66, 44
 _ROW, _SLIM = 34, 22
 _TELLING = ("status", "error_code", "reason", "is_typing", "call_type", "message_type")
 """Payload fields whose value belongs on the arrow."""
@@ -113,7 +113,8 @@ def _arrow(canvas: _Canvas, line: Line) -> None:
     start, end = (actor, server) if entry["direction"] == "c2s" else (server, actor)
     right = end > start
     tone = _tone(line)
-    label = shorten(_label(entry), 40)
+    # Raw texts are told in the list of frames; here they would only cover the neighbours.
+    label = shorten(_label(entry), 40 if entry.get("event") or isinstance(entry["frame"], Mapping) else 22)
     width = len(label) * 6.6 + 8
     # The label stands on its arrow; a long one may reach over the neighbouring lifelines, on a plate.
     middle = min(
@@ -150,7 +151,7 @@ def _label(entry: Mapping[str, Any]) -> str:
         return one_line(entry["event"])
     frame = entry["frame"]
     if not isinstance(frame, Mapping):
-        return f"text {one_line(frame)}"
+        return f"text {one_line(frame, 200)}"
     kind = one_line(frame.get("type", "(no type)"), 30)
     payload = frame.get("payload")
     if isinstance(payload, Mapping):

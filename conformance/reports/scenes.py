@@ -73,7 +73,7 @@ def located(point: Point, transcript: Sequence[Data]) -> Point:
     finding = point.first
     actor, actual, moment = finding.get("actor", ""), finding["actual"], finding.get("t_ms")
     own = [(n, entry) for n, entry in enumerate(transcript) if _is(entry["actor"], actor)]
-    if isinstance(actual, Mapping):
+    if actual is not None:
         same = [(n, entry) for n, entry in own if entry["frame"] == actual]
         if same:
             wanted = moment if moment is not None else same[0][1]["t_ms"]

@@ -16,7 +16,8 @@ from support.suite import QUICK, all_cases, as_report, judge, make_target
 
 from relaykit.conformance import terminal
 from relaykit.conformance.loader import schema
-from relaykit.conformance.report import cut, parse_report, to_json, to_junit, write
+from relaykit.conformance.report import cut, to_json, to_junit
+from relaykit.conformance.reports.formats import parse_report, write
 from relaykit.errors import UsageError
 
 VALIDATOR = jsonschema.Draft202012Validator(
@@ -160,7 +161,7 @@ def test_long_and_strange_values_are_cut_and_written() -> None:
     assert "\x00" not in to_junit(data).decode()
 
 
-@pytest.mark.parametrize("spec", ["html=x", "json", "json=", "=x", "report.json"])
+@pytest.mark.parametrize("spec", ["htm=x", "json", "json=", "=x", "report.json"])
 def test_report_options_are_checked_before_the_run(spec: str) -> None:
     with pytest.raises(UsageError, match="json=FILE or junit=FILE"):
         parse_report(spec)
