@@ -31,6 +31,7 @@ from relaykit.reference_server.store import Store, StoreError
 from relaykit.reference_server.turn import Turn
 
 if TYPE_CHECKING:
+    from relaykit.reference_server.observed import Watch
     from relaykit.reference_server.settings import Settings
     from relaykit.schemas import Catalogue
 
@@ -84,10 +85,13 @@ class App:
         self.outgoing_high = min(64 * 1024, settings.max_outgoing_bytes)
         self.extensions = [DEFLATE] if settings.compression else []
         self.connections: set[Connection] = set()
-        self.handshakes = 0
+        self.watch: Watch | None = None
+        """What is done with each frame besides, if anything is."""
         self.stopping = False
+        self.draining: set[Connection] = set()
+        """Connections that were there when the server began to shut down."""
         self.emptied = asyncio.Event()
-        """Set when the last connection is gone."""
+        """Set when the last of them is gone."""
 
     # --- connections ---
 
@@ -95,15 +99,15 @@ class App:
         """Whether one more TCP connection is taken."""
         open_ = len(self.connections)
         return (
-            not self.stopping
-            and open_ <= self.settings.max_connections
+            open_ <= self.settings.max_connections
             and open_ - len(self.hub) - len(self.pending) <= self.settings.max_handshakes
         )
 
     def forget(self, connection: Connection) -> None:
         """A TCP connection is gone."""
         self.connections.discard(connection)
-        if not self.connections:
+        self.draining.discard(connection)
+        if self.stopping and not self.draining:
             self.emptied.set()
 
     # --- sessions ---

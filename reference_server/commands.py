@@ -10,6 +10,7 @@ import click
 # What a command needs is imported when it runs: `--help` is to be fast.
 
 _SECRET = "RELAYKIT_SECRET"  # noqa: S105  (the variable's name)
+_SECRET_ALGORITHM = "HS256"  # noqa: S105
 _PATH: Any = click.Path(path_type=Path)
 
 
@@ -29,27 +30,36 @@ def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @click.option("--host", metavar="ADDRESS", help="Address to listen on.  [127.0.0.1]")
 @click.option("--port", type=int, help="Port to listen on; 0 for any free one.  [8787]")
 @click.option("--store", metavar="PATH", help="File of the durable store, or :memory:.  [:memory:]")
+@click.option(
+    "--dev", is_flag=True, default=None, help="Alice and Bob, URLs with tokens, each frame in the log."
+)
+@click.option("--fault", "faults", multiple=True, metavar="SPEC", help="Fault, such as drop@deliver:3.")
 @click.option("--secret-file", type=_PATH, help="File with the key that signs tokens (HS256).")
 @click.option("--config", type=_PATH, help="Configuration file (YAML).")
 @click.option("--limits", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Limit of the protocol.")
 @click.option("--timing", multiple=True, metavar="NAME=S", callback=_pairs, help="Interval of the protocol.")
 @click.option("--origin", "origins", multiple=True, help="A permitted Origin; * stands for any text.")
+@click.option("--tls-cert", metavar="FILE", help="Certificate (PEM); serves wss, TLS 1.3 only.")
+@click.option("--tls-key", metavar="FILE", help="Its private key (PEM).")
+@click.option("--tls-self-signed", is_flag=True, default=None, help="Make a certificate for loopback.")
+@click.option("--tls-ca-out", metavar="FILE", help="Write here what clients are to trust then.")
 @click.option("--control-port", type=int, help="Port of the control interface; 0 for any free one.  [off]")
 @click.option("--control-host", metavar="ADDRESS", help="Address of the control interface.  [127.0.0.1]")
 @click.option(
     "--control-remote", is_flag=True, default=None, help="Permit an address beyond loopback for it."
 )
 @click.option("--control-token-file", type=_PATH, help="File with its token; else $RELAYKIT_CONTROL_TOKEN.")
+@click.option("--metrics-port", type=int, help="Port for /healthz and /metrics.  [off]")
 @click.option("--check-output", is_flag=True, default=None, help="Check every frame that goes out.")
-@click.option("--ready-file", type=_PATH, help="Write url, control_url and pid here once listening.")
+@click.option("--ready-file", metavar="FILE", help="Write url, control_url and pid here once listening.")
 @click.option("--print-config", is_flag=True, help="Print the configuration in force, and stop.")
-@click.option("-v", "--verbose", is_flag=True, help="Log connections, too.")
+@click.option("--log-frames/--no-log-frames", default=None, help="Log each frame.  [with --dev]")
+@click.option("--log-format", metavar="text|json", help="How the log is written.  [text]")
+@click.option("-v", "--verbose", is_flag=True, default=None, help="Log connections, too.")
 def serve(
-    secret_file: Path | None,
     config: Path | None,
-    ready_file: Path | None,
     print_config: bool,
-    verbose: bool,
+    secret_file: Path | None,
     control_token_file: Path | None,
     **flags: Any,
 ) -> None:
@@ -63,16 +73,13 @@ def serve(
     """
     from relaykit.reference_server.running import run
 
-    flags["origins"] = list(flags["origins"]) or None
-    run(
-        secret_file=secret_file,
-        config=config,
-        ready_file=ready_file,
-        print_config=print_config,
-        verbose=verbose,
-        control_token_file=control_token_file,
-        flags=flags,
-    )
+    for name in ("origins", "faults"):
+        flags[name] = list(flags[name]) or None
+    if secret_file is not None:
+        flags["keys"] = [{"algorithm": _SECRET_ALGORITHM, "secret": {"file": str(secret_file.absolute())}}]
+    if control_token_file is not None:
+        flags["control_token"] = {"file": str(control_token_file.absolute())}
+    run(config=config, print_config=print_config, flags=flags)
 
 
 @click.command()

@@ -155,6 +155,8 @@ class Connection(asyncio.Protocol):
 
     def _request(self, request: Request, *, alone: bool) -> None:
         try:
+            if self._app.stopping:
+                raise Refusal(503, "The server is shutting down.")
             admission = self._app.door.examine(request)
             response = self._protocol.accept(request)
             if response.status_code != 101:

@@ -19,6 +19,7 @@ from relaykit.config import Document, problems, suggest
 from relaykit.errors import UsageError
 from relaykit.reference_server.control_operations import OPERATIONS, Missing
 from relaykit.reference_server.devices import Conflict
+from relaykit.reference_server.metrics import routes
 from relaykit.reference_server.store import StoreError
 from relaykit.schemas import FrameError, Operation, control_operations, thaw
 
@@ -61,6 +62,8 @@ class ControlServer:
         """
         settings = self._app.settings
         http = web.Application(client_max_size=_MAX_BODY)
+        if self._app.watch is not None:
+            http.add_routes(routes(self._app, self._app.watch.counters))
         http.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(http, access_log=None, shutdown_timeout=_STOP_S)
         await self._runner.setup()
@@ -143,6 +146,8 @@ class _Call:
             return 404, {"error": str(missing)}
         except Conflict as conflict:
             return 409, {"error": str(conflict)}
+        except UsageError as error:
+            return 400, {"error": f"{error}; {error.hint}" if error.hint else str(error)}
         except StoreError:
             return 503, {"error": "the server could not store this; nothing was changed"}
         except Exception:

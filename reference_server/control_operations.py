@@ -161,6 +161,18 @@ def inject_fault(app: App, arguments: Arguments) -> Answer:
     return {}
 
 
+def set_faults(app: App, arguments: Arguments) -> Answer:
+    app.turn.flush()
+    if app.watch is not None:
+        app.watch.set_faults(arguments["faults"])
+    return list_faults(app, {})
+
+
+def list_faults(app: App, _arguments: Arguments) -> Answer:
+    faults = app.watch.faults if app.watch is not None else ()
+    return {"faults": [{"fault": one.text, "seen": one.seen, "struck": one.struck} for one in faults]}
+
+
 def reset(app: App, _arguments: Arguments) -> Answer:
     app.store.inject_fault(0)
     app.durably(app.store.clear)
@@ -175,7 +187,8 @@ OPERATIONS: dict[str, Callable[[App, Arguments], Answer]] = {
     for function in (
         *(create_user, add_contact, create_group, add_member, remove_member, conversation),
         *(request_device_approval, decide_device_approval, expire_approval, revoke_device),
-        *(list_connections, drop_connection, advance_clock, inject_fault, reset),
+        *(list_connections, drop_connection, advance_clock, inject_fault),
+        *(set_faults, list_faults, reset),
     )
 }
 

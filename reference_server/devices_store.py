@@ -82,6 +82,12 @@ class Devices:
         self._mailboxes.dismiss(user, device)
         self._put(user, device, REVOKED)
 
+    def readmit(self, user: str, device: str) -> None:
+        """Approve a device, whatever was decided about it; it gets a new box, with nothing in it."""
+        self._withdraw(user, device)
+        self._store.write("DELETE FROM devices WHERE user = ? AND device = ?", user, device)
+        self._mailboxes.register(user, device)
+
     # --- requests ---
 
     def ask(self, request: Request) -> None:

@@ -76,7 +76,7 @@ class Ledger:
         if len(self._recent) < _RECENT:
             return
         rows = sorted((key, entry.seq) for key, entry in self._recent.items())
-        self._store.write_many("INSERT INTO ids VALUES (?, ?)", rows)
+        self._store.insert("ids", rows)
         self._store.write("UPDATE indexed SET upto = ?", max(entry.seq for entry in self._recent.values()))
         for key in self._recent:
             self._note(key)

@@ -47,7 +47,7 @@ class Mailboxes:
         self._boxes: Cache[str, list[Box]] = Cache()
         self._ledger = Ledger(store)
         self._new_messages: list[tuple[int, bytes, str, str, bytes]] = []
-        self._new_recipients: list[tuple[int, str]] = []
+        self._new_recipients: list[tuple[int, str, str]] = []
         self._new_waiting: list[tuple[int, int]] = []
         store.on_settle(self._settle, self._forget)
 
@@ -142,7 +142,7 @@ class Mailboxes:
         ledger.add(key, Entry(seq, sender, target, SENT if members is None else None))
         self._new_messages.append((seq, key, sender, target, frame))
         if members is not None:
-            self._new_recipients += ((seq, member) for member in members)
+            self._new_recipients += ((seq, member, SENT) for member in members)
         for user in (target,) if members is None else members:
             for box in self.boxes(user) or self._nameless_box(user):
                 box.waiting += 1
@@ -200,6 +200,10 @@ class Mailboxes:
             limit,
         )
 
+    def count_waiting(self) -> int:
+        """How many messages wait for devices; one that waits for several counts once for each."""
+        return int(self._store.read("SELECT COUNT(*) FROM waiting")[0][0])
+
     # --- status updates for senders who are away ---
 
     def leave_notice(self, sender: str, key: bytes, recipient: str, status: str, at: str) -> None:
@@ -225,10 +229,9 @@ class Mailboxes:
         messages, self._new_messages = self._new_messages, []
         recipients, self._new_recipients = self._new_recipients, []
         waiting, self._new_waiting = self._new_waiting, []
-        self._store.write_many("INSERT INTO messages VALUES (?, ?, ?, ?, ?)", messages)
-        if recipients:
-            self._store.write_many("INSERT INTO recipients VALUES (?, ?, 'sent')", recipients)
-        self._store.write_many("INSERT INTO waiting VALUES (?, ?)", waiting)
+        self._store.insert("messages", messages)
+        self._store.insert("recipients", recipients)
+        self._store.insert("waiting", waiting)
 
     def _forget(self) -> None:
         self._boxes.clear()

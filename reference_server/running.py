@@ -21,6 +21,7 @@ import yaml
 from relaykit.config import load_yaml, read_secret
 from relaykit.errors import ExitCode, UsageError
 from relaykit.redaction import Redactor
+from relaykit.reference_server import dev, logs
 from relaykit.reference_server import settings as settings_
 from relaykit.reference_server.auth import Key, keys_of_set, make_key
 from relaykit.reference_server.server import Server
@@ -34,16 +35,7 @@ _CONTROL_TOKEN = "RELAYKIT_CONTROL_TOKEN"  # noqa: S105
 _SHORT_SECRET = 32  # bytes: RFC 7518 asks for a key as long as the hash
 
 
-def run(
-    *,
-    secret_file: Path | None,
-    config: Path | None,
-    ready_file: Path | None,
-    print_config: bool,
-    verbose: bool,
-    control_token_file: Path | None,
-    flags: Mapping[str, Any],
-) -> None:
+def run(*, config: Path | None, print_config: bool, flags: Mapping[str, Any]) -> None:
     """Serve until a signal says otherwise.
 
     Raises:
@@ -56,18 +48,18 @@ def run(
         click.echo(yaml.safe_dump(settings_.as_data(settings), sort_keys=False).rstrip())
         return
     redactor = Redactor()
-    keys, made = _keys(settings, secret_file, catalogue.protocol.algorithms, redactor)
-    control_token = _control_token(settings, control_token_file, redactor)
-    _set_up_log(verbose, redactor)
+    keys, made = _keys(settings, catalogue.protocol.algorithms, redactor)
+    control_token = _control_token(settings, redactor)
+    if settings.dev:
+        settings = dev.settings_for(settings, control=control_token is not None)
+    logs.set_up(redactor, style=settings.log_format, verbose=settings.verbose)
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        defects = runner.run(_serve(settings, keys, control_token, ready_file, made))
+        defects = runner.run(_serve(settings, keys, control_token, made))
     if defects:
         sys.exit(ExitCode.KIT_DEFECT)
 
 
-async def _serve(
-    settings: Settings, keys: list[Key], control_token: str | None, ready_file: Path | None, made: str | None
-) -> int:
+async def _serve(settings: Settings, keys: list[Key], control_token: str | None, made: str | None) -> int:
     """Run one server; the number of defects that --check-output found. `made` is a key to be shown."""
     server = Server(settings, load_catalogue(), keys, control_token)
     await server.start()
@@ -81,15 +73,26 @@ async def _serve(
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
+    if settings.tls_ca_out is not None and server.certificate is not None:
+        _write(Path(settings.tls_ca_out), server.certificate.authority.decode(), "certificate")
     if made is not None:
         click.echo(f"signing key, made for this run: {made}", err=True)
         click.echo(f"  {_SECRET}={made} relaykit token --user UUID --device UUID", err=True)
     click.echo(server.url)
     sys.stdout.flush()
-    if server.control_url is not None:
-        click.echo(f"control interface: {server.control_url}", err=True)
-    if ready_file is not None:
-        _write_ready(ready_file, {"url": server.url, "pid": os.getpid(), "control_url": server.control_url})
+    ready = {"url": server.url, "pid": os.getpid(), "control_url": server.control_url}
+    if server.arranged is not None:
+        dev.announce(server, server.arranged, keys, control_token)
+        ready["dev"] = dev.facts(server.arranged)
+    else:
+        if server.certificate is not None:
+            click.echo(f"certificate: SHA-256 {server.certificate.fingerprint}", err=True)
+        if server.control_url is not None:
+            click.echo(f"control interface: {server.control_url}", err=True)
+    if server.metrics_url is not None:
+        click.echo(f"metrics: {server.metrics_url}", err=True)
+    if settings.ready_file is not None:
+        _write(Path(settings.ready_file), json.dumps(ready), "ready file")
     log.info("serving on %s, store %s", server.url, settings.store)
     await stop.wait()
     log.info("shutting down")
@@ -97,31 +100,32 @@ async def _serve(
     return len(server.app.frames.defects)
 
 
-def _write_ready(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the file in one step, so that whoever waits for it never reads half of it."""
+def _write(path: Path, text: str, what: str) -> None:
+    """Write a file in one step, so that whoever waits for it never reads half of it."""
     part = path.with_name(path.name + ".part")
     try:
-        part.write_text(json.dumps(content), encoding="utf-8")
+        part.write_text(text, encoding="utf-8")
         part.replace(path)
     except OSError as error:
-        raise UsageError(f"{path}: the ready file cannot be written: {error.strerror}") from error
+        raise UsageError(f"{path}: the {what} cannot be written: {error.strerror}") from error
 
 
 def _keys(
-    settings: Settings, secret_file: Path | None, algorithms: tuple[str, ...], redactor: Redactor
+    settings: Settings, algorithms: tuple[str, ...], redactor: Redactor
 ) -> tuple[list[Key], str | None]:
-    """The keys that the command line, the configuration or the environment names; else a new one, to show.
+    """The keys that the configuration or the environment names; else a new one, to show.
 
     Raises:
         UsageError: a key cannot be used, or a new one could not be shown.
     """
     base = settings.base
-    if secret_file is not None:
-        return [_secret_key(read_secret({"file": str(secret_file)}, base=Path()), redactor)], None
     if settings.keys:
         return [key for spec in settings.keys for key in _configured(spec, base, algorithms, redactor)], None
     if os.environ.get(_SECRET):
         return [_secret_key(os.environ[_SECRET], redactor)], None
+    kept = dev.kept_key(settings) if settings.dev else None
+    if kept is not None:
+        return [_secret_key(kept, redactor)], None
     if not sys.stderr.isatty():
         # A new key is for the terminal's eyes: elsewhere it would end in some log file.
         raise UsageError("no signing key is given", hint=f"set {_SECRET}, or give --secret-file or --config")
@@ -129,23 +133,31 @@ def _keys(
     return [_secret_key(secret, redactor)], secret
 
 
-def _control_token(settings: Settings, file: Path | None, redactor: Redactor) -> str | None:
+def _control_token(settings: Settings, redactor: Redactor) -> str | None:
     """The token of the control interface; None if there is no such interface.
+
+    In development there is one if it has a token, and one is made if it can be shown.
 
     Raises:
         UsageError: there is no token, or nothing that it is for.
     """
-    if settings.control_port is None:
-        if file is not None:
-            raise UsageError(
-                "--control-token-file: there is no control interface", hint="give --control-port"
-            )
+    spec = settings.control_token
+    if settings.control_port is None and not settings.dev:
+        if spec is not None:
+            raise UsageError("control_token: there is no control interface", hint="give --control-port")
         return None
-    if file is None and not os.environ.get(_CONTROL_TOKEN):
+    if spec is None and os.environ.get(_CONTROL_TOKEN):
+        spec = {"env": _CONTROL_TOKEN}
+    if spec is not None:
+        token = read_secret(spec, base=settings.base)
+    elif settings.dev and sys.stderr.isatty():
+        token = secrets.token_urlsafe(18)
+    elif settings.control_port is None:
+        return None
+    else:
         raise UsageError(
             "the control interface needs a token", hint=f"set {_CONTROL_TOKEN} or give --control-token-file"
         )
-    token = read_secret({"file": str(file)} if file is not None else {"env": _CONTROL_TOKEN}, base=Path())
     redactor.add(token)
     return token
 
@@ -168,16 +180,6 @@ def _secret_key(secret: str, redactor: Redactor, algorithm: str = "HS256", kid: 
         click.echo(f"warning: the signing key is shorter than {_SHORT_SECRET} bytes", err=True)
         warnings.filterwarnings("ignore", message="The HMAC key is")
     return make_key(algorithm, secret, kid)
-
-
-def _set_up_log(verbose: bool, redactor: Redactor) -> None:
-    class Redacting(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            return redactor.text(super().format(record))
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(Redacting("%(asctime)s %(levelname)s %(message)s"))
-    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler])
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from relaykit.errors import UsageError
-from relaykit.reference_server import devices, keepalive
+from relaykit.reference_server import dev, devices, keepalive, observed, tls
 from relaykit.reference_server.app import App
 from relaykit.reference_server.auth import Key
+from relaykit.reference_server.clock import Clock
 from relaykit.reference_server.connection import Connection
+from relaykit.reference_server.faults import Names
+from relaykit.reference_server.handshake import Refusal
+from relaykit.reference_server.observed import Observed
 from relaykit.reference_server.settings import Settings
 from relaykit.schemas import Catalogue
 
 if TYPE_CHECKING:
     from relaykit.reference_server.control import ControlServer
+    from relaykit.reference_server.metrics import MetricsServer
 
 log = logging.getLogger(__name__)
 
@@ -38,17 +43,36 @@ class Server:
         Raises:
             UsageError: the control interface may not be served like that.
         """
+        tls.check(settings)
+        self.certificate: tls.Certificate | None = None
+        """The certificate that was made for this run, if one was asked for."""
+        if settings.tls_self_signed:
+            self.certificate = tls.make_certificate(Clock().now(), tls.names_for(settings.host))
+        self._tls = tls.context_of(settings, self.certificate)
         self.app = App(settings, catalogue, keys)
+        self.arranged: dev.Arranged | None = None
+        """What there is for development, if that was asked for."""
         self._control: ControlServer | None = None
-        if settings.control_port is not None:
-            from relaykit.reference_server.control import ControlServer  # brings a whole HTTP server
-
-            try:
-                self._control = ControlServer(self.app, control_token or "")
-            except UsageError:
-                self.app.store.close()
-                raise
+        self._metrics: MetricsServer | None = None
         self._listener: asyncio.Server | None = None
+        try:
+            self.app.watch = observed.watch(self.app, dev.NAMES if settings.dev else Names())
+            self._add_http(control_token or "")
+        except UsageError:
+            self.app.store.close()
+            raise
+
+    def _add_http(self, control_token: str) -> None:
+        settings, watch = self.app.settings, self.app.watch
+        # These bring a whole HTTP server.
+        if settings.control_port is not None:
+            from relaykit.reference_server.control import ControlServer
+
+            self._control = ControlServer(self.app, control_token)
+        if settings.metrics_port is not None and watch is not None:
+            from relaykit.reference_server.metrics import MetricsServer
+
+            self._metrics = MetricsServer(self.app, watch.counters)
 
     async def start(self) -> None:
         """Listen, and serve from now on.
@@ -57,9 +81,19 @@ class Server:
             UsageError: the address cannot be listened on.
         """
         settings = self.app.settings
+        if settings.dev:
+            try:
+                self.arranged = dev.arrange(self.app)
+            except UsageError:
+                self.app.store.close()
+                raise
+        times: dict[str, Any] = {}
+        if self._tls is not None:
+            times["ssl_handshake_timeout"] = settings.handshake_timeout_s
+            times["ssl_shutdown_timeout"] = settings.close_timeout_s
         try:
             self._listener = await asyncio.get_running_loop().create_server(
-                lambda: Connection(self.app), settings.host, settings.port, backlog=_BACKLOG
+                self._connection, settings.host, settings.port, backlog=_BACKLOG, ssl=self._tls, **times
             )
         except OSError as error:
             self.app.store.close()
@@ -67,14 +101,19 @@ class Server:
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
                 hint="give another --port, or 0 for any free one",
             ) from error
-        if self._control is not None:
-            try:
-                await self._control.start()
-            except UsageError:
-                await self.stop()
-                raise
+        try:
+            for http in (self._control, self._metrics):
+                if http is not None:
+                    await http.start()
+        except UsageError:
+            await self.stop()
+            raise
         keepalive.start(self.app)
         devices.start(self.app)
+
+    def _connection(self) -> Connection:
+        watch = self.app.watch
+        return Connection(self.app) if watch is None else Observed(self.app, watch)
 
     @property
     def port(self) -> int:
@@ -86,40 +125,54 @@ class Server:
     def url(self) -> str:
         """Where clients connect to."""
         host = self.app.settings.host
-        return f"ws://{f'[{host}]' if ':' in host else host}:{self.port}{self.app.door.path}"
+        scheme = "ws" if self._tls is None else "wss"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}{self.app.door.path}"
 
     @property
     def control_url(self) -> str | None:
         """Where the control interface is, if it is served."""
         return None if self._control is None else self._control.url
 
+    @property
+    def metrics_url(self) -> str | None:
+        """Where the metrics are, if they have a port of their own."""
+        return None if self._metrics is None else self._metrics.url
+
     async def stop(self) -> None:
-        """Stop accepting, commit, close every connection with 1001 and the store."""
+        """Commit, close every connection with 1001 after what is queued for it, and then the store.
+
+        Until the last of them is gone, new handshakes are answered with 503, and `/healthz` says so, too.
+        """
         app = self.app
         app.stopping = True
-        if self._control is not None:
-            await self._control.stop()
-        if self._listener is not None:
-            self._listener.close()
         app.turn.flush()
-        for connection in list(app.connections):
+        app.draining = set(app.connections)
+        for connection in app.draining:
             if connection.session is None:
-                connection.abort()
+                connection.refuse(Refusal(503, "The server is shutting down."))
             else:
                 app.end(connection.session, 1001, "the server shuts down")
         app.turn.flush()
-        if app.connections:
-            app.emptied.clear()
+        if app.draining:
             try:
                 await asyncio.wait_for(app.emptied.wait(), app.settings.shutdown_timeout_s)
             except TimeoutError:
-                await self._abort_all()
+                log.info("%d connections did not close in time", len(app.draining))
+        if self._listener is not None:
+            self._listener.close()
+        for http in (self._control, self._metrics):
+            if http is not None:
+                await http.stop()
+        await self._abort_all()
         app.turn.flush()
         app.clock.close()
         app.store.close()
 
     async def _abort_all(self) -> None:
-        log.info("%d connections did not close in time", len(self.app.connections))
-        for connection in list(self.app.connections):
-            connection.abort()
-        await asyncio.wait_for(self.app.emptied.wait(), 1.0)
+        app = self.app
+        app.draining = set(app.connections)
+        if app.draining:
+            app.emptied.clear()
+            for connection in app.draining:
+                connection.abort()
+            await asyncio.wait_for(app.emptied.wait(), 1.0)

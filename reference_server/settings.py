@@ -125,7 +125,7 @@ def load(
 
 
 def as_data(settings: Settings) -> dict[str, Any]:
-    """The settings as a configuration file anywhere would say them; keys and tokens are named, never shown."""
+    """The settings as a configuration file anywhere would say them; secrets are named, never shown."""
     data = {f.name: _plain(getattr(settings, f.name)) for f in fields(settings) if f.name != "base"}
     data["keys"] = [_key_located(key, settings.base) for key in settings.keys]
     if settings.control_token is not None:

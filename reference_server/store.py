@@ -9,17 +9,20 @@ from __future__ import annotations
 import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from relaykit.errors import UsageError
+from relaykit.reference_server.clock import ticks
+from relaykit.reference_server.counters import Durations
 
 log = logging.getLogger(__name__)
 
 MEMORY = ":memory:"
 _APPLICATION_ID = 0x524C4B54  # "RLKT": tells a store from any other SQLite file
 _VERSION = 1
+_ROWS = 32  # inserted by one statement
 
 # devices: in order of first use. device = '' is the box of a user who has none yet. state: active, or
 #   pending, denied or revoked: these get no messages.
@@ -84,6 +87,9 @@ class Store:
         """Whether there is anything to commit."""
         self.failing = False
         """Whether the last commit failed; for health checks."""
+        self.commits = Durations()
+        """How long commits took, those that failed too."""
+        self.failed_commits = 0
         self._broken = False  # the current turn has failed: nothing of it may be kept
         self._faults = 0
         self._settle: list[Callable[[], None]] = []
@@ -123,6 +129,21 @@ class Store:
         except sqlite3.Error as error:
             raise self._spoil(error) from error
 
+    def insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows into a table within the turn's transaction; many at a time cost half as much each."""
+        if not rows:
+            return
+        self.begin()
+        whole = len(rows) - len(rows) % _ROWS
+        one = f"({', '.join('?' * len(rows[0]))})"
+        many = f"INSERT INTO {table} VALUES {', '.join((one,) * _ROWS)}"  # noqa: S608  (names of our own)
+        try:
+            for start in range(0, whole, _ROWS):
+                self._db.execute(many, [value for row in rows[start : start + _ROWS] for value in row])
+            self._db.executemany(f"INSERT INTO {table} VALUES {one}", rows[whole:])  # noqa: S608
+        except sqlite3.Error as error:
+            raise self._spoil(error) from error
+
     def begin(self) -> None:
         """Note that this turn writes; starts its transaction if there is none."""
         self.used = True
@@ -143,6 +164,16 @@ class Store:
         """
         if not self.dirty:
             return
+        started = ticks()
+        try:
+            self._commit()
+        except StoreError:
+            self.failed_commits += 1
+            raise
+        finally:
+            self.commits.note(ticks() - started)
+
+    def _commit(self) -> None:
         try:
             for settle in self._settle:
                 settle()

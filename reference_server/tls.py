@@ -1,4 +1,4 @@
-"""TLS: certificates from files, or one for loopback that is made for this run (source: Security Considerations).
+"""TLS: certificates from files, or one for loopback made for this run (source: Security Considerations).
 
 Nothing below TLS 1.3 is spoken.
 """

@@ -153,7 +153,7 @@ def test_the_core_of_the_interface_is_not_optional() -> None:
         *("request_device_approval", "decide_device_approval", "revoke_device"),
     }
     assert {operation.name for operation in operations if operation.exclusive} == {
-        *("advance_clock", "inject_fault", "reset"),
+        *("advance_clock", "inject_fault", "set_faults", "reset"),
     }
 
 
@@ -166,6 +166,7 @@ def example(operation: Operation) -> dict[str, Any]:
         "approved": True,
         "seconds": 0,
         "count": 0,
+        "faults": [],
     }
     request = {name: named[name] for name in operation.request.get("required", ())}
     return {"members": [new_id()]} if operation.name == "conversation" else request
@@ -217,6 +218,10 @@ async def test_without_its_token_nothing_is_served() -> None:
                 assert more["WWW-Authenticate"] == "Bearer"
         status, _, _ = await post(control, "/create_user", Authorization=f"bearer {TOKEN}")
         assert status == 200
+        url = f"{control.server.server.control_url}/create_user"
+        twice = [("Authorization", f"Bearer {TOKEN}")] * 2
+        async with aiohttp.ClientSession() as session, session.post(url, headers=twice) as answer:
+            assert answer.status == 401
 
 
 @in_loop

@@ -341,7 +341,7 @@ def configured(tmp_path: Path, *keys: dict[str, Any]) -> list[Key]:
     document = parse_yaml(json.dumps({"keys": keys}), str(tmp_path / "serve.yaml"))
     protocol = load_catalogue().protocol
     chosen = settings.load(protocol, file=document)
-    return running._keys(chosen, None, protocol.algorithms, Redactor())[0]
+    return running._keys(chosen, protocol.algorithms, Redactor())[0]
 
 
 @in_loop

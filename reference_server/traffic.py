@@ -1,0 +1,110 @@
+"""The log of what passes: each frame in a line, readable or as JSON, secrets redacted.
+
+    13:25:06.123 alice.phone → send         id=3f2a6c1e receiver_id=bob ciphertext=q83vASNFZ4k= message_type=text
+    13:25:06.125 alice.phone ← sent_ack     id=3f2a6c1e status=sent
+
+As JSON a line is `{"at", "direction", "user", "device", "frame"}` with the whole frame, which `relaykit validate`
+reads, too.
+"""  # noqa: E501  (a sample)
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+
+from relaykit.reference_server.faults import Names
+from relaykit.reference_server.session import Session
+
+log = logging.getLogger("relaykit.traffic")
+
+_LONG = 24  # characters of a value without spaces that are shown
+_PROSE = 200  # of one with spaces
+_WIDTH = 18  # of the column of types
+_ID = re.compile(r"(?P<what>[a-z]+-)?(?P<id>[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})", re.IGNORECASE)
+_ENVELOPE = ("type", "payload", "timestamp", "server_id")  # what the line says otherwise, or nobody reads
+
+
+class Traffic:
+    """Logs the frames of all connections, and where connections begin and end."""
+
+    def __init__(self, names: Names) -> None:
+        self._names = names
+
+    def received(self, session: Session, data: bytes, *, text: bool) -> None:
+        """A client sent something; it may be anything."""
+        self._frame(session, "c2s", data, text=text)
+
+    def sent(self, session: Session, data: bytes) -> None:
+        """The server sends a frame, or what a fault has left of it."""
+        self._frame(session, "s2c", data, text=True)
+
+    def connected(self, session: Session) -> None:
+        """A session begins."""
+        self._log(session, "connected")
+
+    def gone(self, session: Session) -> None:
+        """A connection is gone."""
+        self._log(session, "gone")
+
+    def _log(self, session: Session, event: str) -> None:
+        who = self._names.who(session.user, session.device)
+        extra = {"event": event, "user": session.user, "device": session.device}
+        log.info("%s %s", who, event, extra={"entry": extra})
+
+    def _frame(self, session: Session, direction: str, data: bytes, *, text: bool) -> None:
+        who = self._names.who(session.user, session.device)
+        arrow = "→" if direction == "c2s" else "←"
+        try:
+            frame = orjson.loads(data) if text else None
+        except ValueError:
+            frame = None
+        if isinstance(frame, dict):
+            kind = _short(frame.get("type"), self._names)
+            line = " ".join(f"{name}={value}" for name, value in _fields(frame, self._names))
+        else:
+            kind = "(no JSON object)" if text else "(binary)"
+            line = f"{len(data)} bytes"
+            if text:
+                line += f": {_short(data.decode(errors='replace'), self._names)}"
+        entry: dict[str, Any] = {"direction": direction, "user": session.user, "device": session.device}
+        entry["frame"] = frame if isinstance(frame, dict) else data.decode(errors="replace")[:1000]
+        log.info("%s", f"{who} {arrow} {kind:{_WIDTH}} {line}".rstrip(), extra={"entry": entry})
+
+
+def _fields(frame: dict[str, Any], names: Names) -> Iterator[tuple[str, str]]:
+    if "message_id" in frame:
+        yield "id", _short(frame["message_id"], names)
+    for name, value in frame.items():
+        if name not in _ENVELOPE and name != "message_id":
+            yield _escaped(name), _short(value, names)
+    payload = frame.get("payload")
+    if isinstance(payload, dict):
+        for name, value in payload.items():
+            yield _escaped(name), _short(value, names)
+    elif payload is not None:
+        yield "payload", _short(payload, names)
+
+
+def _short(value: Any, names: Names) -> str:
+    """A value in a few characters, none of which a terminal could take for an order."""
+    if isinstance(value, list) and len(value) == 1:
+        return _short(value[0], names)
+    if not isinstance(value, str):
+        text = json.dumps(value, ensure_ascii=False)
+    elif match := _ID.fullmatch(value):
+        name = names.user(value.lower()) or names.device(value.lower())
+        return name or f"{match['what'] or ''}{match['id'][:8]}…"
+    else:
+        text = value
+    line = _escaped(text)
+    most = _PROSE if " " in line else _LONG
+    return line if len(line) <= most else f"{line[:most]}… ({len(text)})"
+
+
+def _escaped(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text[:400])
