@@ -235,10 +235,14 @@ async def test_pending_connections_count_among_the_user_s() -> None:
         phone = await control.server.connect()
         device = new_id()
         await ask(control, phone.user, device)
-        await control.server.connect(phone.user, device)
+        pending = await control.server.connect(phone.user, device)
         with pytest.raises(InvalidStatus) as failed:
             await control.server.connect(phone.user, device)
         assert failed.value.response.status_code == 429
+        await pending.close()
+        await phone.expect("device_approval_request")
+        await phone.silent()
+        await control.server.connect(phone.user, device)
 
 
 # --- the decision ---
@@ -267,6 +271,8 @@ async def test_an_approved_device_is_told_and_served_at_once_without_a_backlog()
         await carol.expect("deliver", sender_id=phone.user)
         await phone.expect("deliver")
         await phone.silent()  # the primary device is not told
+        listed = (await control.do("list_connections", user_id=phone.user))["connections"]
+        assert [one["pending"] for one in listed] == [False, False]
         again = await control.server.connect(phone.user, device)
         await again.expect("deliver", message_id=sent["message_id"])
         await again.silent()  # nor is it told twice
@@ -476,6 +482,30 @@ async def test_what_cannot_be_stored_changes_nothing(operation: str) -> None:
         await phone.silent()
         await decide(control, asked, approved=True)
         await told(pending, "device_approved", asked)
+
+
+@in_loop
+async def test_requests_lapse_on_time_after_a_restart(tmp_path: Path) -> None:
+    store = str(tmp_path / "store.db")
+    user, device = new_id(), new_id()
+    async with bench(store=store) as control:
+        asked = await ask(control, user, device, expires_in=LIFE_S)
+    async with bench(store=store) as control:
+        pending = await control.server.connect(user, device)
+        await control.do("advance_clock", seconds=LIFE_S)
+        await pending.expect("ping")
+        await told(pending, "device_denied", asked)
+
+
+@in_loop
+async def test_what_has_lapsed_is_not_shown_even_if_that_could_not_be_stored_yet() -> None:
+    async with bench() as control:
+        phone = await control.server.connect()
+        await ask(control, phone.user, new_id(), expires_in=10)
+        await control.do("inject_fault", count=5)
+        await control.do("advance_clock", seconds=10.01)
+        returned = await control.server.connect(phone.user, phone.device)
+        await returned.silent()
 
 
 @in_loop

@@ -104,10 +104,10 @@ async def test_revoking_the_primary_device_promotes_the_oldest_of_the_others() -
     async with bench() as control:
         phone = await control.server.connect()
         laptop = await control.server.connect(phone.user)
-        tablet = await control.server.connect(phone.user)
         asked = await control.do(
             "request_device_approval", user_id=phone.user, device_id=(device := new_id())
         )
+        tablet = await control.server.connect(phone.user)
         await phone.expect("device_approval_request")
         await laptop.silent()
         await revoke(control, phone)
@@ -191,9 +191,9 @@ async def test_a_revoked_device_may_ask_again() -> None:
 @in_loop
 async def test_what_waited_for_a_revoked_device_is_not_kept_for_it() -> None:
     async with bench() as control:
+        bob = await control.server.connect()
         phone, laptop = new_id(), new_id()
         user = (await control.do("create_user", devices=[phone, laptop]))["user_id"]
-        bob = await control.server.connect()
         await bob.send(sent := message(user))
         await bob.expect("sent_ack")
         await control.do("revoke_device", user_id=user, device_id=laptop)
