@@ -62,6 +62,10 @@ def applicable(env: Environment, case: Case) -> CaseResult | None:
             Verdict.UNTESTABLE,
             reason=f"the target file does not state limits.{', limits.'.join(unstated)}",
         )
+    actors = case.scenario.actors.values() if case.scenario else ()
+    if target.legacy is None and any(actor.legacy for actor in actors):
+        reason = "the target file does not state how a connection asks for deprecated frames (`legacy`)"
+        return CaseResult(case, Verdict.UNTESTABLE, reason=reason)
     if not env.fences and case.kind == "probe":
         reason = "the target answers no heartbeat, so that nothing tells a connection that is served"
         return CaseResult(case, Verdict.UNTESTABLE, reason=reason)

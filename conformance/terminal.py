@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import re
 import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -29,7 +28,6 @@ STYLES = {
     "error": "bold white on red",
     "untested": "dim",
 }
-_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _AROUND = 8
 """Lines of the transcript shown before a finding."""
 
@@ -83,7 +81,7 @@ class Live:
 
 def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) -> None:
     """Print the summary of a report (redacted already): failures first, counts last."""
-    data = visible(data)
+    data = _harmless(data)
     cases: list[dict[str, Any]] = data["cases"]
     bad = [case for case in cases if case["verdict"] in ("error", "fail") and "expected_failure" not in case]
     for case in bad:
@@ -114,13 +112,13 @@ def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) ->
     console.print(Text(visible(claim_text(data)), style="green" if claimed(data) else "dim"))
 
 
-def visible(value: Any) -> Any:
+def _harmless(value: Any) -> Any:
     """The value with control characters spelt out: what a target sends must not steer a terminal."""
     if isinstance(value, str):
-        return _UNPRINTABLE.sub(lambda found: ascii(found[0])[1:-1], value)
+        return visible(value)
     if isinstance(value, Mapping):
-        return {visible(key): visible(item) for key, item in value.items()}
-    return [visible(item) for item in value] if isinstance(value, (list, tuple)) else value
+        return {_harmless(key): _harmless(item) for key, item in value.items()}
+    return [_harmless(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _failure(case: Mapping[str, Any]) -> Group:
