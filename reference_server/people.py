@@ -33,13 +33,12 @@ class People:
         """Note that `user` has written to `other` directly; whether this made them contacts."""
         if (user, other) in self._written:
             return False
-        new = self._store.write("INSERT OR IGNORE INTO written VALUES (?, ?)", user, other)
+        before = self.contacts(user)
+        self._store.write("INSERT OR IGNORE INTO written VALUES (?, ?)", user, other)
         self._written.keep((user, other), True)
-        if not new or user == other or other in self.contacts(user):
-            return False
         self._contacts.pop(user, None)
         self._contacts.pop(other, None)
-        return other in self.contacts(user)
+        return other in self.contacts(user) - before
 
     def contacts(self, user: str) -> frozenset[str]:
         """The user's contacts."""

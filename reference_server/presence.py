@@ -81,7 +81,7 @@ def _came(app: App, session: Session) -> None:
     if user not in presence.online:
         presence.online.add(user)
         _tell_contacts(app, user, "user_online", {})
-    elif user in presence.lapsed and user not in presence.statuses:
+    elif user in presence.lapsed:
         _tell_contacts(app, user, "presence", {"status": _UNSAID})
     presence.lapsed.discard(user)
     for contact in sorted(_contacts(app, user) & presence.online):

@@ -313,6 +313,7 @@ async def test_a_device_has_its_grace_to_come_back_to_its_call() -> None:
         await alice.silent()
         server.app.clock.advance(1)
         await expect_end(alice, bob.user, "connection_lost")
+        assert server.app.calls.timers == {}
 
 
 @in_loop
