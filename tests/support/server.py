@@ -24,6 +24,7 @@ from relaykit.tokens import mint
 SECRET = "the signing key of the tests, long enough"
 DEADLINE = 5.0
 CIPHERTEXT = "q83vASNFZ4k="
+new_loop: Callable[[], asyncio.AbstractEventLoop] = asyncio.new_event_loop
 
 
 def new_id() -> str:
@@ -185,6 +186,8 @@ def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
 
     @functools.wraps(test)
     def run(*args: Any, **kwargs: Any) -> None:
-        asyncio.run(test(*args, **kwargs))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            runner.run(test(*args, **kwargs))
 
+    run.in_loop = True  # type: ignore[attr-defined]  # for conftest: run it on every kind of loop
     return run
