@@ -197,7 +197,7 @@ def _explain(data: bytes, max_depth: int, otherwise: str = "not JSON", position:
         ) from None
     fault = _scan(data, max_depth) or _Fault("json", otherwise, position)
     line = data.count(b"\n", 0, fault.offset) + 1
-    where = f"at byte {fault.offset}" if line == 1 else f"on line {line}"
+    where = f"at byte {fault.offset}" if line == 1 else f"on line {line} of the frame"
     raise FrameError(fault.reason, f"{fault.message}, {where}", offset=fault.offset, line=line)
 
 

@@ -231,7 +231,7 @@ class Checker:
         """Judge one frame, or what stands in its place; count it; give it if it is worth a report."""
         if isinstance(subject, Sketch):
             self.counts.sketches += 1
-            note = Finding("note", "", "sketch", f"no frame but a sketch: {subject.why}")
+            note = Finding("note", "", "sketch", f"not a frame: {subject.why}")
             yield Outcome(place, subject.type, None, None, (note,))
             return
         if isinstance(subject, dict) and "type" not in subject and {"direction", "frame"} <= subject.keys():

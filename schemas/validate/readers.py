@@ -83,8 +83,8 @@ def _har(cutter: Cutter, skipped: Counter[str]) -> Iterator[Item]:
             way = _WAYS.get(message.get("type"))
             data = message.get("data")
             if way is None or not isinstance(data, str):
-                skipped["entries that are no messages"] += 1
+                skipped["other entry"] += 1
             elif message.get("opcode", 1) != 1:
-                skipped["binary messages"] += 1
+                skipped["binary message"] += 1
             else:
                 yield data.encode(), line, way

@@ -46,14 +46,15 @@ def summary(counts: Counts) -> str:
     if counts.sketches:
         text += f"; {_number(counts.sketches, 'sketch', 'sketches')} reported"
     for what, number in sorted(counts.skipped.items()):
-        text += f"; {number:,} {what} passed over"
+        text += f"; {_number(number, what)} passed over"
     if counts.unreadable:
         text += f"; {_number(counts.unreadable, 'file')} could not be read"
     return text
 
 
 def _number(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+    plural = many or (f"{one[:-1]}ies" if one.endswith("y") else f"{one}s")
+    return f"{number:,} {one if number == 1 else plural}"
 
 
 def where(outcome: Outcome) -> str:

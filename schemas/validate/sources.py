@@ -131,11 +131,12 @@ def opened(source: Source, kind: Kind | None) -> Iterator[Opened]:
         OSError: it cannot be read.
     """
     raw: BinaryIO = sys.stdin.buffer if source.path is None else source.path.open("rb", buffering=0)
+    some = getattr(raw, "read1", raw.read)  # what is there, without waiting for more
     read = 0
 
     def counted(size: int) -> bytes:
         nonlocal read
-        data = raw.read(size) or b""
+        data: bytes = some(size) or b""
         read += len(data)
         return data
 
