@@ -189,8 +189,9 @@ def test_every_field_with_a_form_exists() -> None:
 
 @pytest.mark.parametrize("spec", FRAMES)
 def test_client_frames_are_closed_but_for_metadata_and_candidates(spec: FrameSpec) -> None:
+    open_ = r"envelope|iceCandidate$|metadata$|/oneOf/"  # the branches of a oneOf are conditions
     for pointer, schema in lint.subschemas(thaw(spec.bundled)):
-        if schema.get("type") == "object" and not re.search(r"envelope|iceCandidate$|metadata$|/oneOf/", pointer):
+        if schema.get("type") == "object" and not re.search(open_, pointer):
             assert schema.get("additionalProperties") is False, pointer
 
 
