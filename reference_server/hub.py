@@ -12,16 +12,19 @@ class Hub:
 
     def __init__(self) -> None:
         self._users: dict[str, list[Session]] = {}
+        self._count = 0
 
     def add(self, session: Session) -> None:
         """A session begins."""
         self._users.setdefault(session.user, []).append(session)
+        self._count += 1
 
     def remove(self, session: Session) -> None:
         """A session ends; it does no harm if it had ended before."""
         sessions = self._users.get(session.user)
         if sessions and session in sessions:
             sessions.remove(session)
+            self._count -= 1
             if not sessions:
                 del self._users[session.user]
 
@@ -38,4 +41,4 @@ class Hub:
         return iter([session for sessions in self._users.values() for session in sessions])
 
     def __len__(self) -> int:
-        return sum(map(len, self._users.values()))
+        return self._count

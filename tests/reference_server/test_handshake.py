@@ -104,12 +104,20 @@ def unsigned() -> str:
 
 
 TAMPERED = forged()[:-6] + "AAAAAA"
+# The last character of a signature has two bits that say nothing: another spelling of the same bytes.
+_ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
+RESPELT = (good := forged())[:-1] + _ALPHABET[_ALPHABET.index(good[-1]) ^ 1]
 BAD_TOKENS = {
     "none": "",
     "garbage": "garbage",
     "dots": "a.b.c",
     "not ascii": "%C3%A9.b.c",
     "signature": TAMPERED,
+    "another spelling": RESPELT,
+    "padded": forged() + "%3D",
+    "four parts": forged() + ".e30",
+    "no signature": forged().rpartition(".")[0] + ".",
+    "a space": forged() + "%20",
     "other key": forged(key="another key, just as long as the right one"),
     "unsigned": unsigned(),
     "algorithm": forged(algorithm="HS512", key=SECRET * 2),
