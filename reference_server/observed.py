@@ -126,6 +126,7 @@ class Observed(Connection):
         super()._drop_slow_reader()
 
     def accept(self, response: Response) -> None:
+        self._who = self.session
         super().accept(response)
         if self.session is not None and self._watch.traffic is not None:
             self._watch.traffic.connected(self.session)
@@ -254,10 +255,12 @@ class Observed(Connection):
         if self._who is not None:
             self._who.closed = True
         self._app.turn.schedule()
-        if fault.value == CUT:
-            self.abort()
-        else:
+        if fault.value != CUT:
             self.close(fault.value, "a fault that was asked for")
+            return
+        self._app.turn.unwritten.append(self)  # what came before is still said
+        self._ending = self._closing = True
+        self._leave()
 
 
 _DEEDS: Mapping[str, Callable[[Observed, int, Fault, bytes, Onward], None]] = {
