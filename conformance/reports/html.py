@@ -126,30 +126,40 @@ def _policy(style: str, *scripts: str) -> str:
 def _cases(data: Data, grouped: list[view.Group], budget: int) -> dict[str, tuple[Detail, Markup]]:
     """Every case as HTML, each as detailed as what is left of the budget allows."""
     ordered = [(group, case) for group in grouped for case in group.cases]
-    rows = {row["id"]: row for row in data["requirements"]}
-    bare = [_case(data, rows, group, case, DETAILS[-1], n) for n, (group, case) in enumerate(ordered)]
+    index = _Index(
+        {row["id"]: row for row in data["requirements"]}, frozenset(case["id"] for case in data["cases"])
+    )
+    bare = [_case(data, index, group, case, DETAILS[-1], n) for n, (group, case) in enumerate(ordered)]
     left = budget - sum(map(_size, bare))
     made: dict[str, tuple[Detail, Markup]] = {}
+    start = 0
     for n, (group, case) in enumerate(ordered):
         made[case["id"]] = (DETAILS[-1], bare[n])
-        wanted = DETAILS[:-1] if case["findings"] else DETAILS[1:-1]
         if not case["transcript"] and not case["findings"]:
-            made[case["id"]] = (wanted[0], bare[n])
+            made[case["id"]] = (DETAILS[0], bare[n])
             continue
-        for detail in wanted:
-            if left <= 0:
-                break
-            markup = _case(data, rows, group, case, detail, n)
+        for level in range(max(start, 0 if case["findings"] else 1), len(DETAILS) - 1):
+            markup = _case(data, index, group, case, DETAILS[level], n)
             more = _size(markup) - _size(bare[n])
             if more <= left:
-                made[case["id"]] = (detail, markup)
+                made[case["id"]] = (DETAILS[level], markup)
                 left -= more
                 break
+            # What did not fit for this one is not tried for those that matter less.
+            start = level + 1
     return made
 
 
 def _size(markup: str) -> int:
     return len(markup.encode("utf-8", "replace"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Index:
+    """What links may lead to."""
+
+    requirements: Mapping[str, Data]
+    cases: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +182,7 @@ class SceneView:
     rows: tuple[FrameRow | scenes.Gap, ...]
 
 
-def _case(
-    data: Data, rows: Mapping[str, Data], group: view.Group, case: Data, detail: Detail, n: int
-) -> Markup:
+def _case(data: Data, index: _Index, group: view.Group, case: Data, detail: Detail, n: int) -> Markup:
     found, played = scenes.scenes(data, case, detail.lines)
     if not detail.lines:
         played = []
@@ -200,7 +208,8 @@ def _case(
             placed={point.number: _places(views, point) for point in found},
             scenes=views,
             bare=bool(case["transcript"]) and not views,
-            requirements=rows,
+            requirements=index.requirements,
+            known=index.cases,
             place=text.visible(f"{file}:{line}" if line else file),
             command=text.rerun(data, case),
             kinds=" ".join(_kinds(case)),

@@ -108,7 +108,12 @@ def rerun(data: Data, case: Data) -> str:
     for name, option in (("capabilities", "--capability"), ("scenarios", "--scenarios")):
         for value in options.get(name) or ():
             words += [option, str(value)]
-    for name in origins(case) or [case["id"]]:
+    names = [case["id"]]
+    if case.get("kind") == "shape":
+        # One that was first seen outside of any case (in preflight) shows whatever is run.
+        known = {each["id"] for each in data["cases"]}
+        names = [each for each in origins(case) if each in known]
+    for name in names:
         words += ["--run", name]
     words += ["--seed", str(case.get("seed", data["seed"]))]
     return visible(shlex.join(words))
