@@ -157,7 +157,7 @@ def test_durations_fall_into_their_classes() -> None:
 
 @in_loop
 async def test_a_drain_says_all_that_is_queued_and_takes_no_one_in() -> None:
-    async with running_server(metrics_port=0) as server:
+    async with running_server(metrics_port=0, shutdown_timeout_s=60) as server:
         alice, bob = await server.pair()
         # Bob does not read, and so does not answer the close either: the drain lasts.
         bob.socket.transport.pause_reading()
@@ -175,14 +175,14 @@ async def test_a_drain_says_all_that_is_queued_and_takes_no_one_in() -> None:
         late = await Raw.open(server.port)
         token = server.token(new_id(), new_id())
         assert (await late.request(f"/ws?token={token}")).status == 503
+        for raw in (slow, late):
+            await raw.close()
         assert not stopping.done()
         bob.socket.transport.resume_reading()
         for one in sent:
             await bob.expect("deliver", message_id=one["message_id"])
         assert (await bob.closed()).code == 1001
-        await asyncio.wait_for(stopping, 5)
-        for raw in (slow, late):
-            await raw.close()
+        await stopping
         with pytest.raises(OSError, match=r"refused|Connect call failed"):
             await Raw.open(port)
 
