@@ -23,8 +23,8 @@ _SECTIONS = ("limits", "timing")
 _SECRETS = ("keys", "control_token")  # named by where they are to be found; no variable of ours holds them
 _FILES = ("tls_cert", "tls_key", "tls_ca_out", "ready_file")
 _NO_SECRETS = (
-    "must name where the secret is, as {env: NAME} or {file: PATH}, beside nothing but"
-    " algorithm and kid; the secret itself does not belong here"
+    "names where a secret is, as {env: NAME} or {file: PATH} (a key: {algorithm: …, secret: {env: NAME}});"
+    " the secret itself does not belong here"
 )
 # Pages served on the developer's own machine; anything else is to be named.
 _LOOPBACK = tuple(
@@ -158,8 +158,7 @@ def _require_valid(file: Document, schema: Mapping[str, Any]) -> None:
 
 def _names_secret(pointer: str) -> bool:
     parts = pointer.split("/")[1:] or [""]
-    harmless = parts[-1] in ("keys", "algorithm", "kid")
-    return parts[0] in _SECRETS and not harmless
+    return parts[0] in _SECRETS and parts[-1] not in ("algorithm", "kid")
 
 
 def _plain(value: Any) -> Any:
@@ -216,7 +215,7 @@ def _from_environment(environ: Mapping[str, str], schema: Mapping[str, Any]) -> 
             raise UsageError(f"{variable}: no such setting{suggest(variable, variables)}")
         name = variables[variable]
         document = parse_yaml(environ[variable], variable)
-        wrong = problems(document, known[name])
+        wrong = problems(document, {**known[name], "$defs": schema["$defs"]})
         if wrong:
             raise UsageError(f"{variable}: {wrong[0].message}")
         found[name] = document.data
