@@ -80,6 +80,7 @@ class Target:
     """The server under test, as its target file (or the command line) describes it.
 
     Attributes:
+        previous: how tokens are signed with the key before the current one, if that is still accepted.
         carrier: None: the first that works.
         limits: every limit of the protocol, with the target's value or the default.
         stated: the limits that the target file states: only those can be judged.
@@ -90,6 +91,7 @@ class Target:
     url: str
     name: str
     minting: Minting
+    previous: Minting | None = None
     carrier: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     ca_file: Path | None = None
@@ -108,7 +110,8 @@ class Target:
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown."""
         token = self.control.token if self.control else None
-        return (self.minting.key, *((token,) if token else ()))
+        previous = (self.previous.key,) if self.previous else ()
+        return (self.minting.key, *previous, *((token,) if token else ()))
 
     def offers(self, operation: str) -> bool:
         """Whether the control interface may have this operation."""
@@ -148,7 +151,8 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
     return Target(
         url=_url(document, protocol.path),
         name=data.get("name", data["url"]),
-        minting=_minting(document, base),
+        minting=_minting(document, base, "mint"),
+        previous=_minting(document, base, "previous") if "previous" in data["tokens"] else None,
         carrier=data.get("carrier"),
         headers=MappingProxyType(data.get("headers", {})),
         ca_file=base / tls["ca_file"] if "ca_file" in tls else None,
@@ -205,11 +209,11 @@ def _url(document: Document, path: str) -> str:
     return url if parts.path not in ("", "/") else parts._replace(path=path).geturl()
 
 
-def _minting(document: Document, base: Path) -> Minting:
-    mint = document.data["tokens"]["mint"]
+def _minting(document: Document, base: Path, name: str) -> Minting:
+    mint = document.data["tokens"][name]
     algorithm = mint.get("algorithm", "HS256")
     kind = "secret" if "secret" in mint else "key"
-    place = document.place(f"/tokens/mint/{kind}")
+    place = document.place(f"/tokens/{name}/{kind}")
     if (kind == "secret") != algorithm.startswith("HS"):
         need = "secret" if algorithm.startswith("HS") else "key"
         raise UsageError(f"{place}: {algorithm} needs a `{need}`, not a `{kind}`")

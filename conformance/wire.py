@@ -272,7 +272,8 @@ class Connection(asyncio.Protocol):
 
     def _answered(self, response: Response) -> None:
         self.headers = tuple(response.headers.raw_items())
-        if self._client.state is State.OPEN and not self.opened.done():
+        # Not by the state: a close frame in the same read has changed that already.
+        if self._client.handshake_exc is None and not self.opened.done():
             self.subprotocol = self._client.subprotocol
             self._recorder.transcript.event(self.label, "s2c", "connected")
             self.opened.set_result(None)

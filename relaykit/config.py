@@ -227,6 +227,10 @@ def _known_keys(path: list[Any], schema: Mapping[str, Any]) -> list[str]:
     for part in path[:-1]:
         try:
             here = here[part]
+            if part == "$ref":  # into the schema's own definitions
+                reference, here = here, schema
+                for step in reference.removeprefix("#/").split("/"):
+                    here = here[step]
         except (KeyError, IndexError, TypeError):
             return []
     return list(here.get("properties", {})) if isinstance(here, dict) else []

@@ -1,0 +1,112 @@
+"""Approval and revocation where scenarios end: what may fail, what comes too late (source: 4, 5)."""
+
+from __future__ import annotations
+
+import contextlib
+
+from relaykit.conformance.context import Context, Device
+from relaykit.conformance.control import ControlFailedError
+from relaykit.conformance.fence import fence
+from relaykit.conformance.probes.tokens import refused
+from relaykit.conformance.registry import probe
+from relaykit.conformance.steps import control
+from relaykit.conformance.talk import expect_frame, message
+from relaykit.conformance.wire import ConnectionEnded, DialError
+
+_APPROVAL = ("request_device_approval", "decide_device_approval")
+
+
+async def _asked(context: Context, **more: float) -> tuple[Device, str]:
+    """A user with a primary device, and a new device that asks for approval; that device, and the request."""
+    phone, laptop = context.user("alice", ("phone", "laptop")).devices.values()
+    await phone.connect()
+    asked = await control(
+        context, "request_device_approval", {"user_id": phone.user.id, "device_id": laptop.id, **more}
+    )
+    return laptop, str(asked["request_id"])
+
+
+@probe(
+    "device-denied-while-away",
+    title="A device that was denied while it was away is told when it next connects",
+    area="devices",
+    requirements=("DEV-15", "DEV-28", "CONN-08"),
+    catches="A server that refuses a denied device before it could learn why.",
+    capabilities=("devices",),
+    operations=_APPROVAL,
+    frames=("device_denied",),
+)
+async def denied_while_away(context: Context) -> None:
+    laptop, request = await _asked(context)
+    await control(context, "decide_device_approval", {"request_id": request, "approved": False})
+    try:
+        connection = await laptop.dial()
+    except DialError as error:
+        context.fail_dial(error, ("DEV-15",), laptop.label)
+        return
+    pattern = {"type": "device_denied", "payload": {"request_id": request}}
+    await expect_frame(context, connection, pattern, ("DEV-15",), skip=True)
+    context.prove(("DEV-15",), laptop.label)
+    await connection.close(context.env.waits.reply)
+    await refused(context, laptop, laptop.token(), "the denied device comes back", "DEV-28")
+
+
+@probe(
+    "device-late-decision",
+    title="A decision after the expiry changes nothing",
+    area="devices",
+    requirements=("DEV-19", "CONN-08"),
+    catches="A server that looks at the code when a request is decided, and not at the clock.",
+    capabilities=("devices",),
+    operations=(*_APPROVAL, "advance_clock"),
+    exclusive=True,
+)
+async def late_decision(context: Context) -> None:
+    laptop, request = await _asked(context, expires_in=20)
+    # Pending and connected, so that it hears of the expiry now and not when it must be refused.
+    await laptop.connect(req=("DEV-20",))
+    await control(context, "advance_clock", {"seconds": 21})
+    context.env.clock_offset_s += 21
+    await fence(context, [laptop])
+    assert context.env.control is not None  # noqa: S101 - or the first operation would have ended the case
+    with contextlib.suppress(ControlFailedError):  # a server may well say that it is too late
+        await context.env.control.call("decide_device_approval", {"request_id": request, "approved": True})
+    await laptop.live.close(context.env.waits.reply)
+    await refused(context, laptop, laptop.token(), "the device comes back after the late decision", "DEV-19")
+
+
+@probe(
+    "device-revoked-meanwhile",
+    title="What a device sends after it was revoked has no effect",
+    area="devices",
+    requirements=("DEV-33",),
+    catches="A server that closes the connection, but goes on serving it until the client agrees.",
+    capabilities=("devices",),
+    operations=("revoke_device",),
+    frames=("send", "deliver"),
+)
+async def revoked_meanwhile(context: Context) -> None:
+    alice, bob = context.device("alice"), context.device("bob")
+    await alice.connect()
+    await bob.connect()
+    connection = alice.live
+    connection.accounted = True
+    await control(context, "revoke_device", {"user_id": alice.user.id, "device_id": alice.id})
+    late = [message(context, bob.user.id) for _ in range(3)]
+    with contextlib.suppress(ConnectionEnded):  # it may be over by now, which is as good
+        for frame in late:
+            connection.send(frame)
+        await connection.beat(context.env.waits.reply)
+    await fence(context, [bob])
+    names = {frame["message_id"] for frame in late}
+    for frame in bob.live.frames:
+        if frame.get("message_id") in names:
+            context.fail(
+                ("DEV-33",),
+                "a message that was sent after the revocation was delivered",
+                expected="nothing",
+                actual=frame,
+                actor=bob.label,
+            )
+            return
+    context.prove(("DEV-33",))
