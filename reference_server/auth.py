@@ -74,6 +74,7 @@ class Verifier:
         if not any(_signed(parts, key) for key in keys):
             raise AuthError("the signature is not by a key of this server")
         claims = _object(parts.payload)
+        _refuse_twins(parts.payload)
         user, device = canonical_uuid(claims.get("sub")), canonical_uuid(claims.get("device_id"))
         if user is None or device is None:
             raise AuthError("the claims sub and device_id must both be UUIDs")
@@ -130,6 +131,19 @@ def _object(data: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise AuthError("not a token")
     return value
+
+
+def _refuse_twins(data: bytes) -> None:
+    """A claim that stands twice is two claims: whoever else reads the token may believe the other one."""
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        if len({name for name, _ in pairs}) != len(pairs):
+            raise AuthError("a claim stands twice")
+
+    try:
+        json.loads(data, object_pairs_hook=check)
+    except (ValueError, RecursionError):
+        raise AuthError("not a token") from None
 
 
 def _signed(parts: _Parts, key: Key) -> bool:

@@ -219,6 +219,19 @@ async def test_an_algorithm_that_is_not_configured_is_refused_however_good_the_s
         assert not await admits(server, algorithm, key)
 
 
+@pytest.mark.parametrize("twin", ["sub", "device_id", "exp", "more"])
+@in_loop
+async def test_a_claim_that_stands_twice_is_refused(twin: str) -> None:
+    async with running_server(keys=[public("HS256")]) as server:
+        claims = {"sub": new_id(), "device_id": new_id(), "exp": 4102444800, "more": 1}
+        once = json.dumps(claims)
+        twice = f"{once[:-1]}, {json.dumps({twin: claims[twin]})[1:]}"
+        for body, served in ((once, True), (twice, False)):
+            token = "eyJhbGciOiJIUzI1NiJ9." + base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
+            signature = base64.urlsafe_b64encode(hs256(SECRET)(token.encode())).decode().rstrip("=")
+            assert await admits_token(server, f"{token}.{signature}") is served
+
+
 # --- rotation ---
 
 
