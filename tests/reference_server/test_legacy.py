@@ -112,6 +112,7 @@ async def test_a_conversation_that_a_legacy_connection_is_told_of_can_be_written
         bob = await legacy(server, bob.user, bob.device)
         assert (await bob.expect("message"))["payload"]["conversation_id"] == conversation
         conversation = (await bob.expect("message"))["payload"]["conversation_id"]
+        await server.until(lambda: not server.app.store.dirty)  # it is stored though nothing else happens
         await bob.send(frame("typing", {"conversation_id": conversation, "is_typing": True}))
         await carol.expect("typing")
         await alice.silent(bob)

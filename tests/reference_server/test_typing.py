@@ -85,8 +85,9 @@ async def test_a_conversation_is_found_again_after_a_restart(tmp_path: Any) -> N
 
 
 @in_loop
-async def test_a_conversation_whose_making_was_not_stored_is_made_again() -> None:
-    async with running_server() as server:
+async def test_a_conversation_whose_making_was_not_stored_is_made_again(tmp_path: Any) -> None:
+    store = str(tmp_path / "store.db")
+    async with running_server(store=store) as server:
         alice, bob = await server.pair()
         people = server.app.people
         server.app.store.inject_fault(1)
@@ -97,5 +98,8 @@ async def test_a_conversation_whose_making_was_not_stored_is_made_again() -> Non
         await alice.expect_error("invalid_message")
         assert people.conversation_of([bob.user, alice.user]) == conversation
         server.app.turn.schedule()
+        await alice.silent(bob)
+    async with running_server(store=store) as server:
+        alice, bob = await server.connect(alice.user), await server.connect(bob.user)
         await alice.send(typing(conversation))
         await bob.expect("typing")
