@@ -20,7 +20,8 @@ Data = Mapping[str, Any]
 _FAILURES = 30
 """So many failures are told in full: a summary that is too long is cut off by those who show it."""
 _LINES = 24
-_ESCAPED = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@:])")
+_ESCAPED = re.compile(r"([\\`*_{}\[\]<>()#+!|~&@]|:(?=//|[a-z+-][\w+-]*:))")
+"""What can be markup; a colon only before an address, or around the name of an emoji."""
 
 
 def to_markdown(data: Data) -> bytes:
@@ -33,6 +34,14 @@ def words(text: str) -> str:
     return (
         _ESCAPED.sub(r"\\\1", visible(text).replace("\n", " ")).replace("\\<", "&lt;").replace("\\>", "&gt;")
     )
+
+
+def prose(text: str) -> str:
+    """A sentence of the catalogue: `code` between backticks, and no other markup."""
+    parts = text.split("`")
+    if len(parts) % 2 == 0:
+        return words(text)
+    return "".join(code(part) if n % 2 else words(part) for n, part in enumerate(parts))
 
 
 def code(text: str) -> str:
@@ -59,7 +68,8 @@ def _page(data: Data) -> Iterator[str]:
     title, tone = view.headline(data)
     yield f"## {'✅' if tone == 'good' else '❌' if tone == 'bad' else '⚠️'} {words(title)}"
     yield ""
-    yield f"{words(claim_text(data)).capitalize()}. {words(data['outcome']['text'])}."
+    claim = claim_text(data)
+    yield f"{words(claim[:1].upper() + claim[1:])}. {words(data['outcome']['text'])}."
     yield ""
     for line in data.get("stale", ()):
         yield f"- **Stale expectation:** {words(line)}"
@@ -120,8 +130,9 @@ def _point(data: Data, point: Point) -> Iterator[str]:
         row = rows.get(finding["requirement"] or "")
         if row is not None:
             text = row.get("text", "")
-            told = f": {visible(text)}" if text else ""
-            yield f"- {row['id']} ({row['level']}, {finding['provenance']}){told}"
+            source = f" ({words(row['source'])})" if row.get("source") else ""
+            told = f": {prose(text)}{source}" if text else ""
+            yield f"- {words(row['id'])} ({row['level']}, {finding['provenance']}){told}"
     if point.first["blame"] in ("kit", "environment"):
         yield f"- To blame: {point.first['blame']}, not the target"
     if point.first["expected"] is not None:

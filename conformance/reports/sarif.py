@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from relaykit.conformance.reports.claims import claim_text
 from relaykit.conformance.reports.text import one_line, place, rerun, visible
@@ -150,12 +151,10 @@ def _location(case: Data) -> dict[str, Any]:
 
 
 def _artifact(file: str) -> dict[str, str]:
-    from urllib.parse import quote
-
-    path = Path(file)
+    path = Path(visible(file))
     if not path.is_absolute():
         kit = file.startswith(("conformance/", "schemas/"))
-        return {"uri": quote(file), **({"uriBaseId": "RELAYKIT"} if kit else {})}
+        return {"uri": quote(path.as_posix()), **({"uriBaseId": "RELAYKIT"} if kit else {})}
     if path.is_relative_to(Path.cwd()):
         return {"uri": quote(path.relative_to(Path.cwd()).as_posix())}
-    return {"uri": path.as_uri()}
+    return {"uri": f"file://{quote(path.as_posix())}"}

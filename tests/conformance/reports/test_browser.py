@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 
 
-def ordinary() -> dict[str, Any]:
+def ordinary(passing: int = 30) -> dict[str, Any]:
     long = {"type": "deliver", "payload": {"ciphertext": "QUJD" * 60, "message_type": "text"}}
     lines = [*case()["transcript"], entry("mallory", "s2c", long, 9.0)]
     leaks = finding("PRIV-01", message="mallory got deliver", actual=long, actor="mallory", t_ms=9.5)
@@ -32,7 +32,7 @@ def ordinary() -> dict[str, Any]:
             case("excused", "fail", expected_failure="ticket 7"),
             case("shape-deliver", "fail", kind="shape", transcript=[], findings=[shape], area="envelope"),
             case("kit", "error", findings=[finding(None, blame="kit")]),
-            *(case(f"passes-{n}") for n in range(30)),
+            *(case(f"passes-{n}") for n in range(passing)),
             case("quiet", "untestable"),
             case("typed", "not-applicable", reason="the target does not declare typing", area="typing"),
         ],
@@ -58,7 +58,12 @@ def browser() -> Iterator[Browser]:
 def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("pages")
     made = {}
-    for name, data in (("ordinary", ordinary()), ("hostile", hostile()), ("huge", huge())):
+    for name, data in {
+        "ordinary": ordinary(),
+        "small": ordinary(2),
+        "hostile": hostile(),
+        "huge": huge(),
+    }.items():
         made[name] = folder / f"{name}.html"
         made[name].write_bytes(to_html(data))
     return made
@@ -73,12 +78,18 @@ def unfold(page: Page) -> None:
 @pytest.mark.parametrize("size", [DESK, PHONE], ids=["desk", "phone"])
 def test_nobody_is_kept_out(browser: Browser, pages: dict[str, Path], scheme: str, size: Any) -> None:
     # Without motion: what fades in has no contrast yet.
-    with opened(
-        browser, pages["ordinary"], color_scheme=scheme, viewport=size, reduced_motion="reduce"
-    ) as page:
-        assert violations(page) == []
+    with opened(browser, pages["small"], color_scheme=scheme, viewport=size, reduced_motion="reduce") as page:
         unfold(page)
         assert violations(page) == []
+
+
+@pytest.mark.node
+def test_axe_would_notice(browser: Browser, pages: dict[str, Path]) -> None:
+    with opened(browser, pages["small"], reduced_motion="reduce") as page:
+        page.evaluate("document.querySelector('h1').style.color = '#ddd'")
+        page.evaluate("document.querySelector('.theme').removeAttribute('aria-label')")
+        found = {line.partition(":")[0] for line in violations(page)}
+        assert found == {"color-contrast", "button-name"}
 
 
 @pytest.mark.parametrize("script", [True, False], ids=["script", "no-script"])
