@@ -83,7 +83,9 @@ def test_what_a_reader_looks_for_is_there(healthy: dict[str, Any], ill: dict[str
 
 
 def test_no_secret_and_no_token_is_in_any_report(healthy: dict[str, Any], ill: dict[str, Any]) -> None:
-    for data in (healthy, ill):
+    told = judged("tells-token", "error-close")
+    assert "no, " in texts(told)[0]
+    for data in (healthy, ill, told):
         for text in texts(data):
             assert fakes.SECRET not in text
             # Every signed token's header begins so.

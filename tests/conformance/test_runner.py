@@ -109,6 +109,15 @@ def test_a_slow_server_passes() -> None:
     asyncio.run(main())
 
 
+def test_a_server_that_registers_connections_late_is_waited_for() -> None:
+    async def main() -> None:
+        async with fakes.minimal("registers-late").running() as url:
+            result = await judge(make_target(url), all_cases("message-life"))
+        assert by_id(result)["message-life"].verdict is Verdict.PASS
+
+    asyncio.run(main())
+
+
 def test_without_heartbeats_absence_is_judged_by_waiting() -> None:
     async def main() -> None:
         async with fakes.minimal("no-heartbeat", "leak").running() as url:

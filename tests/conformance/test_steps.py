@@ -13,7 +13,7 @@ from support.suite import by_id, judge, make_target, scenario_cases
 
 from relaykit.conformance.results import CaseResult, Verdict
 
-TIMING = {"reply_ms": 400, "quiet_ms": 120, "connect_ms": 2000, "case_s": 10}
+TIMING = {"reply_ms": 600, "quiet_ms": 120, "connect_ms": 2000, "case_s": 10}
 HEAD = """\
 - id: under-test
   title: A scenario that a test runs
@@ -86,7 +86,7 @@ PASSES = {
         want("alice", "sent_ack", ', message_id: "${x}"'),
     ],
     "within": [
-        do("bob.phone", f"later 600 {json.dumps([ack()])}"),
+        do("bob.phone", f"later 800 {json.dumps([ack()])}"),
         want("alice", "sent_ack", within=3000),
     ],
     "unordered": [
@@ -235,6 +235,10 @@ FAILS = {
     "late within the quiet window": (
         [do("alice", f"later 60 {json.dumps([ack()])}"), "none: {actors: [bob], req: MSG-20}"],
         "that must not reach it",
+    ),
+    "something that takes longer than the quiet window": (
+        [do("alice", "slowly", ack()), "none: {actors: [bob], req: MSG-20}"],
+        "that must not reach it | bob.laptop",
     ),
     "late, after the quiet window": (
         [
