@@ -71,8 +71,9 @@ def single_file(docs: Documentation) -> str:
     def tail(pen: HtmlPen) -> str:
         entries = [[title, kind, pen.href(to), text[:90]] for title, kind, to, text in _rows(docs.site)]
         schemas = script_json(script_schemas(docs.catalogue))
-        parts = [f"const relaySchemas = {schemas};", f"window.relaySearch = {script_json(entries)};"]
-        return "\n".join(f"<script>{part}</script>" for part in (*parts, *map(static, SCRIPTS)))
+        data = f'<script type="application/json" id="relay-search">{script_json(entries)}</script>'
+        parts = (f"const relaySchemas = {schemas};", *map(static, SCRIPTS))
+        return "\n".join((data, *(f"<script>{part}</script>" for part in parts)))
 
     return docs.drawer.single(tail)
 

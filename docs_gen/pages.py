@@ -205,13 +205,13 @@ def _contents(site: Site) -> list[tuple[str, list[Entry]]]:
     return [(name, sorted(found.values(), key=lambda e: e.title)) for name, found in groups.items()]
 
 
-def navigation(site: Site) -> tuple[NavGroup, ...]:
-    """The groups of the navigation."""
+def navigation(site: Site, *, single: bool) -> tuple[NavGroup, ...]:
+    """The groups of the navigation. The index is left out of a single file."""
     start = (
         Link("Overview", "index"),
         Link("Validator", "validator"),
         Link("Console", "console"),
-        Link("Index", "contents"),
+        *(() if single else (Link("Index", "contents"),)),
     )
     reference = (
         Link("All frames", "frames/index"),

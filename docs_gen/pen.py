@@ -99,12 +99,12 @@ class HtmlPen:
         return svg.states_svg(diagram, self.id(f"svg-{diagram.id}"))
 
 
-_SHORT = {"key": "k", "str": "s", "num": "n", "word": "w"}
+_SHORT = {"str": "s", "num": "n", "word": "n"}
 
 
 def _line(line: model.Line) -> str:
     text = "".join(
-        f'<i class="{_SHORT[token.kind]}">{escape(token.text)}</i>' if token.kind else str(escape(token.text))
+        f'<i class="{_SHORT[token.kind]}">{escape(token.text)}</i>' if token.kind in _SHORT else str(escape(token.text))
         for token in line.tokens
     )
     return f'<mark class="fault">{text}</mark>' if line.marked else text
@@ -132,7 +132,7 @@ def _in_link(tokens: Sequence[Mark], place: int) -> bool:
 
 
 def _table_open(_self: object, _tokens: Sequence[Mark], _place: int, _options: Any, _env: Any) -> str:
-    return '<div class="scroll" tabindex="0" role="region" aria-label="Table"><table>'
+    return '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>'
 
 
 def _table_close(_self: object, _tokens: Sequence[Mark], _place: int, _options: Any, _env: Any) -> str:
@@ -168,7 +168,7 @@ def _link_open(_self: object, tokens: Sequence[Mark], place: int, _options: Any,
 
 def _fence(_self: object, tokens: Sequence[Mark], place: int, _options: Any, _env: Any) -> str:
     return (
-        '<div class="code"><button class="copy" type="button" hidden>Copy</button>'
+        '<div class="code"><button class="copy" type="button">Copy</button>'
         f'<pre tabindex="0"><code>{escape(tokens[place].content.rstrip())}</code></pre></div>'
     )
 

@@ -100,6 +100,8 @@ class Drawer:
         pen = HtmlPen("index", self.names, single=True)
         sections = []
         for page in self.pages:
+            if page.target == "contents":
+                continue  # in one document, the browser's own search finds every name
             here = HtmlPen(page.target, self.names, page.prefer, single=True)
             sections.append(f'<section id="{here.section}">{self.body(page, here)}</section>')
         shell = _environment(True).get_template("shell.html.j2")
@@ -112,7 +114,7 @@ class Drawer:
             single=True,
             scripts=(),
             home="#index",
-            contents="#contents",
+            contents="#frames.index",
             nav=drawn(self._nav(pen)),
             body=drawn("\n".join(sections)),
             previous=None,
@@ -132,7 +134,7 @@ class Drawer:
 
     def _nav(self, pen: HtmlPen) -> str:
         template = _environment(True).get_template("nav.html.j2")
-        return template.render(p=pen, groups=navigation(self.site), open=99 if not pen.single else 2)
+        return template.render(p=pen, groups=navigation(self.site, single=pen.single), open=99 if not pen.single else 2)
 
 
 def _turns(pages: tuple[Page, ...]) -> Mapping[str, tuple[Page | None, Page | None]]:

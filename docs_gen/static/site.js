@@ -9,7 +9,6 @@
   };
 
   const theme = document.querySelector(".theme");
-  theme.hidden = false;
   theme.addEventListener("click", () => {
     const dark = getComputedStyle(document.documentElement).colorScheme === "dark" ||
       (!document.documentElement.dataset.theme && matchMedia("(prefers-color-scheme: dark)").matches);
@@ -17,21 +16,17 @@
     try { localStorage.theme = document.documentElement.dataset.theme; } catch { /* it holds for this page */ }
   });
 
-  for (const button of document.querySelectorAll(".copy")) {
-    button.hidden = false;
-    button.addEventListener("click", async () => {
+  addEventListener("click", async (event) => {
+    const button = event.target.closest(".copy"), link = event.target.closest(".try");
+    if (link) {
+      try { sessionStorage.relayFrame = JSON.stringify([link.dataset.direction, link.dataset.frame]); } catch { /* it opens empty */ }
+      window.dispatchEvent(new Event("relay-try"));
+    } else if (button) {
       await navigator.clipboard.writeText(button.closest(".code").querySelector("code").textContent);
       button.textContent = "Copied";
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
-    });
-  }
-  for (const link of document.querySelectorAll(".try")) {
-    link.hidden = false;
-    link.addEventListener("click", () => {
-      try { sessionStorage.relayFrame = JSON.stringify([link.dataset.direction, link.dataset.frame]); } catch { /* it opens empty */ }
-      window.dispatchEvent(new Event("relay-try"));
-    });
-  }
+    }
+  });
   const pages = document.getElementById("pages");
   pages.addEventListener("click", (event) => {
     if (event.target.closest("a") && pages.matches(":popover-open")) pages.hidePopover();
@@ -50,10 +45,13 @@
     if (name.includes(query)) return 40 + frame - name.length / 100;
     return words.every((word) => name.includes(word)) ? 30 + frame : 10 + frame;
   }
+  let known;
+  const entries = () => known ??= window.relaySearch ?? JSON.parse(document.getElementById("relay-search").textContent);
+  const ready = () => window.relaySearch || document.getElementById("relay-search");
   function search(query) {
     const words = query.toLowerCase().split(/\s+/).filter(Boolean);
     if (!words.length) return [];
-    return window.relaySearch.map((entry) => [rank(entry, words), entry]).filter(([score]) => score)
+    return entries().map((entry) => [rank(entry, words), entry]).filter(([score]) => score)
       .sort(([a], [b]) => b - a).slice(0, 30).map(([, entry]) => entry);
   }
   window.relayFind = search;
@@ -85,13 +83,13 @@
       note.setAttribute("role", "status");
       dialog = make("dialog", { className: "search", ariaLabel: "Search" }, input, list, note);
       document.body.append(dialog);
-      input.addEventListener("input", () => window.relaySearch && show());
+      input.addEventListener("input", () => ready() && show());
       dialog.addEventListener("keydown", (event) => {
         if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(event.key === "ArrowDown" ? 1 : -1); }
         if (event.key === "Enter" && event.target === input) { event.preventDefault(); list.querySelector("[aria-selected=true]")?.click(); }
       });
       dialog.addEventListener("click", (event) => { if (event.target === dialog || event.target.closest("a")) dialog.close(); });
-      if (!window.relaySearch) {
+      if (!ready()) {
         const script = make("script", { src: `${root}assets/search.js` });
         script.addEventListener("load", show);
         document.head.append(script);
@@ -99,7 +97,7 @@
     }
     dialog.showModal();
     input.select();
-    if (window.relaySearch) show();
+    if (ready()) show();
   }
   document.querySelector(".find").addEventListener("click", (event) => { event.preventDefault(); openSearch(); });
   addEventListener("keydown", (event) => {
