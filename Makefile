@@ -20,7 +20,7 @@ demo: $(STAMP) ## start the reference server, run the suite against it, say wher
 	@RELAYKIT_SECRET=$$($(BIN)/python -c 'import secrets; print(secrets.token_hex(32))') \
 	$(BIN)/relaykit test -t examples/reference.target.yaml \
 	  --launch '$(BIN)/relaykit serve --port {port} --control-port {control_port} --store .relaykit/demo/store.db' \
-	  --report json=.relaykit/demo/report.json --report junit=.relaykit/demo/report.xml
+	  --report html=.relaykit/demo/report.html --report json=.relaykit/demo/report.json
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup

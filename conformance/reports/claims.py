@@ -94,7 +94,7 @@ def claimed(data: Data) -> list[str]:
 
 
 def claim_text(data: Data) -> str:
-    """The claim in a sentence: `conformant to core, groups`, or why to nothing."""
+    """The claim in a sentence: `conformant to core, groups`, or why nothing can be claimed."""
     names = claimed(data)
     if names:
         return f"conformant to {', '.join(names)}"
@@ -102,7 +102,7 @@ def claim_text(data: Data) -> str:
     first = next((c for c in profiles if c["verdict"] != "not-declared"), None)
     if first is None:
         return "no profile is claimed"
-    return f"not shown to conform to {first['name']}: {against(first)}"
+    return f"{first['name']} cannot be claimed: {against(first)}"
 
 
 def against(claim: Data) -> str:

@@ -53,7 +53,7 @@ def diagram(scene: Scene, ids: str, title: str) -> Markup:
         _fences(canvas, kit)
         kit = []
         if isinstance(line, Gap):
-            _slim(canvas, f"⋯ {plural(line.count, 'line')} not shown ⋯")
+            _slim(canvas, "fences" if line.kit else f"⋯ {plural(line.count, 'line')} not shown ⋯")
         else:
             _arrow(canvas, line)
     _fences(canvas, kit)

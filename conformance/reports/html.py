@@ -41,7 +41,7 @@ class Detail:
 
 DETAILS = (
     Detail("full", 80, True),
-    Detail("short", 24, True),
+    Detail("short", 30, True),
     Detail("drawn", 16, False),
     Detail("bare", 0, False),
 )

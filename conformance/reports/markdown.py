@@ -102,7 +102,7 @@ def _told(data: Data, group: view.Group) -> Iterator[str]:
         for scene in played[:1]:
             where = f" in {scene.origin}" if scene.origin else ""
             lines = [
-                f"⋯ {plural(each.count, 'line')} not shown"
+                f"⋯ {plural(each.count, 'line')} not shown{' (fences)' if each.kit else ''}"
                 if isinstance(each, Gap)
                 else _line(each.entry, [point.number for point in each.points])
                 for each in scene.lines

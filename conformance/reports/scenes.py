@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby, islice
 from typing import Any
 
 Data = Mapping[str, Any]
@@ -45,9 +46,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """Lines that are not shown."""
+    """Lines that are not shown; `kit`: all of them are the suite's own fences."""
 
     count: int
+    kit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,39 +133,36 @@ def _scene(origin: str, transcript: Sequence[Data], found: Iterable[Point], most
     for point in found:
         if point.line is not None:
             about.setdefault(point.line, []).append(point)
-    kept = _kept(len(transcript), sorted(about), most, around)
+    kept = _kept(transcript, sorted(about), most, around)
     lines: list[Line | Gap] = []
-    gone = 0
-    for n, entry in enumerate(transcript):
-        if n not in kept:
-            gone += 1
-            continue
-        if gone:
-            lines.append(Gap(gone))
-            gone = 0
-        lines.append(Line(n + 1, entry, tuple(about.get(n, ()))))
-    if gone:
-        lines.append(Gap(gone))
+    for shown, run in groupby(range(len(transcript)), kept.__contains__):
+        if shown:
+            lines += [Line(n + 1, transcript[n], tuple(about.get(n, ()))) for n in run]
+        else:
+            gone = [bool(transcript[n].get("kit")) for n in run]
+            lines.append(Gap(len(gone), all(gone)))
     return Scene(origin, tuple(lines), len(transcript))
 
 
-def _kept(total: int, about: Sequence[int], most: int, around: int) -> frozenset[int]:
-    """Which lines are shown: those with points, those near them, then the beginning and the end."""
-    if total <= most:
-        return frozenset(range(total))
-    kept: set[int] = set()
-    for n in _by_worth(total, about, around):
-        if len(kept) >= most:
-            break
-        kept.add(n)
-    return frozenset(kept)
+def _kept(transcript: Sequence[Data], about: Sequence[int], most: int, around: int) -> frozenset[int]:
+    """Which lines are shown: those with points, those near them, then what the case is made of."""
+    if len(transcript) <= most:
+        return frozenset(range(len(transcript)))
+    return frozenset(islice(dict.fromkeys(_by_worth(transcript, about, around)), most))
 
 
-def _by_worth(total: int, about: Sequence[int], around: int) -> Iterator[int]:
+def _by_worth(transcript: Sequence[Data], about: Sequence[int], around: int) -> Iterator[int]:
+    total = len(transcript)
     yield from about
     for distance in range(1, around + 1):
         for n in about:
             yield from (m for m in (n - distance, n + distance) if 0 <= m < total)
-    half = range((total + 1) // 2) if not about else range(min(3, total))
-    for n in half:
-        yield from (n, total - 1 - n)
+    # Frames before connections, and both before the suite's own fences; from both ends inwards.
+    for worth in range(3):
+        same = [n for n, entry in enumerate(transcript) if _worth(entry) == worth]
+        for n in range((len(same) + 1) // 2):
+            yield from (same[n], same[-1 - n])
+
+
+def _worth(entry: Data) -> int:
+    return 2 if entry.get("kit") else 1 if entry.get("event") else 0

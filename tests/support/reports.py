@@ -97,7 +97,7 @@ def make(
             "name": "Relay Messaging Protocol",
             "version": "1.0",
             "catalogue": "ab" * 32,
-            "areas": {"messages": "Messages", "typing": "Typing indicators"},
+            "areas": {"messages": "Messages", "typing": "Device approval and revocation"},
             "profiles": PROFILES,
         },
         "target": {

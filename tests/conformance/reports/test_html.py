@@ -78,7 +78,7 @@ def test_failures_come_first_and_are_told_in_full() -> None:
     shown = words(reader)
     for part in (
         "1 case failed, 1 MUST broken",
-        "Not shown to conform to core: broken: MSG-12",
+        "Core cannot be claimed: broken: MSG-12",
         "alice expected sent_ack, but nothing came",
         "A server MUST answer a send that it accepts with a sent_ack",
         "documented · 11. Message Sent Acknowledgment",
@@ -204,6 +204,20 @@ def test_a_long_transcript_is_shown_around_what_went_wrong() -> None:
     assert len(numbers) <= 80
     assert {1, 295, 301, 305, 500} <= set(numbers)
     assert "lines not shown; the JSON report has them" in page
+
+
+def test_what_a_passing_case_is_made_of_is_shown_before_its_preliminaries() -> None:
+    lines = []
+    for n in range(20):
+        lines += [
+            entry(f"user{n}", "s2c", None, float(n), event="connected"),
+            entry(f"user{n}", "c2s", {"type": "heartbeat"}, float(n), kit=True),
+            entry(f"user{n}", "s2c", {"type": "heartbeat_ack"}, float(n), kit=True),
+        ]
+    lines[30:30] = [entry("user0", "c2s", {"type": "send", "n": n}, 30.0) for n in range(25)]
+    page = to_html(make([case(transcript=lines)])).decode()
+    assert page.count('<span class="l">send</span>') == 25
+    assert "heartbeat" not in page[page.index('class="frames"') :]
 
 
 def test_a_report_of_an_older_kit_is_rendered_all_the_same() -> None:
