@@ -104,7 +104,9 @@ _SHORT = {"str": "s", "num": "n", "word": "n"}
 
 def _line(line: model.Line) -> str:
     text = "".join(
-        f'<i class="{_SHORT[token.kind]}">{escape(token.text)}</i>' if token.kind in _SHORT else str(escape(token.text))
+        f'<i class="{_SHORT[token.kind]}">{escape(token.text)}</i>'
+        if token.kind in _SHORT
+        else str(escape(token.text))
         for token in line.tokens
     )
     return f'<mark class="fault">{text}</mark>' if line.marked else text

@@ -134,7 +134,9 @@ class Drawer:
 
     def _nav(self, pen: HtmlPen) -> str:
         template = _environment(True).get_template("nav.html.j2")
-        return template.render(p=pen, groups=navigation(self.site, single=pen.single), open=99 if not pen.single else 2)
+        return template.render(
+            p=pen, groups=navigation(self.site, single=pen.single), open=99 if not pen.single else 2
+        )
 
 
 def _turns(pages: tuple[Page, ...]) -> Mapping[str, tuple[Page | None, Page | None]]:

@@ -12,7 +12,8 @@ from markupsafe import Markup
 Piece = tuple[Literal["text", "code", "link"], str, str]
 """What it is, its words, and for a link its target."""
 
-_INLINE = re.compile(r"`([^`]+)`|\[((?:[^\[\]`]|`[^`]*`)+)\]\(([^()\s]+)\)")
+# A target is a page of the site: no scheme, so that no text of a schema can make another kind of link.
+_INLINE = re.compile(r"`([^`]+)`|\[((?:[^\[\]`]|`[^`]*`)+)\]\(([a-z0-9_/-]*(?:#[A-Za-z0-9_.-]+)?)\)")
 _REQUIREMENT = re.compile(r"\b[A-Z]{2,5}-[0-9]{2,}\b")
 
 
