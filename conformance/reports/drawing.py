@@ -50,6 +50,8 @@ def diagram(scene: Scene, ids: str, title: str) -> Markup:
         if isinstance(line, Line) and line.entry.get("kit") and not line.points:
             kit.append(line)
             continue
+        if isinstance(line, Gap) and line.kit and kit:
+            continue
         _fences(canvas, kit)
         kit = []
         if isinstance(line, Gap):

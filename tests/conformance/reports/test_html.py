@@ -125,7 +125,7 @@ def test_a_misshapen_frame_is_shown_where_it_was_first_seen() -> None:
     reader = read(make([origin, shape]))
     assert "What went over the wire in message-life" in words(reader)
     page = to_html(make([origin, shape])).decode()
-    assert page.count("<mark>    &#34;status&#34;: &#34;Sent&#34;</mark>") == 2
+    assert page.count('<mark>    "status": "Sent"</mark>') == 2
     # Running the shape alone would run nothing.
     assert "--run message-life --seed" in words(reader)
     assert "--run shape" not in words(reader)
