@@ -84,7 +84,7 @@ class Clock:
 
     def stamp(self, at: float | None = None) -> str:
         """RFC 3339 text, UTC, milliseconds, of the Unix time `at` or of now."""
-        ms = int((self.now() if at is None else at) * 1000)
+        ms = int((time.time() + self._offset if at is None else at) * 1000)
         if ms != self._stamp_ms:  # many frames share a millisecond
             self._stamp_ms = ms
             moment = datetime.fromtimestamp(ms // 1000, UTC)

@@ -114,10 +114,6 @@ class Mailboxes:
         entry = self._ledger.find(key)
         return None if entry is None else entry.sender
 
-    def full(self, user: str) -> bool:
-        """Whether a device of the user has as many waiting messages as are permitted."""
-        return any(box.waiting >= self._bound for box in self.boxes(user))
-
     def add(
         self,
         key: bytes,
@@ -126,7 +122,7 @@ class Mailboxes:
         frame: bytes,
         *,
         members: Collection[str] | None = None,
-    ) -> None:
+    ) -> bool:
         """Store a message and let it wait for every device of its recipients.
 
         Args:
@@ -134,7 +130,17 @@ class Mailboxes:
             target: the recipient, or the group.
             frame: what the recipients get.
             members: the recipients, if the target is a group.
+
+        Returns:
+            Whether it was taken: not if as many as are permitted wait for one of these devices.
         """
+        if members is None:
+            boxes = self.boxes(target) or self._nameless_box(target)
+        else:
+            boxes = [box for member in members for box in self.boxes(member) or self._nameless_box(member)]
+        for box in boxes:
+            if box.waiting >= self._bound:
+                return False
         self._store.begin()
         ledger = self._ledger
         seq = ledger.next
@@ -143,10 +149,10 @@ class Mailboxes:
         self._new_messages.append((seq, key, sender, target, frame))
         if members is not None:
             self._new_recipients += ((seq, member, SENT) for member in members)
-        for user in (target,) if members is None else members:
-            for box in self.boxes(user) or self._nameless_box(user):
-                box.waiting += 1
-                self._new_waiting.append((box.id, seq))
+        for box in boxes:
+            box.waiting += 1
+            self._new_waiting.append((box.id, seq))
+        return True
 
     def _nameless_box(self, user: str) -> list[Box]:
         self._open_box(user, _NOBODY)

@@ -44,10 +44,9 @@ def send(app: App, session: Session, frame: Frame) -> None:
 
 def _to_user(app: App, session: Session, key: bytes, message_id: str, payload: Frame, at: str) -> None:
     receiver = payload["receiver_id"].lower()
-    if app.mailboxes.full(receiver):
-        raise Refused("the recipient has too many waiting messages")
     data = app.frames.make("deliver", payload, user=session.user, message=message_id, at=at)
-    app.mailboxes.add(key, session.user, receiver, data)
+    if not app.mailboxes.add(key, session.user, receiver, data):
+        raise Refused("the recipient has too many waiting messages")
     app.people.note_written(session.user, receiver)
     _deliver(app, receiver, data)
 
@@ -58,12 +57,11 @@ def _to_group(app: App, session: Session, key: bytes, message_id: str, payload: 
     if session.user not in members:
         raise Refused("no such group, or you are not a member of it")
     others = sorted(members - {session.user})
-    if any(app.mailboxes.full(member) for member in others):
-        raise Refused("a member of the group has too many waiting messages")
     content = {name: value for name, value in payload.items() if name not in ("ciphertext", "receiver_id")}
     content["encrypted_content"] = payload["ciphertext"]
     data = app.frames.make("group_message", content, user=session.user, message=message_id, at=at)
-    app.mailboxes.add(key, session.user, group, data, members=others)
+    if not app.mailboxes.add(key, session.user, group, data, members=others):
+        raise Refused("a member of the group has too many waiting messages")
     for member in others:
         _deliver(app, member, data)
 
