@@ -223,6 +223,8 @@ async def _test(
         except RelaykitError as error:
             error.hint = f"{error.hint or ''}{server.said()}"
             raise
+        if any(finding.blame == "environment" for case in result.cases for finding in case.findings):
+            await server.settled(2.0)
         if server.ended is not None:
             result.notes = (*result.notes, f"the launched target {server.ended} during the run")
         if server.ended is not None or result.count(Verdict.FAIL) or result.count(Verdict.ERROR):

@@ -90,6 +90,12 @@ class Launched:
             hint=f"the command was: {self.command}",
         )
 
+    async def settled(self, seconds: float) -> None:
+        """Wait for news of its end, where connections say that it is gone: they may know sooner."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._process.wait(), seconds)
+            await self._drained()
+
     def said(self) -> str:
         """The last lines it wrote, for messages."""
         if not self.tail:
