@@ -62,7 +62,10 @@ class Ledger:
         rows = self._store.read(
             "SELECT seq, sender, target FROM ids JOIN messages ON seq = message WHERE ids.id = ?", key
         )
-        return Entry(*rows[0], None) if rows else None
+        if not rows:
+            return None
+        seq, sender, target = rows[0]
+        return Entry(seq, sender, target, None)
 
     def add(self, key: bytes, entry: Entry) -> None:
         """Remember a message that is being stored."""
@@ -91,5 +94,5 @@ class Ledger:
         rows = self._store.read(
             "SELECT id, seq, sender, target FROM messages WHERE seq > (SELECT upto FROM indexed)"
         )
-        self._recent = {key: Entry(*known, None) for key, *known in rows}
+        self._recent = {key: Entry(seq, sender, target, None) for key, seq, sender, target in rows}
         self._stale = False
