@@ -252,9 +252,7 @@ class Observed(Connection):
         onward(data)
 
     def _end_it(self, _position: int, fault: Fault, _data: bytes, _onward: Onward) -> None:
-        if self._who is not None:
-            self._who.closed = True
-        self._app.turn.schedule()
+        self._app.turn.schedule()  # for what the end of the session brings about
         if fault.value != CUT:
             self.close(fault.value, "a fault that was asked for")
             return

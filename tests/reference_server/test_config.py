@@ -115,6 +115,8 @@ def test_paths_mean_the_same_wherever_it_is_printed(tmp_path: Path) -> None:
     assert shown["keys"][0]["secret"] == {"file": str(tmp_path / "s")}
     shown = yaml.safe_load(invoke("--config", str(config), "--tls-cert", "x.pem")[1])
     assert shown["tls_cert"] == str(Path("x.pem").absolute())  # a flag is of the folder it is typed in
+    shown = yaml.safe_load(invoke(RELAYKIT_SERVE_READY_FILE="x.json")[1])
+    assert shown["ready_file"] == str(Path("x.json").absolute())
 
 
 @pytest.mark.parametrize("name", sorted(set(whole()) - {"keys", "control_token", "limits", "timing"}))

@@ -123,6 +123,20 @@ async def test_a_delayed_frame_may_come_after_its_connection_is_gone() -> None:
 
 
 @in_loop
+async def test_what_was_delayed_comes_even_if_the_faults_are_others_by_then() -> None:
+    async with running_server(faults=("delay=2s@sent_ack", "drop@sent_ack")) as server:
+        alice, bob = await server.pair()
+        sent = message(bob.user)
+        await alice.send(sent)
+        await bob.expect("deliver")
+        assert server.app.watch is not None
+        server.app.watch.set_faults([])
+        await alice.silent()
+        server.app.clock.advance(2)
+        await acks(alice, sent)
+
+
+@in_loop
 async def test_faults_strike_one_after_the_other() -> None:
     async with running_server(faults=("duplicate@deliver:1", "drop@deliver:2")) as server:
         sent, _, bob = await exchange(server, 2)
