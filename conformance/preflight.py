@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from relaykit.conformance.context import Context, Environment, present
@@ -12,6 +12,8 @@ from relaykit.conformance.target import CARRIERS
 from relaykit.conformance.wire import Connection, DialError
 from relaykit.errors import UnreachableError
 
+_FAR_S = 5.0
+"""A clock that differs by more is not merely inexact."""
 _CASE = Case(
     id="preflight",
     title="The target can be reached and takes a token",
@@ -81,7 +83,7 @@ async def preflight(env: Environment) -> Readiness:
             silent.append(False)
             ready = await _try(env, context, connection, carrier, tuple(tried))
             if ready is not None:
-                return ready
+                return await _by_its_clock(env, context, ready)
             tried.append(f"{carrier}: opened, then {_last_word(connection)}")
     finally:
         context.leave()
@@ -93,7 +95,8 @@ async def preflight(env: Environment) -> Readiness:
     raise UnreachableError(
         f"{env.target.url} answers, but takes none of our tokens ({'; '.join(tried)})",
         hint="check algorithm and secret under `tokens` (does the server verify with the same key, and does "
-        "it want further claims, such as iss or aud?), the path of `url`, and whether it limits connections",
+        "it want further claims, such as iss or aud?), the path of `url`, its clock (did an earlier run move "
+        "it?), and whether it limits connections",
     )
 
 
@@ -112,6 +115,30 @@ async def _try(
         why = connection.ended or f"no answer within {env.waits.reply:g} s"
         notes.append(f"a heartbeat is not answered ({why}): absence is judged by waiting alone")
     return Readiness(carrier, answered, elapsed, skew, tuple(notes))
+
+
+async def _by_its_clock(env: Environment, context: Context, ready: Readiness) -> Readiness:
+    """Make tokens by the target's clock where it is far from ours (an earlier run may have moved it).
+
+    Timestamps that are made up say nothing of the clock that judges tokens. So a token is tried that is
+    expired by one of the two clocks, and not by the other.
+    """
+    skew = ready.skew_s
+    if skew is None or abs(skew) < _FAR_S:
+        return ready
+    halfway = env.now() + skew / 2 - env.target.timing["clock_leeway_s"]
+    token = context.device("preflight_clock").token(claims={"iat": int(halfway) - 3600, "exp": int(halfway)})
+    try:
+        connection = await context.dial(present(env, token, ready.carrier), "preflight")
+        served = await connection.beat(env.waits.reply)
+    except DialError:
+        served = False
+    if served == (skew < 0):
+        env.clock_offset_s = skew
+        note = f"the target's clock is {skew:+.0f} s from ours: tokens are made by its clock"
+    else:
+        note = f"the target's timestamps are {skew:+.0f} s from our clock, but it judges tokens by another"
+    return replace(ready, notes=(*ready.notes, note))
 
 
 def _skew(context: Context, now: float) -> float | None:

@@ -267,6 +267,27 @@ def test_the_carrier_that_works_is_used() -> None:
     asyncio.run(main())
 
 
+def test_tokens_follow_the_clock_that_judges_them() -> None:
+    async def main() -> None:
+        short = {"mint": {"secret": {"value": fakes.SECRET}, "lifetime_s": 2400}}
+        for fault, said in (
+            ("clock-ahead", "made by its clock"),
+            ("clock-behind", "made by its clock"),
+            ("stamps-ahead", "by another"),
+        ):
+            async with fakes.minimal(fault).running() as url:
+                result = await judge(
+                    make_target(url, tokens=short), all_cases("message-life", "token-expired")
+                )
+            (note,) = result.notes
+            assert said in note
+            assert {by_id(result)[name].verdict for name in ("message-life", "token-expired")} == {
+                Verdict.PASS
+            }
+
+    asyncio.run(main())
+
+
 def test_the_same_seed_makes_the_same_users() -> None:
     async def users(seed: str) -> set[str]:
         server = fakes.minimal()
