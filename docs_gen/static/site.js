@@ -77,7 +77,7 @@
   }
   function openSearch() {
     if (!dialog) {
-      input = make("input", { type: "search", placeholder: "Search", ariaLabel: "Search", autocomplete: "off", spellcheck: false });
+      input = make("input", { type: "text", role: "searchbox", placeholder: "Search", ariaLabel: "Search", autocomplete: "off", spellcheck: false });
       list = make("ul");
       note = make("p");
       note.setAttribute("role", "status");

@@ -1,4 +1,4 @@
-"""The pages hold together: links, IDs, sizes, escaping; the same bytes each time; everything from the data."""
+"""The pages hold together: links, IDs, sizes, escaping; the same bytes each time; all from the data."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def test_no_markdown_link_is_broken(files: Mapping[str, str]) -> None:
             prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
             for to in re.findall(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)", prose):
                 if normpath(join(dirname(name), to)) not in files:
-                    broken.append(f"{name}: {to}")
+                    broken += [f"{name}: {to}"]
     assert broken == []
 
 
