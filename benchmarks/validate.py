@@ -34,6 +34,7 @@ from relaykit.schemas.validate.sources import Source
 SAMPLE = 2_000
 REPETITIONS = 5
 TARGET = 60
+EXTRAS = ("seq", "trace_id", "senderId", "msg_id", "ts", "version", "payload_size", "retry", "meta")
 
 
 def mixed(
@@ -59,7 +60,7 @@ def _break(frame: dict[str, Any], dice: random.Random) -> None:
         case 0:
             frame["type"] += dice.choice("abcdefghijklmnopqrstuvwxyz")
         case 1:
-            frame[f"unknown_{dice.randrange(1000)}"] = 1
+            frame[dice.choice(EXTRAS)] = 1
         case 2 if payload:
             payload[dice.choice(list(payload))] = dice.choice([5, "", None, [], "!"])
         case 3 if payload:

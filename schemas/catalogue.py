@@ -146,7 +146,7 @@ class Catalogue:
             valid = judge.is_valid(frame)
         except ValueError:  # no plain JSON: half of a surrogate pair, a subclass of list
             return self.validate(frame, direction).valid
-        return valid or (direction == "s2c" and self.judge(frame, direction).valid)
+        return valid or (direction == "s2c" and self.validate(frame, direction).valid)
 
     def quick_check(self, direction: Direction, type: str) -> Callable[[Any], bool]:  # noqa: A002
         """The bare check of one frame type: whether a frame that `decode` gave has no finding at all."""

@@ -23,7 +23,9 @@ def suggest(word: str, known: frozenset[str]) -> str:
     for form in _one_letter_less(word) if len(word) <= 64 else ():
         if form in slips:
             return f" (did you mean {slips[form]!r}?)"
-    return config.suggest(word[:64], known)
+    letters = set(word[:64])
+    alike = [other for other in known if 2 * len(letters.intersection(other)) >= len(letters)]
+    return config.suggest(word[:64], alike) if alike else ""
 
 
 @lru_cache(maxsize=256)

@@ -1,0 +1,177 @@
+"""Bundles: self-contained, open as a client needs them, and understood by any draft 2020-12 validator."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import jsonschema_rs
+import pytest
+from click.testing import CliRunner
+
+from relaykit.errors import UsageError
+from relaykit.schemas import DIRECTIONS, Vector, bundle, frame_bundle, load_catalogue, thaw
+from relaykit.schemas.commands import export
+
+CATALOGUE = load_catalogue()
+
+
+def rust(schema: Any) -> Any:
+    return jsonschema_rs.Draft202012Validator(
+        schema, offline=True, validate_formats=True, ignore_unknown_formats=False
+    )
+
+
+def vectors() -> list[Vector]:
+    return [vector for vector in CATALOGUE.vectors() if isinstance(vector.data, dict)]
+
+
+@pytest.mark.parametrize("extensions", [True, False])
+@pytest.mark.parametrize("closed", [True, False])
+def test_everything_is_inside(extensions: bool, closed: bool) -> None:
+    text = json.dumps(bundle(CATALOGUE, extensions=extensions, closed=closed))
+    references = set(re.findall(r'"\$ref": "([^"]+)"', text))
+    assert all(reference.startswith("#/$defs/") for reference in references)
+    defined = json.loads(text)["$defs"]
+    assert {reference.removeprefix("#/$defs/") for reference in references} <= defined.keys()
+    assert ('"x-' in text) == extensions
+    assert "$id" not in text
+    jsonschema.Draft202012Validator.check_schema(json.loads(text))
+    for direction, name in CATALOGUE.frames:
+        assert f"{direction}.{name}" in defined
+
+
+@pytest.mark.parametrize("closed", [True, False])
+def test_the_bundle_judges_like_the_catalogue(closed: bool) -> None:
+    whole = bundle(CATALOGUE, extensions=False, closed=closed)
+    judges = {d: rust({**whole, "anyOf": [{"$ref": f"#/$defs/{d}"}]}) for d in DIRECTIONS}
+    either = rust(whole)
+    alone = {
+        key: rust(frame_bundle(spec, extensions=False, closed=closed))
+        for key, spec in CATALOGUE.frames.items()
+    }
+    differing = 0
+    for vector in vectors():
+        verdict = CATALOGUE.validate(vector.data, vector.direction, strict=closed).valid
+        assert judges[vector.direction].is_valid(vector.data) == verdict, vector
+        if vector.data.get("type") == vector.type:
+            assert alone[vector.direction, vector.type].is_valid(vector.data) == verdict, vector
+        assert either.is_valid(vector.data) or not verdict, vector
+        differing += verdict != vector.valid
+    assert differing == 0 or not closed
+
+
+def test_opening_touches_frames_from_servers_only() -> None:
+    loose, tight = bundle(CATALOGUE, closed=False), bundle(CATALOGUE, closed=True)
+    for direction, name in CATALOGUE.frames:
+        key = f"{direction}.{name}"
+        assert (loose["$defs"][key] == tight["$defs"][key]) == (direction == "c2s"), key
+    extra = {"type": "ping", "new_field": 1, "payload": {"another": 1}}
+    assert rust(loose).is_valid(extra)
+    assert not rust(tight).is_valid(extra)
+    assert not rust(loose).is_valid({"type": "heartbeat", "new_field": 1})
+
+
+def test_bundling_leaves_the_catalogue_alone() -> None:
+    before = thaw(CATALOGUE.frame("s2c", "deliver").bundled)
+    frame_bundle(CATALOGUE.frame("s2c", "deliver"), extensions=False)["properties"].clear()
+    bundle(CATALOGUE, extensions=False)
+    assert CATALOGUE.frame("s2c", "deliver").bundled == before
+
+
+def run(*arguments: str) -> Any:
+    return CliRunner().invoke(export, ["bundle", *arguments])
+
+
+def test_the_command_writes_the_same(tmp_path: Path) -> None:
+    assert json.loads(run().stdout) == bundle(CATALOGUE)
+    assert json.loads(run("--no-extensions", "--closed").stdout) == bundle(
+        CATALOGUE, extensions=False, closed=True
+    )
+    assert json.loads(run("--frame", "s2c/deliver").stdout) == frame_bundle(CATALOGUE.frame("s2c", "deliver"))
+    path = tmp_path / "bundle.json"
+    assert run("--output", str(path)).stdout == ""
+    assert json.loads(path.read_text()) == bundle(CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--frame", "send"], "names no frame"),
+        (["--frame", "c2s/sned"], "did you mean 'send'"),
+        (["--output", "/nowhere/at/all"], "cannot be written"),
+    ],
+)
+def test_mistakes_are_named(arguments: list[str], said: str) -> None:
+    result = run(*arguments)
+    assert isinstance(result.exception, UsageError)
+    assert said in str(result.exception)
+
+
+AJV = """
+const [folder, ...files] = process.argv.slice(2);
+const load = name => require(require.resolve(name, {paths: [folder]}));
+const Ajv = load("ajv/dist/2020").default, addFormats = load("ajv-formats").default;
+const fs = require("fs"), frames = JSON.parse(fs.readFileSync(0));
+for (const file of files) {
+  const ajv = new Ajv({strict: true, allErrors: true});
+  addFormats(ajv);
+  const check = ajv.compile(JSON.parse(fs.readFileSync(file)));
+  console.log(JSON.stringify(frames.map(frame => check(frame))));
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def ajv(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Ajv in it, kept between runs."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "relaykit-tests" / "ajv-8"
+    required = "node" in os.environ.get("RELAYKIT_REQUIRE", "").split(",")
+    if not (folder / "node_modules" / "ajv-formats").is_dir():
+        npm = shutil.which("npm")
+        if npm is None:
+            pytest.fail("npm is missing") if required else pytest.skip("no npm on this machine")
+        fresh = tmp_path_factory.mktemp("ajv")
+        command = [npm, "install", "--silent", "--no-audit", "--no-fund", "ajv@8", "ajv-formats@3"]
+        done = subprocess.run(command, cwd=fresh, capture_output=True, text=True, timeout=100, check=False)
+        if done.returncode:
+            reason = f"npm cannot install Ajv: {done.stderr.strip()[-200:]}"
+            pytest.fail(reason) if required else pytest.skip(reason)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+        shutil.move(fresh, folder)
+    return folder
+
+
+@pytest.mark.node
+def test_ajv_takes_the_bundle_in_its_strictest_mode_and_judges_alike(ajv: Path, tmp_path: Path) -> None:
+    script = tmp_path / "check.cjs"
+    script.write_text(AJV)
+    files = []
+    for closed in (True, False):
+        files.append(tmp_path / f"closed-{closed}.json")
+        files[-1].write_text(json.dumps(bundle(CATALOGUE, extensions=False, closed=closed)))
+    frames = [vector.data for vector in vectors()]
+    done = subprocess.run(
+        ["node", str(script), str(ajv), *map(str, files)],
+        input=json.dumps(frames),
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    for line, closed in zip(done.stdout.splitlines(), (True, False), strict=True):
+        ours = rust(bundle(CATALOGUE, extensions=False, closed=closed))
+        odd = [
+            frame
+            for frame, verdict in zip(frames, json.loads(line), strict=True)
+            if ours.is_valid(frame) != verdict and ":60" not in json.dumps(frame)
+        ]
+        assert odd == []
