@@ -32,6 +32,10 @@ class Entry:
     status: str | None
 
 
+def _by_key(item: tuple[bytes, Entry]) -> bytes:
+    return item[0]
+
+
 class Ledger:
     """Finds messages by the 16 bytes of their ids."""
 
@@ -78,7 +82,7 @@ class Ledger:
     def _settle(self) -> None:
         if len(self._recent) < _RECENT:
             return
-        rows = sorted((key, entry.seq) for key, entry in self._recent.items())
+        rows = [(bytearray(key), entry.seq) for key, entry in sorted(self._recent.items(), key=_by_key)]
         self._store.insert("ids", rows)
         self._store.write("UPDATE indexed SET upto = ?", max(entry.seq for entry in self._recent.values()))
         for key in self._recent:

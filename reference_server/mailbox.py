@@ -46,7 +46,7 @@ class Mailboxes:
         self._bound = waiting_per_user
         self._boxes: Cache[str, list[Box]] = Cache()
         self._ledger = Ledger(store)
-        self._new_messages: list[tuple[int, bytes, str, str, bytes]] = []
+        self._new_messages: list[tuple[int, bytearray, str, str, bytearray]] = []
         self._new_recipients: list[tuple[int, str, str]] = []
         self._new_waiting: list[tuple[int, int]] = []
         store.on_settle(self._settle, self._forget)
@@ -146,7 +146,7 @@ class Mailboxes:
         seq = ledger.next
         ledger.next += 1
         ledger.add(key, Entry(seq, sender, target, SENT if members is None else None))
-        self._new_messages.append((seq, key, sender, target, frame))
+        self._new_messages.append((seq, bytearray(key), sender, target, bytearray(frame)))
         if members is not None:
             self._new_recipients += ((seq, member, SENT) for member in members)
         for box in boxes:

@@ -130,7 +130,11 @@ class Store:
             raise self._spoil(error) from error
 
     def insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Insert rows into a table within the turn's transaction; many at a time cost half as much each."""
+        """Insert rows into a table within the turn's transaction; many at a time cost half as much each.
+
+        Bytes are best given as bytearrays: for `bytes` the sqlite3 module looks for an adapter, which takes
+        longer than the insertion.
+        """
         if not rows:
             return
         self.begin()
