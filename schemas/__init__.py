@@ -18,7 +18,7 @@ test benches arrange beside the frames.
 
 from relaykit.schemas.bundle import bundle, frame_bundle
 from relaykit.schemas.catalogue import Catalogue, UnknownType, load_catalogue
-from relaykit.schemas.control import Operation, control_operations
+from relaykit.schemas.control import Operation, control_lines, control_operations
 from relaykit.schemas.model import (
     DIRECTIONS,
     Area,
@@ -67,6 +67,7 @@ __all__ = [
     "Validation",
     "Vector",
     "bundle",
+    "control_lines",
     "control_operations",
     "frame_bundle",
     "load_catalogue",

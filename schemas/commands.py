@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -108,19 +110,22 @@ def validate(
     with _progress(sources) as progress, _writer(output) as stream:
         checker = Checker(catalogue, options, progress.warn, progress.update)
         counts = checker.counts
+        colour = stream.isatty() and not os.environ.get("NO_COLOR")
+        report = reports.make(format_, stream.write, colour=colour)
         interrupted = False
-        report = reports.make(
-            format_, stream.write, colour=stream.isatty() and not os.environ.get("NO_COLOR")
-        )
-        try:
-            for outcome in checker.run(sources):
+        with _Interrupts() as interrupts:
+            try:
+                for outcome in checker.run(sources):
+                    progress.clear()
+                    with interrupts.held():
+                        report.add(reports.redacted(outcome))
+            except KeyboardInterrupt:
+                interrupted = True
+            finally:
                 progress.clear()
-                report.add(outcome)
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            progress.clear()
-            report.end(counts)
+                with interrupts.held():
+                    report.end(counts)
+                    stream.flush()
     if output is not None or format_ != "text":
         click.echo(reports.summary(counts), err=True)
     if interrupted:
@@ -135,6 +140,45 @@ def validate(
 
 
 _HINT = "relaykit validate --help shows what is read, with examples"
+
+
+class _Interrupts:
+    """Holds Ctrl-C back while something is being written, so that a report is never cut in the middle.
+
+    A second Ctrl-C is not held back: whoever reads the report may have stopped reading.
+    """
+
+    def __init__(self) -> None:
+        self._holding = False
+        self._pending = False
+        self._before: Any = None
+
+    def __enter__(self) -> _Interrupts:
+        if threading.current_thread() is threading.main_thread():
+            self._before = signal.signal(signal.SIGINT, self._handle)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def _handle(self, *_: object) -> None:
+        if self._holding and not self._pending:
+            self._pending = True
+        else:
+            raise KeyboardInterrupt
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Hold interrupts back until the end of the block."""
+        self._holding = True
+        try:
+            yield
+        finally:
+            self._holding = False
+        if self._pending:
+            self._pending = False
+            raise KeyboardInterrupt
 
 
 def _refuse_overwriting(output: Path | None, sources: list[Source]) -> None:

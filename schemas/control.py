@@ -141,3 +141,54 @@ def _schema(document: Document, place: str, body: Mapping[str, Any], load: Any) 
         raise UsageError(f"{place}: not a JSON Schema: {error.message}") from None
     frozen: Mapping[str, Any] = freeze(contained)
     return frozen
+
+
+@cache
+def control_lines(root: Path = HERE) -> Mapping[str, Any]:
+    """The JSON Schema of the control interface as lines of a command: one request or one answer.
+
+    Every operation's arguments are those of its HTTP request; `$defs/<operation>_result` describes what the
+    `result` of its answer holds.
+
+    Raises:
+        UsageError: the document is broken.
+    """
+    shared: dict[str, Any] = {}
+    requests: list[Any] = []
+    for operation in control_operations(root).values():
+        for suffix, schema in (("arguments", operation.request), ("result", operation.response)):
+            own = {key: value for key, value in schema.items() if key not in ("$schema", "$defs")}
+            shared |= {**schema.get("$defs", {}), f"{operation.name}_{suffix}": own}
+        requests.append(
+            {
+                "title": operation.title,
+                "type": "object",
+                "properties": {
+                    "id": {"description": "Repeated in the answer.", "type": "integer"},
+                    "operation": {"const": operation.name},
+                    "arguments": {"$ref": f"#/$defs/{operation.name}_arguments"},
+                },
+                "required": ["id", "operation", "arguments"],
+                "additionalProperties": False,
+            }
+        )
+    answer = {
+        "type": "object",
+        "properties": {
+            "id": {"description": "That of the request.", "type": "integer"},
+            "result": {"description": "As `$defs/<operation>_result` says.", "type": "object"},
+            "error": {"description": "Why it could not be done, for people.", "type": "string"},
+            "missing": {"description": "true beside `error`: not offered at all.", "type": "boolean"},
+        },
+        "required": ["id"],
+        "oneOf": [{"required": ["result"]}, {"required": ["error"]}],
+    }
+    lines: Mapping[str, Any] = freeze(
+        {
+            "$schema": DIALECT,
+            "title": "One line of the control interface of a command",
+            "anyOf": [{"$ref": "#/$defs/request"}, {"$ref": "#/$defs/answer"}],
+            "$defs": {**shared, "request": {"oneOf": requests}, "answer": answer},
+        }
+    )
+    return lines

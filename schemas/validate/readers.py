@@ -54,6 +54,8 @@ def line_blocks(stream: io.BufferedReader) -> Iterator[list[bytes | None]]:
     while chunk := stream.read1(CHUNK):
         lines: list[bytes | None] = [*(rest + chunk).split(b"\n")]
         rest = lines.pop() or b""
+        if lines and len(lines[0] or b"") > MAX_FRAME:
+            lines[0] = None
         if len(rest) > MAX_FRAME:
             lines.append(None)
             rest = _after_line_feed(stream)
