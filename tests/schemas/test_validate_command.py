@@ -359,7 +359,9 @@ def test_interrupted_it_sums_up_what_was_done() -> None:
     # The report is buffered: give it enough to write something, then interrupt it waiting for more.
     process.stdin.write(ndjson(*[WRONG] * 2000))
     process.stdin.flush()
-    head = process.stdout.read(1000)
+    head = b""
+    while len(head) < 1000:
+        head += process.stdout.read(1000)
     process.send_signal(signal.SIGINT)
     out, error = process.communicate(timeout=60)
     assert process.returncode == 130
