@@ -85,16 +85,21 @@ def axe() -> str:
 
 
 @pytest.mark.node
+@pytest.mark.timeout(
+    600
+)  # a slow machine may take minutes for the single file's tens of thousands of elements
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280])
-def test_axe_finds_nothing(browser: Browser, site: Path, axe: str, scheme: Any, width: int) -> None:
+@pytest.mark.parametrize(("width", "names"), [(390, PAGES), (1280, PAGES), (1280, ("single",))])
+def test_axe_finds_nothing(
+    browser: Browser, site: Path, axe: str, scheme: Any, width: int, names: tuple[str, ...]
+) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     found = []
-    for name in PAGES if width == 390 else (*PAGES, "single"):
+    for name in names:
         _open(page, site, name)
         page.evaluate(axe)
-        violations = page.evaluate("axe.run()")["violations"]
+        violations = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
         found += [(name, each["id"], each["nodes"][0]["html"][:160]) for each in violations]
     context.close()
     assert found == []
@@ -104,7 +109,9 @@ def test_nothing_scrolls_sideways_on_a_phone(browser: Browser, site: Path) -> No
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
     wide = []
-    for path in sorted(site.rglob("*.html")):
+    paths = sorted(site.rglob("*.html"))
+    scenarios = [path for path in paths if path.parent.name == "scenarios"]  # much alike: some will do
+    for path in [path for path in paths if path not in scenarios] + scenarios[::12]:
         page.goto(f"file://{path}")
         if page.evaluate("document.documentElement.scrollWidth") > 390:
             wide.append(path.relative_to(site).as_posix())
