@@ -6,18 +6,19 @@ import json
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
-from relaykit.conformance.target import HttpControl
+from relaykit.conformance.control_command import OverCommand
+from relaykit.conformance.control_python import OverPython
+from relaykit.conformance.control_spec import (
+    CommandControl,
+    ControlFailedError,
+    ControlMissingError,
+    ControlSpec,
+    HttpControl,
+    PythonControl,
+)
 
 if TYPE_CHECKING:
     import aiohttp
-
-
-class ControlMissingError(Exception):
-    """The target does not offer this operation: what needs it is untestable."""
-
-
-class ControlFailedError(Exception):
-    """The operation exists and did not do what it should; the message says what came back."""
 
 
 class Control(Protocol):
@@ -89,6 +90,24 @@ def _explains(body: bytes) -> bool:
     return isinstance(error, str) and "operation" not in error.lower() and error.lower() != "not found"
 
 
-def open_control(spec: HttpControl | None, seconds: float) -> Control | None:
-    """The control interface that a target file describes, or None."""
-    return None if spec is None else OverHttp(spec, seconds)
+def open_control(spec: ControlSpec | None, seconds: float) -> Control | None:
+    """The control interface that a target file describes, or None.
+
+    Args:
+        seconds: within which an operation must be done.
+
+    Raises:
+        UsageError: a Python adapter cannot be loaded.
+    """
+    match spec:
+        case None:
+            return None
+        case HttpControl():
+            return OverHttp(spec, seconds)
+        case CommandControl():
+            return OverCommand(spec, seconds)
+        case PythonControl():
+            return OverPython(spec, seconds)
+
+
+__all__ = ["Control", "ControlFailedError", "ControlMissingError", "OverHttp", "open_control"]

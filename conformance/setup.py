@@ -100,6 +100,10 @@ def _control(given: Given, data: dict[str, Any], environment: dict[str, str]) ->
     http = data["control"].get("http") if isinstance(data["control"], dict) else None
     if isinstance(http, dict) and isinstance(http.get("url"), str):
         data["control"] = {**data["control"], "http": {**http, "url": given.filled(http["url"])}}
+    command = data["control"].get("command") if isinstance(data["control"], dict) else None
+    if isinstance(command, dict) and isinstance(command.get("run"), list):
+        run = [given.filled(word) if isinstance(word, str) else word for word in command["run"]]
+        data["control"] = {**data["control"], "command": {**command, "run": run}}
 
 
 def _secret(given: Given, environment: dict[str, str]) -> Mapping[str, str]:

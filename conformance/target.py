@@ -10,10 +10,11 @@ from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from relaykit.config import Document, problems, read_secret, suggest
+from relaykit.config import Document, problems, suggest
+from relaykit.conformance.control_spec import ControlSpec, HttpControl, read_control, secret_at
 from relaykit.conformance.loader import schema
 from relaykit.errors import UsageError
-from relaykit.schemas import Catalogue, control_operations
+from relaykit.schemas import Catalogue
 
 CARRIERS = ("header", "query", "subprotocol")
 """Ways to present the token, in the order in which the suite tries them when the target file names none."""
@@ -28,15 +29,6 @@ class Minting:
     lifetime_s: float
     claims: Mapping[str, Any]
     headers: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class HttpControl:
-    """A control interface over HTTP; `operations` is None where the target file does not list them."""
-
-    url: str
-    token: str | None
-    operations: frozenset[str] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +88,7 @@ class Target:
     headers: Mapping[str, str] = field(default_factory=dict)
     ca_file: Path | None = None
     insecure: bool = False
-    control: HttpControl | None = None
+    control: ControlSpec | None = None
     capabilities: frozenset[str] = frozenset()
     limits: Mapping[str, float] = field(default_factory=dict)
     stated: frozenset[str] = frozenset()
@@ -109,7 +101,7 @@ class Target:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown."""
-        token = self.control.token if self.control else None
+        token = self.control.token if isinstance(self.control, HttpControl) else None
         previous = (self.previous.key,) if self.previous else ()
         return (self.minting.key, *previous, *((token,) if token else ()))
 
@@ -157,7 +149,7 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
         headers=MappingProxyType(data.get("headers", {})),
         ca_file=base / tls["ca_file"] if "ca_file" in tls else None,
         insecure=tls.get("insecure", False),
-        control=_control(document, base),
+        control=read_control(document, base),
         capabilities=frozenset(declared | core),
         limits=_numbers(data.get("limits", {}), protocol.limits),
         stated=frozenset(data.get("limits", {})),
@@ -219,33 +211,11 @@ def _minting(document: Document, base: Path, name: str) -> Minting:
         raise UsageError(f"{place}: {algorithm} needs a `{need}`, not a `{kind}`")
     return Minting(
         algorithm=algorithm,
-        key=_secret(mint[kind], base, place),
+        key=secret_at(mint[kind], base, place),
         lifetime_s=mint.get("lifetime_s", 3600),
         claims=MappingProxyType(mint.get("claims", {})),
         headers=MappingProxyType(mint.get("headers", {})),
     )
-
-
-def _control(document: Document, base: Path) -> HttpControl | None:
-    spec = document.data.get("control")
-    if spec is None:
-        return None
-    http = spec["http"]
-    for index, name in enumerate(http.get("operations", ())):
-        if name not in control_operations():
-            place = document.place(f"/control/http/operations/{index}")
-            known = control_operations()
-            raise UsageError(f"{place}: unknown control operation {name!r}{suggest(name, known)}")
-    token = _secret(http["token"], base, document.place("/control/http/token")) if "token" in http else None
-    operations = frozenset(http["operations"]) if "operations" in http else None
-    return HttpControl(http["url"].rstrip("/"), token, operations)
-
-
-def _secret(spec: Mapping[str, str], base: Path, place: str) -> str:
-    try:
-        return read_secret(spec.get("value", spec), base=base)
-    except UsageError as error:
-        raise UsageError(f"{place}: {error}", hint=error.hint) from error
 
 
 def _numbers(given: Mapping[str, float], known: Mapping[str, Any]) -> Mapping[str, float]:
