@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -189,11 +190,13 @@ class Connection(asyncio.Protocol):
         except ConnectionEnded:
             return False
         self._beats.append(future)
-        done, _ = await asyncio.wait((future,), timeout=seconds)
+        try:
+            done, _ = await asyncio.wait((future,), timeout=seconds)
+        finally:
+            if future in self._beats:
+                self._beats.remove(future)
         if done:
             return self.alive
-        if future in self._beats:
-            self._beats.remove(future)
         # Where an earlier heartbeat went unanswered, the ack that came was taken for that one's.
         return self.alive and self._acks > before
 
@@ -220,6 +223,15 @@ class Connection(asyncio.Protocol):
             self._recorder.transcript.event(self.label, "s2c", "did not close in turn")
         self.leave()
         return self._client.close_rcvd is not None
+
+    def stop_reading(self) -> None:
+        """Read nothing more, as a client does that hangs, with little room for what still comes."""
+        self._recorder.transcript.event(self.label, "c2s", "reads nothing from now on")
+        if self._transport is not None:
+            found = self._transport.get_extra_info("socket")
+            if found is not None:
+                found.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            self._transport.pause_reading()
 
     def abort(self) -> None:
         """Cut the connection without a closing handshake."""

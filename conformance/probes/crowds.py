@@ -1,0 +1,109 @@
+"""How many connections one user may have (source: Message Authentication, Rate Limiting)."""
+
+from __future__ import annotations
+
+import asyncio
+
+from relaykit.conformance.awaiting import until
+from relaykit.conformance.context import CaseStop, Context, Device, UntestableError, present
+from relaykit.conformance.refusal import Refusal, attempt, error_code
+from relaykit.conformance.registry import probe
+from relaykit.conformance.wire import DialError
+
+_MOST = 256
+"""Limits beyond this are not tried: the suite is no flood."""
+_RATE_LIMITED = "HTTP 429, or an error rate_limited and a close"
+
+
+def _devices(context: Context) -> tuple[list[Device], Device]:
+    """As many devices of one user as may connect, and one more."""
+    limit = int(context.env.target.limits["connections_per_user"])
+    if limit > _MOST:
+        raise UntestableError(f"limits.connections_per_user is {limit}, more than the suite tries ({_MOST})")
+    user = context.user("alice", [f"device{number}" for number in range(1, limit + 2)])
+    *within, beyond = user.devices.values()
+    return within, beyond
+
+
+async def _beyond(context: Context, device: Device) -> Refusal:
+    """Try one connection more.
+
+    Raises:
+        CaseStop: the target cannot be reached; that is said as an outcome.
+    """
+    shown = present(context.env, device.token(), context.env.carrier)
+    try:
+        return await attempt(context, shown, device.label)
+    except DialError as error:
+        context.fail_dial(error, (), device.label)
+        raise CaseStop from None
+
+
+def _judge(context: Context, outcome: Refusal, label: str) -> None:
+    said = f"one connection more than the stated limit: {outcome.said}"
+    if not outcome.refused:
+        context.fail(("LIM-02",), said, expected=_RATE_LIMITED, actual=outcome.said, actor=label)
+        return
+    context.prove(("LIM-02",), label)
+    told = error_code(outcome) if outcome.form == "error" else None
+    if outcome.status == 429 or told == "rate_limited":
+        context.prove(("LIM-03",), label)
+    else:
+        context.fail(("LIM-03",), said, expected=_RATE_LIMITED, actual=outcome.said, actor=label)
+
+
+@probe(
+    "connections-of-a-user",
+    title="The stated number of connections of a user is served, one more is refused until one ends",
+    area="limits",
+    requirements=("LIM-01", "LIM-02", "LIM-03", "LIM-04", "LIM-05"),
+    catches="A server without a limit, one that closes the oldest connection or never frees a place.",
+    limits=("connections_per_user",),
+)
+async def connections_of_a_user(context: Context) -> None:
+    within, beyond = _devices(context)
+    for device in within:
+        await device.connect(req=("LIM-01",))
+    context.prove(("LIM-01",))
+    context.step = "one more"
+    _judge(context, await _beyond(context, beyond), beyond.label)
+    for device in within:
+        if not await device.live.beat(context.env.waits.reply):
+            context.fail(
+                ("LIM-04",),
+                f"{device.label} was served before one connection too many was tried, and no longer is",
+                expected="its heartbeat is answered",
+                actual=device.live.ended or "silence",
+                actor=device.label,
+            )
+            return
+    context.prove(("LIM-04",))
+    context.step = "a free place"
+    await within[0].live.close(context.env.waits.reply)
+    # The target may notice a moment later than we do: the place must be free before the reply deadline.
+    deadline = until(context, None)
+    while (outcome := await _beyond(context, beyond)).form != "session":
+        if asyncio.get_running_loop().time() > deadline:
+            said = f"a connection of the user ended, but a new one: {outcome.said}"
+            context.fail(("LIM-05",), said, expected="a session", actual=outcome.said, actor=beyond.label)
+            return
+        await context.wait(asyncio.get_running_loop().time() + context.env.waits.quiet)
+    context.prove(("LIM-05",))
+
+
+@probe(
+    "connections-of-others",
+    title="A user is served while another one has as many connections as permitted",
+    area="limits",
+    requirements=("LIM-21",),
+    catches="A server that counts connections by address, or all together.",
+    limits=("connections_per_user",),
+)
+async def connections_of_others(context: Context) -> None:
+    within, _ = _devices(context)
+    for device in within:
+        await device.connect()
+    bob = context.user("bob", ("phone", "laptop"))
+    for device in bob.devices.values():
+        await device.connect(req=("LIM-21",))
+    context.prove(("LIM-21",))

@@ -1,0 +1,89 @@
+"""Each probe that looks below the frames finds the fault it is there for, and nothing else.
+
+The server is the reference server with one fault (tests/fixtures/broken_reference.py), or with settings other
+than the target file says.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures.fakes import minimal
+from support.suite import QUICK, all_cases, judge, make_target, relaykit
+
+SCRIPT = Path(__file__).parents[1] / "fixtures" / "broken_reference.py"
+TARGET = """\
+url: ws://127.0.0.1:{port}/ws
+tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}
+control: {http: {url: "http://127.0.0.1:{control_port}", token: {env: RELAYKIT_CONTROL_TOKEN}}}
+limits: {max_frame_bytes: 65536, connections_per_user: 6, frames_per_second: 50, burst: 60}
+timing: {reply_ms: 1500, case_s: 30}
+"""
+SECRETS = {
+    "RELAYKIT_SECRET": "a secret of the tests, long enough for it",
+    "RELAYKIT_CONTROL_TOKEN": "a-control-token-of-the-tests",
+}
+STATED = "--limits burst=60 --limits connections_per_user=6"
+
+
+def found(tmp_path: Path, fault: str, options: str, *cases: str) -> dict[str, Any]:
+    """The requirements that were broken in a run against the faulty server, each with its verdict."""
+    target, out = tmp_path / "target.yaml", tmp_path / "report.json"
+    target.write_text(TARGET)
+    serve = (
+        f"{sys.executable} {SCRIPT} {fault} serve --port {{port}} --control-port {{control_port}} "
+        f"--store {tmp_path / 'store.db'} {STATED} {options}"
+    )
+    chosen = [word for case in cases for word in ("--run", case)]
+    words = ("test", "-t", str(target), "--launch", serve, "--report", f"json={out}", *chosen)
+    ended = asyncio.run(relaykit(*words, **SECRETS))
+    assert out.exists(), ended
+    data = json.loads(out.read_text())
+    assert not [case for case in data["cases"] if case["verdict"] == "error"], ended
+    return {row["id"]: row["verdict"] for row in data["requirements"] if row["verdict"] in ("fail", "warn")}
+
+
+@pytest.mark.parametrize(
+    ("case", "fault", "options", "broken"),
+    [
+        ("connections-of-a-user", "none", "--limits connections_per_user=4", {"LIM-01"}),
+        ("connections-of-a-user", "none", "--limits connections_per_user=9", {"LIM-02"}),
+        ("connections-of-a-user", "refuses-with-403", "", {"LIM-03"}),
+        ("connections-of-a-user", "disturbs-the-others", "", {"LIM-04"}),
+        ("connections-of-a-user", "never-frees", "", {"LIM-05"}),
+        ("connections-of-others", "counts-everybody", "", {"LIM-21"}),
+        ("rate-within-the-limit", "none", "--limits burst=40", {"LIM-06"}),
+        ("rate-beyond-the-limit", "none", "--limits burst=100000", {"LIM-07"}),
+        ("rate-beyond-the-limit", "refused-yet-done", "", {"LIM-09"}),
+        ("rate-beyond-the-limit", "never-recovers", "", {"LIM-14"}),
+        ("rate-counts-everything", "keep-alives-are-free", "", {"LIM-10"}),
+        ("rate-of-others", "shared-rate", "", {"LIM-15"}),
+    ],
+)
+def test_a_probe_finds_its_fault(
+    tmp_path: Path, case: str, fault: str, options: str, broken: set[str]
+) -> None:
+    assert set(found(tmp_path, fault, options, case)) == broken
+
+
+def test_a_server_that_cuts_whoever_exceeds_the_rate_is_found(tmp_path: Path) -> None:
+    config = tmp_path / "server.yaml"
+    config.write_text("refusals_before_close: 1\n")
+    broken = found(tmp_path, "none", f"--config {config}", "rate-beyond-the-limit")
+    assert set(broken) == {"LIM-12"}
+
+
+def test_a_server_that_waits_for_a_slow_reader_is_found() -> None:
+    limits = {"max_frame_bytes": 65536, "frames_per_second": 50, "burst": 200}
+
+    async def run() -> dict[str, Any]:
+        async with minimal().running() as url:  # it writes to one connection after the other
+            result = await judge(make_target(url, timing=QUICK, limits=limits), all_cases("slow-reader"))
+        return {row.id: row.verdict for row in result.requirements if row.verdict in ("fail", "warn")}
+
+    assert set(asyncio.run(run())) == {"LIM-22"}
