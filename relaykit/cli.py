@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import sys
@@ -18,6 +19,8 @@ _ORDER = (
     *("validate", "serve", "token", "test", "fuzz", "replay", "list"),
     *("explain", "doctor", "init", "docs", "export", "report", "selftest"),
 )
+
+_UNWRITABLE = (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS)
 
 
 class _Commands(click.Group):
@@ -36,6 +39,23 @@ class _Commands(click.Group):
             return None
         command: click.Command = entry.load()
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except OSError as error:
+            # click would end a broken pipe with 1, which here means that something is invalid.
+            if error.errno in _UNWRITABLE:
+                raise _OutputEnded(error) from error
+            raise
+
+
+class _OutputEnded(Exception):  # noqa: N818  (an end, not a fault of ours)
+    """Output could not be written any further."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(cause.strerror)
+        self.cause = cause
 
 
 @click.group(
@@ -74,10 +94,12 @@ def main(argv: list[str] | None = None) -> None:
     except (KeyboardInterrupt, click.Abort):
         click.echo("relaykit: interrupted", err=True)
         sys.exit(ExitCode.INTERRUPTED)
-    except BrokenPipeError:
-        # The reader (head, less) went away: no more output, no noise at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(128 + signal.SIGPIPE)
+    except _OutputEnded as ended:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # no noise at interpreter exit
+        if ended.cause.errno == errno.EPIPE:  # the reader (head, less) has seen enough
+            sys.exit(128 + signal.SIGPIPE)
+        click.echo(f"relaykit: the output cannot be written: {ended}", err=True)
+        sys.exit(ExitCode.USAGE)
     except Exception as error:
         _defect(error)
 

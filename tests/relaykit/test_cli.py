@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from importlib.metadata import EntryPoint
+from pathlib import Path
 
 import click
 import pytest
@@ -41,6 +43,27 @@ def test_an_error_ends_in_a_message_and_its_exit_code(
     shown = capsys.readouterr().err
     assert "Traceback" not in shown
     assert shown.strip()
+
+
+def test_a_reader_that_has_seen_enough_is_no_failure(tmp_path: Path) -> None:
+    frames = tmp_path / "frames.ndjson"
+    frames.write_text('{"type":"heartbeat"}\n' * 20_000)
+    relaykit = Path(sys.executable).with_name("relaykit")
+    command = f"{relaykit} validate --all {frames} | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.returncode == 128 + signal.SIGPIPE
+    assert done.stderr.count("\n") <= 1, done.stderr
+
+
+def test_a_full_disk_is_not_a_defect_of_the_kit(tmp_path: Path) -> None:
+    frames = tmp_path / "frames.ndjson"
+    frames.write_text('{"type":"heartbeat"}\n' * 20_000)
+    relaykit = Path(sys.executable).with_name("relaykit")
+    for output in ("> /dev/full", "--output /dev/full"):
+        command = f"{relaykit} validate --all {frames} {output}"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+        assert done.returncode == 2, (output, done.stderr)
+        assert "Traceback" not in done.stderr
 
 
 def test_an_unforeseen_exception_is_a_defect_of_the_kit_without_secrets(
