@@ -45,8 +45,10 @@ async def expect_frame(
     return result.frame
 
 
-async def deliver_to(context: Context, sender: Device, receiver: str) -> str:
-    """Send a message and wait for its ack; the message's id.
+async def deliver_to(
+    context: Context, sender: Device, receiver: str, requirements: tuple[str, ...] = ()
+) -> str:
+    """Send a message and wait for its ack, which these requirements ask for; the message's id.
 
     Raises:
         CaseStop: it is not acknowledged.
@@ -54,7 +56,7 @@ async def deliver_to(context: Context, sender: Device, receiver: str) -> str:
     sent = message(context, receiver)
     sender.live.send(sent)
     pattern = {"type": "sent_ack", "message_id": sent["message_id"]}
-    await expect_frame(context, sender.live, pattern, (), skip=True)
+    await expect_frame(context, sender.live, pattern, requirements, skip=True)
     return str(sent["message_id"])
 
 

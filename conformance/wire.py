@@ -73,6 +73,8 @@ class Connection(asyncio.Protocol):
         headers: of the target's handshake answer.
         subprotocol: the one the target selected.
         pongs: what came in WebSocket pongs.
+        pings: how many WebSocket pings came.
+        mute: say nothing by ourselves, not even that a WebSocket ping was heard.
         forgiven: patterns of frames that came too late for what only SHOULD come; they are passed over.
     """
 
@@ -88,6 +90,8 @@ class Connection(asyncio.Protocol):
         self._count = 0
         self._left = False
         self.pongs: list[bytes] = []
+        self.pings = 0
+        self.mute = False
         self.label = label
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.inbox: list[Arrived] = []
@@ -255,7 +259,7 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or transport.is_closing() or self.mute:
             self._client.data_to_send()
             return
         for data in self._client.data_to_send():
@@ -296,6 +300,10 @@ class Connection(asyncio.Protocol):
         elif frame.opcode is Opcode.PONG:
             self.pongs.append(bytes(frame.data))
             self._recorder.transcript.event(self.label, "s2c", f"WebSocket pong {bytes(frame.data)!r}")
+            self._recorder.bell.ring()
+        elif frame.opcode is Opcode.PING:
+            self.pings += 1
+            self._recorder.transcript.event(self.label, "s2c", f"WebSocket ping {bytes(frame.data)!r}")
             self._recorder.bell.ring()
         elif frame.opcode in (Opcode.TEXT, Opcode.BINARY, Opcode.CONT):
             if frame.opcode is not Opcode.CONT:

@@ -12,7 +12,7 @@ from relaykit.conformance.wire import Connection, DialError
 async def _served(context: Context, carrier: str, requirement: str) -> tuple[Connection | None, str]:
     """Connect by one carrier; the connection if it is served, and the token."""
     device = context.device("alice")
-    token = device.token()
+    token = await device.obtain()
     context.step = carrier
     try:
         connection = await device.dial(carrier, token)

@@ -31,7 +31,7 @@ async def _beyond(context: Context, device: Device) -> Refusal:
     Raises:
         CaseStop: the target cannot be reached; that is said as an outcome.
     """
-    shown = present(context.env, device.token(), context.env.carrier)
+    shown = present(context.env, await device.obtain(), context.env.carrier)
     try:
         return await attempt(context, shown, device.label)
     except DialError as error:

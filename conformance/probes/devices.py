@@ -48,7 +48,7 @@ async def denied_while_away(context: Context) -> None:
     await expect_frame(context, connection, pattern, ("DEV-15",), skip=True)
     context.prove(("DEV-15",), laptop.label)
     await connection.close(context.env.waits.reply)
-    await refused(context, laptop, laptop.token(), "the denied device comes back", "DEV-28")
+    await refused(context, laptop, await laptop.obtain(), "the denied device comes back", "DEV-28")
 
 
 @probe(
@@ -72,7 +72,9 @@ async def late_decision(context: Context) -> None:
     with contextlib.suppress(ControlFailedError):  # a server may well say that it is too late
         await context.env.control.call("decide_device_approval", {"request_id": request, "approved": True})
     await laptop.live.close(context.env.waits.reply)
-    await refused(context, laptop, laptop.token(), "the device comes back after the late decision", "DEV-19")
+    await refused(
+        context, laptop, await laptop.obtain(), "the device comes back after the late decision", "DEV-19"
+    )
 
 
 @probe(

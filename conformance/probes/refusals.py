@@ -25,7 +25,7 @@ async def refusal_form(context: Context) -> None:
     for what, token in (
         ("no token", None),
         ("a word as token", "token"),
-        ("a token with a broken signature", forging.flipped(device.token())),
+        ("a token with a broken signature", forging.flipped(await device.obtain())),
     ):
         context.step = what
         try:
@@ -71,7 +71,7 @@ def _say(context: Context, requirement: str, kept: bool, said: str, expected: st
 async def other_places(context: Context) -> None:
     device = context.device("alice")
     await (await device.connect()).close(context.env.waits.reply)
-    for what, shown in _places(context, device.token()).items():
+    for what, shown in _places(context, await device.obtain()).items():
         context.step = what
         try:
             outcome = await attempt(context, shown, device.label)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from relaykit.conformance import forging
-from relaykit.conformance.context import Context, Device, NotApplicableError, present
+from relaykit.conformance.context import Context, Device, NotApplicableError, UntestableError, present
 from relaykit.conformance.keys import foreign_key, public_pem
 from relaykit.conformance.refusal import Refusal, attempt
 from relaykit.conformance.registry import Probe, probe
@@ -64,9 +64,15 @@ async def _all_refused(context: Context, requirement: str, make: Make) -> None:
     device = context.device("alice")
     context.step = "honest token"
     await (await device.connect()).close(context.env.waits.reply)
-    for what, token in make(context, device):
-        if await refused(context, device, token, what, requirement) is None:
-            return
+    try:
+        for what, token in make(context, device):
+            if await refused(context, device, token, what, requirement) is None:
+                return
+    except UntestableError as reason:
+        # What could be tried without a key of the target's was judged; makers put the rest last.
+        if not context.outcomes:
+            raise
+        context.recorder.transcript.event("alice", "c2s", f"what follows cannot be tried: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,26 +109,27 @@ def _garbage(context: Context, device: Device) -> Iterable[tuple[str, str | None
     honest = device.token()
     yield "a word", "token"
     yield "three words", "not.a.token"
-    yield "an honest token without its signature part", ".".join(honest.split(".")[:2])
-    yield "an honest token with a fourth part", f"{honest}.e30"
-    yield "a header that is no JSON", f"{forging.encoded('{')}.{'.'.join(honest.split('.')[1:])}"
-    yield "claims that are no object", forging.signed(context, "[1,2]")
     yield "4,000 letters", "A" * 4000
+    yield "an honest token with a fourth part", f"{honest}.e30"
+    head, payload, signature = forging.parts(honest)
+    yield "an honest token without its signature part", f"{head}.{payload}"
+    yield "a header that is no JSON", f"{forging.encoded('{')}.{payload}.{signature}"
+    yield "claims that are no object", forging.signed(context, "[1,2]")
 
 
 def _signature(context: Context, device: Device) -> Iterable[tuple[str, str | None]]:
     honest = device.token()
-    other = device.token(key=foreign_key(context.env.target.minting.algorithm))
-    yield "signed with another key", other
     yield "one bit of the signature changed", forging.flipped(honest)
     yield "no signature", forging.resigned(honest, "")
     yield "half a signature", forging.resigned(honest, honest.rsplit(".", 1)[1][:20])
     stranger = forging.claims(context, device, sub=fresh_uuid(context.rng))
-    head, _, signature = honest.split(".")
+    head, _, signature = forging.parts(honest)
     yield (
         "other claims under the signature of an honest token",
         f"{head}.{forging.encoded(stranger)}.{signature}",
     )
+    other = device.token(key=foreign_key(context.env.target.minting.algorithm))
+    yield "signed with another key", other
 
 
 def _algorithm(context: Context, device: Device) -> Iterable[tuple[str, str | None]]:
@@ -146,7 +153,7 @@ def _algorithm(context: Context, device: Device) -> Iterable[tuple[str, str | No
 
 
 def _unsigned(context: Context, device: Device) -> Iterable[tuple[str, str | None]]:
-    signature = device.token().rsplit(".", 1)[1]
+    signature = forging.parts(device.token())[2]
     for name in ("none", "None", "NONE", "nOnE", ""):
         header = {"typ": "JWT", "alg": name}
         yield f"alg {name!r}, no signature", forging.unsigned(header, forging.claims(context, device))

@@ -63,6 +63,15 @@ def found(tmp_path: Path, fault: str, options: str, *cases: str) -> dict[str, An
         ("rate-beyond-the-limit", "never-recovers", "", {"LIM-14"}),
         ("rate-counts-everything", "keep-alives-are-free", "", {"LIM-10"}),
         ("rate-of-others", "shared-rate", "", {"LIM-15"}),
+        ("idle-is-pinged", "none", "--timing ping_interval_s=80", {"KEEP-05"}),
+        ("silence-times-out", "none", "--timing idle_timeout_s=1000", {"KEEP-07", "KEEP-08"}),
+        ("silence-times-out", "drops-the-silent", "", {"KEEP-07"}),
+        ("data-keeps-alive", "hears-nothing", "", {"KEEP-09"}),
+        ("control-frames-keep-alive", "hears-nothing", "", {"KEEP-10"}),
+        ("server-fault", "acknowledges-what-failed", "", {"ERR-07", "ERR-09"}),
+        ("server-fault", "blames-the-client", "", {"ERR-07", "ERR-09"}),
+        ("server-fault", "stays-broken", "", {"ERR-10"}),
+        ("server-fault", "holds-it-against-the-message", "", {"ERR-11"}),
     ],
 )
 def test_a_probe_finds_its_fault(

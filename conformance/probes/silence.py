@@ -1,0 +1,157 @@
+"""Idle and silent connections, by a clock that the target lets us move (source: Connection Management)."""
+
+from __future__ import annotations
+
+from relaykit.conformance.awaiting import until
+from relaykit.conformance.context import CaseStop, Context, Device
+from relaykit.conformance.probes.transport import PING, raw_frame
+from relaykit.conformance.registry import probe
+from relaykit.conformance.steps import control
+from relaykit.conformance.talk import deliver_to, end_of, expect_frame
+from relaykit.conformance.wire import Connection, DialError
+
+_MARGIN_S = 3
+"""For servers that look at their connections every other second."""
+_ROUNDS = 4
+
+
+async def _advance(context: Context, seconds: float) -> None:
+    await control(context, "advance_clock", {"seconds": seconds})
+    context.env.clock_offset_s += seconds
+
+
+async def _connect(context: Context, device: Device) -> Connection:
+    """Connect with a token that outlasts the case, and see that the session is served.
+
+    Raises:
+        CaseStop: it is not; that is said as an outcome.
+    """
+    context.about = frozenset({"ping"})
+    lifetime = 3600 + 10 * context.env.target.timing["idle_timeout_s"]
+    try:
+        connection = await device.dial(token=device.token(lifetime_s=lifetime))
+    except DialError as error:
+        context.fail_dial(error, (), device.label)
+        raise CaseStop from None
+    if not await connection.beat(context.env.waits.reply):
+        said = connection.ended or "its heartbeat was not answered"
+        context.fail((), f"{device.label} connected, but {said}", actor=device.label)
+        raise CaseStop
+    return connection
+
+
+@probe(
+    "idle-is-pinged",
+    title="A connection that is idle for the stated interval gets a ping",
+    area="keepalive",
+    requirements=("KEEP-05",),
+    catches="A server that never looks whether its clients are still there.",
+    operations=("advance_clock",),
+    exclusive=True,
+    frames=("ping",),
+)
+async def idle_is_pinged(context: Context) -> None:
+    connection = await _connect(context, context.device("alice"))
+    interval = context.env.target.timing["ping_interval_s"]
+    await _advance(context, interval + _MARGIN_S)
+    deadline = until(context, None)
+    while connection.alive and not _pinged(connection) and await context.wait(deadline):
+        pass
+    if _pinged(connection):
+        context.prove(("KEEP-05",))
+        return
+    said = connection.ended or "neither a ping nor a WebSocket ping came"
+    context.fail(("KEEP-05",), f"idle for {interval:g} s: {said}", expected={"type": "ping"}, actual=said)
+
+
+def _pinged(connection: Connection) -> bool:
+    return connection.pings > 0 or any(frame.get("type") == "ping" for frame in connection.frames)
+
+
+@probe(
+    "silence-times-out",
+    title="A client that says nothing past the timeout gets connection_timeout, and the connection is closed",
+    area="keepalive",
+    requirements=("KEEP-07", "KEEP-08"),
+    catches="A server that keeps dead connections, or drops them without a word.",
+    operations=("advance_clock",),
+    exclusive=True,
+    frames=("error",),
+)
+async def silence_times_out(context: Context) -> None:
+    connection = await _connect(context, context.device("alice"))
+    connection.mute = True  # not even WebSocket pongs
+    timing = context.env.target.timing
+    first = min(timing["ping_interval_s"], timing["idle_timeout_s"] / 2)
+    await _advance(context, first)
+    await _advance(context, timing["idle_timeout_s"] - first + _MARGIN_S)
+    if await end_of(context, connection):
+        context.prove(("KEEP-08",))
+    else:
+        context.fail(
+            ("KEEP-08",),
+            f"silent for {timing['idle_timeout_s']:g} s, and the connection is still open",
+            expected="a close",
+            actual="an open connection",
+        )
+    pattern = {"type": "error", "payload": {"error_code": "connection_timeout", "reconnect": True}}
+    await expect_frame(context, connection, pattern, ("KEEP-07",), skip=True)
+    context.prove(("KEEP-07",))
+
+
+@probe(
+    "data-keeps-alive",
+    title="A client that sends frames does not time out, though it never answers a ping",
+    area="keepalive",
+    requirements=("KEEP-09",),
+    catches="A server that takes heartbeats and pongs alone for signs of life.",
+    operations=("advance_clock",),
+    exclusive=True,
+    frames=("send", "sent_ack"),
+)
+async def data_keeps_alive(context: Context) -> None:
+    alice = context.device("alice")
+    connection = await _connect(context, alice)
+    bob = context.user("bob")
+    for _ in range(_ROUNDS):
+        await _advance(context, context.env.target.timing["idle_timeout_s"] * 0.6)
+        if not connection.alive:
+            break
+        await deliver_to(context, alice, bob.id)
+    _judge_alive(context, connection, "KEEP-09", "data frames")
+
+
+@probe(
+    "control-frames-keep-alive",
+    title="A client that sends WebSocket pings does not time out",
+    area="keepalive",
+    requirements=("KEEP-10",),
+    catches="A server behind a library that hides control frames from its idle timer.",
+    operations=("advance_clock",),
+    exclusive=True,
+)
+async def control_frames_keep_alive(context: Context) -> None:
+    connection = await _connect(context, context.device("alice"))
+    for number in range(1, _ROUNDS + 1):
+        await _advance(context, context.env.target.timing["idle_timeout_s"] * 0.6)
+        if not connection.alive:
+            break
+        connection.write(raw_frame(PING, b"alive"), "WebSocket ping b'alive'")
+        deadline = until(context, None)
+        while connection.alive and len(connection.pongs) < number and await context.wait(deadline):
+            pass
+    _judge_alive(context, connection, "KEEP-10", "WebSocket pings")
+
+
+def _judge_alive(context: Context, connection: Connection, requirement: str, what: str) -> None:
+    errors = [frame for frame in connection.frames if frame.get("type") == "error"]
+    if connection.alive and not errors:
+        context.prove((requirement,))
+        return
+    timeout = context.env.target.timing["idle_timeout_s"]
+    context.fail(
+        (requirement,),
+        f"{what} every {timeout * 0.6:g} s, and yet: {connection.ended or 'an error'}",
+        expected="an open connection",
+        actual=errors[0] if errors else connection.ended,
+    )
