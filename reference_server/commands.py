@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import click
 
 _SECRET = "RELAYKIT_SECRET"  # noqa: S105  (the variable's name)
 _SECRET_ALGORITHM = "HS256"  # noqa: S105
+_TEN_YEARS = 10 * 365 * 86400.0
 _PATH: Any = click.Path(path_type=Path)
 
 
@@ -86,19 +88,30 @@ def serve(
 @click.option("--user", required=True, metavar="UUID", help="The user the token is for.")
 @click.option("--device", required=True, metavar="UUID", help="The user's device it is for.")
 @click.option("--secret-file", type=_PATH, help="File with the signing key; else $RELAYKIT_SECRET.")
-@click.option("--lifetime", default=3600.0, show_default=True, metavar="S", help="Seconds until it expires.")
+@click.option(
+    "--lifetime",
+    type=click.FloatRange(-_TEN_YEARS, _TEN_YEARS),
+    default=3600.0,
+    show_default=True,
+    metavar="S",
+    help="Seconds until it expires; below 0 it has expired.",
+)
 @click.option("--kid", help="Name of the key, for servers with several.")
 def token(user: str, device: str, secret_file: Path | None, lifetime: float, kid: str | None) -> None:
     """Print a token for a device of a user, signed with HS256."""
     from relaykit.config import read_secret
     from relaykit.errors import UsageError
     from relaykit.reference_server.ids import canonical_uuid
-    from relaykit.tokens import mint
+    from relaykit.tokens import SHORT_SECRET, is_short, mint
 
     for name, value in (("--user", user), ("--device", device)):
         if canonical_uuid(value) is None:
             raise UsageError(f"{name}: {value!r} is not a UUID")
     spec = {"file": str(secret_file)} if secret_file else {"env": _SECRET}
     key = read_secret(spec, base=Path())
+    if math.isnan(lifetime):
+        raise UsageError("--lifetime: nan is no number of seconds")
+    if is_short(key):
+        click.echo(f"warning: the signing key is shorter than {SHORT_SECRET} bytes", err=True)
     headers = {"kid": kid} if kid else None
     click.echo(mint(user_id=user, device_id=device, key=key, lifetime_s=lifetime, headers=headers))

@@ -193,6 +193,11 @@ class Connection(asyncio.Protocol):
         if self._protocol.state is not State.CONNECTING or self._ending:
             return
         log.info("handshake refused with %d: %s", refusal.status, refusal.text)
+        if (
+            self._protocol.eof_sent
+        ):  # broken frames came with the request: the library has nothing more to say
+            self.abort()
+            return
         response = self._protocol.reject(refusal.status, refusal.text + "\n")
         if refusal.status == 426:
             response.headers["Upgrade"] = "websocket"

@@ -1,8 +1,8 @@
 """Which messages exist: from a message's id to what must be known of it.
 
-An index of random ids touches a page per message, and every touched page is written at the commit. So ids enter the
-index a few thousand at a time and sorted; those that are not in it yet are held in memory, and read again from the
-table of messages when the store is opened.
+An index of random ids touches a page per message, and every touched page is written at the commit. So ids
+enter the index a few thousand at a time and sorted; those that are not in it yet are held in memory, and read
+again from the table of messages when the store is opened.
 """
 
 from __future__ import annotations

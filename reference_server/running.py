@@ -28,12 +28,12 @@ from relaykit.reference_server.auth import Key, keys_of_set, make_key
 from relaykit.reference_server.server import Server
 from relaykit.reference_server.settings import Settings
 from relaykit.schemas import load_catalogue
+from relaykit.tokens import SHORT_SECRET, is_short
 
 log = logging.getLogger(__name__)
 
 _SECRET = "RELAYKIT_SECRET"  # noqa: S105  (the variable's name)
 _CONTROL_TOKEN = "RELAYKIT_CONTROL_TOKEN"  # noqa: S105
-_SHORT_SECRET = 32  # bytes: RFC 7518 asks for a key as long as the hash
 
 
 def run(*, config: Path | None, print_config: bool, flags: Mapping[str, Any]) -> None:
@@ -79,10 +79,12 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
         loop.add_signal_handler(number, on_signal)
     if settings.tls_ca_out is not None and server.certificate is not None:
         _write(Path(settings.tls_ca_out), server.certificate.authority.decode(), "certificate")
-    if made is not None:
-        click.echo(f"signing key, made for this run: {made}", err=True)
-        click.echo(f"  {_SECRET}={made} relaykit token --user UUID --device UUID", err=True)
     click.echo(server.url)
+    if (
+        made is not None
+    ):  # to standard output, behind the address: standard error is the log, which holds no secret
+        click.echo(f"signing key, made for this run: {made}")
+        click.echo(f"  {_SECRET}={made} relaykit token --user UUID --device UUID")
     sys.stdout.flush()
     ready = {"url": server.url, "pid": os.getpid(), "control_url": server.control_url}
     if server.arranged is not None:
@@ -120,7 +122,7 @@ def _keys(
     """The keys that the configuration or the environment names; else a new one, to show.
 
     Raises:
-        UsageError: a key cannot be used, or a new one could not be shown.
+        UsageError: a key cannot be used.
     """
     base = settings.base
     if settings.keys:
@@ -130,9 +132,6 @@ def _keys(
     kept = dev.kept_key(settings) if settings.dev else None
     if kept is not None:
         return [_secret_key(kept, redactor)], None
-    if not sys.stderr.isatty():
-        # A new key is for the terminal's eyes: elsewhere it would end in some log file.
-        raise UsageError("no signing key is given", hint=f"set {_SECRET}, or give --secret-file or --config")
     secret = secrets.token_urlsafe(32)
     return [_secret_key(secret, redactor)], secret
 
@@ -180,8 +179,8 @@ def _configured(
 
 def _secret_key(secret: str, redactor: Redactor, algorithm: str = "HS256", kid: str | None = None) -> Key:
     redactor.add(secret)
-    if len(secret.encode()) < _SHORT_SECRET:
-        click.echo(f"warning: the signing key is shorter than {_SHORT_SECRET} bytes", err=True)
+    if is_short(secret):
+        click.echo(f"warning: the signing key is shorter than {SHORT_SECRET} bytes", err=True)
         warnings.filterwarnings("ignore", message="The HMAC key is")
     return make_key(algorithm, secret, kid)
 

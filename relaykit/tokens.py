@@ -3,10 +3,20 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
 import jwt
+from jwt.warnings import InsecureKeyLengthWarning
+
+SHORT_SECRET = 32
+"""Bytes below which a shared secret is shorter than the hash of HS256; RFC 7518 asks for no less."""
+
+
+def is_short(secret: str) -> bool:
+    """Whether a shared secret is too short to be safe; it works all the same."""
+    return len(secret.encode()) < SHORT_SECRET
 
 
 def mint(
@@ -44,4 +54,6 @@ def mint(
         **(claims or {}),
     }
     body = {name: value for name, value in body.items() if value is not None}
-    return jwt.encode(body, key, algorithm=algorithm, headers=dict(headers) if headers else None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", InsecureKeyLengthWarning)  # for callers to say, where it is news
+        return jwt.encode(body, key, algorithm=algorithm, headers=dict(headers) if headers else None)

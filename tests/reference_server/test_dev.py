@@ -184,7 +184,7 @@ async def test_what_a_terminal_shows_works_as_it_stands(tmp_path: Path) -> None:
             await peer.close()
         process.send_signal(signal.SIGTERM)
         assert process.stdout is not None
-        assert re.fullmatch(rb"ws://127\.0\.0\.1:\d+/ws\n", process.stdout.read())  # for scripts
+        assert re.match(rb"ws://127\.0\.0\.1:\d+/ws\n", process.stdout.read())  # the first line, for scripts
 
 
 def test_tokens_are_for_the_terminal_only(tmp_path: Path) -> None:
@@ -194,8 +194,6 @@ def test_tokens_are_for_the_terminal_only(tmp_path: Path) -> None:
     assert "eyJ" not in shown
     assert "token=" not in shown
     assert GROUP in shown
-    result = run("serve", "--dev", "--port", "0", RELAYKIT_SECRET="")
-    assert (result.returncode, "no signing key is given" in result.stderr) == (2, True)
 
 
 def test_names_are_known_to_faults_in_development(tmp_path: Path) -> None:

@@ -275,6 +275,23 @@ async def test_frames_before_the_answer_are_refused() -> None:
         await raw.close()
 
 
+@pytest.mark.parametrize(
+    "broken",
+    [encode(TEXT, b"{}", masked=False), encode(TEXT, b"{}", rsv=4), encode(TEXT, b"{}", length=2**63)],
+    ids=["unmasked", "reserved-bit", "endless"],
+)
+@in_loop
+async def test_broken_frames_before_the_answer_end_in_silence(
+    broken: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_server() as server:
+        raw = await Raw.open(server.port)
+        await raw.send(request(f"/ws?token={server.token(USER, DEVICE)}"), broken)
+        await raw.ended()
+        await (await server.connect(USER)).silent()
+    assert not [record for record in caplog.records if record.exc_info]
+
+
 @in_loop
 async def test_a_handshake_may_come_byte_by_byte() -> None:
     async with running_server() as server:

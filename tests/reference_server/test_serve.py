@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import socket
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import jwt
 import pytest
-from support.process import SECRET, ServerProcess, run
+from support.process import DEADLINE, SECRET, ServerProcess, run
 from support.raw import Raw
 from support.server import Peer, frame, in_loop, message, new_id
 from websockets.asyncio.client import connect
@@ -111,10 +112,16 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     taken.close()
 
 
-def test_a_key_is_never_made_for_a_log_file() -> None:
-    result = run("serve", "--port", "0", RELAYKIT_SECRET="")
-    assert result.returncode == 2
-    assert "no signing key is given" in result.stderr
+@in_loop
+async def test_a_key_that_is_made_is_shown_once_and_never_logged(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, RELAYKIT_SECRET="") as server:
+        assert server.process.stdout is not None
+        secret = server.process.stdout.readline().decode().split()[-1]
+        token = mint(user_id=USER, device_id=DEVICE, key=secret)
+        async with asyncio.timeout(DEADLINE), connect(f"{server.url}?token={token}", proxy=None) as opened:
+            await opened.send(json.dumps(frame("heartbeat")))
+            assert json.loads(await opened.recv())["type"] == "heartbeat_ack"
+        assert secret not in server.log.read_text()
 
 
 def test_configuration_in_layers(tmp_path: Path) -> None:
@@ -132,6 +139,17 @@ def test_configuration_in_layers(tmp_path: Path) -> None:
     for line in ("port: 2", "server_id: file", "store: flag.db", "  burst: 3", "  frames_per_second: 2"):
         assert line in shown.stdout.splitlines()
     assert run("serve", "--config", str(again), "--print-config").stdout == shown.stdout
+
+
+@pytest.mark.parametrize("lifetime", ["nan", "inf", "1e400", "soon"])
+def test_a_token_lives_for_a_number_of_seconds(lifetime: str) -> None:
+    result = run("token", "--user", USER, "--device", DEVICE, "--lifetime", lifetime)
+    assert (result.returncode, "Traceback" in result.stderr) == (2, False)
+
+
+def test_a_short_key_is_said_in_one_line() -> None:
+    result = run("token", "--user", USER, "--device", DEVICE, RELAYKIT_SECRET="short")
+    assert (result.returncode, result.stderr.count("\n"), "shorter than" in result.stderr) == (0, 1, True)
 
 
 def test_the_token_command(tmp_path: Path) -> None:
