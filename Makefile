@@ -41,5 +41,12 @@ types: $(STAMP) tree ## mypy, strict
 imports: $(STAMP) tree ## the direction of imports between the packages
 	cd build/tree && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache
 
+docs: $(STAMP) ## the documentation, as a site under build/docs
+	$(BIN)/relaykit docs build --out build/docs
+
+bench: $(STAMP) ## every figure that the README quotes; run it on a quiet machine
+	@for file in validate suite server_throughput server_connections; do \
+	  echo "== benchmarks/$$file.py"; $(BIN)/python benchmarks/$$file.py || exit 1; done
+
 clean: ## remove what make has made
 	rm -rf $(VENV) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .relaykit
