@@ -166,9 +166,9 @@ def test(
     target, environment = make_target(given, catalogue)
     ids = {case.id for case in cases} | shape_ids(catalogue)
     check_expectations(target, ids, catalogue.requirements)
-    settings = Settings(seed or secrets.token_hex(4), rules, timeout_factor, jobs)
-    console = terminal.console()
     redactor = Redactor(*target.secrets)
+    settings = Settings(seed or secrets.token_hex(4), rules, timeout_factor, jobs, redactor.add)
+    console = terminal.console()
     with terminal.Live(Console(stderr=True)) as progress:
         command = given.command
         try:

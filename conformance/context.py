@@ -6,34 +6,29 @@ import asyncio
 import random
 import ssl
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
+
+from websockets.extensions import ClientExtensionFactory
 
 from relaykit import tokens
 from relaykit.conformance.control import Control
 from relaykit.conformance.dialing import dial
 from relaykit.conformance.grammar import SINGLE_DEVICE
+from relaykit.conformance.issuing import Issuer, TokenError
 from relaykit.conformance.matching import ambient_types
 from relaykit.conformance.record import Recorder, ShapeBook
 from relaykit.conformance.results import Blame, Case, Outcome
+from relaykit.conformance.stops import CaseStop as CaseStop
+from relaykit.conformance.stops import NotApplicableError as NotApplicableError
+from relaykit.conformance.stops import UntestableError as UntestableError
 from relaykit.conformance.target import Target, Waits
+from relaykit.conformance.token_spec import Identity, Minting
 from relaykit.conformance.values import Scope, fresh_uuid
 from relaykit.conformance.wire import Connection, DialError
 from relaykit.schemas import Catalogue
-
-
-class CaseStop(Exception):  # noqa: N818 - not an error: what follows in the case would mean nothing
-    """The case goes no further; what there is to say stands among its outcomes."""
-
-
-class UntestableError(Exception):
-    """The target does not offer something that the case needs; the message says what."""
-
-
-class NotApplicableError(Exception):
-    """The case has no meaning for this target; the message says why."""
 
 
 @dataclass(slots=True)
@@ -43,6 +38,7 @@ class Environment:
     Attributes:
         factor: by which all waits were stretched.
         carrier: how ordinary cases present the token.
+        issuer: gives tokens where the suite does not sign them itself.
         fences: whether the target answers heartbeats, so that a fence means something.
         clock_offset_s: by how much the target's clock was moved (`advance`); tokens follow it.
         unreachable: connections in a row that could not even be opened: the target may be gone.
@@ -54,6 +50,7 @@ class Environment:
     seed: str
     tls: ssl.SSLContext | None
     control: Control | None
+    issuer: Issuer
     factor: float = 1.0
     carrier: str = "header"
     fences: bool = True
@@ -65,6 +62,12 @@ class Environment:
     def now(self) -> float:
         """Unix time as the target sees it, as far as the suite knows."""
         return time.time() + self.clock_offset_s
+
+    async def close(self) -> None:
+        """Let go of the control interface and of where tokens come from."""
+        if self.control is not None:
+            await self.control.close()
+        await self.issuer.close()
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +112,7 @@ class Device:
         self.id = device_id
         self.connection: Connection | None = None
         self.acted = False
+        self._given: tuple[float, str] | None = None
 
     @property
     def label(self) -> str:
@@ -127,8 +131,42 @@ class Device:
         return self.connection
 
     def token(self, **options: Any) -> str:
-        """A token for this device; the options are those of `Context.mint`."""
-        return self._context.mint(self.user.id, self.id, **options)
+        """A token for this device; the options are those of `Context.mint`.
+
+        Where the suite does not sign tokens itself, it is the one that `obtain` got.
+
+        Raises:
+            UntestableError: there is none, or it would have to be signed.
+        """
+        if options or isinstance(self._context.env.target.tokens, Minting):
+            return self._context.mint(self.user.id, self.id, **options)
+        if self._given is None:
+            raise UntestableError(f"no token was obtained for {self.label}")
+        return self._given[1]
+
+    async def obtain(self) -> str:
+        """A valid token for this device, fetched if the suite does not sign tokens itself.
+
+        Raises:
+            CaseStop: none was given out; that is said as an outcome.
+            UntestableError: the fixed tokens have none for it.
+        """
+        try:
+            return await self.issued()
+        except TokenError as error:
+            message = f"no token was given out for {self.label}: {error}"
+            self._context.fail((), message, blame="environment", actor=self.label)
+            raise CaseStop from None
+
+    async def issued(self) -> str:
+        """As `obtain`, but raises `TokenError`."""
+        env = self._context.env
+        if isinstance(env.target.tokens, Minting):
+            return self.token()
+        # One from before the target's clock was moved may have expired.
+        if self._given is None or self._given[0] != env.clock_offset_s:
+            self._given = env.clock_offset_s, await env.issuer.token(self.user.id, self.id)
+        return self._given[1]
 
     async def dial(self, carrier: str | None = None, token: str | None = None) -> Connection:
         """Open a connection without judging what comes of it. An older one of the device is closed first.
@@ -140,7 +178,7 @@ class Device:
         if self.connection is not None and self.connection.alive:
             await self.connection.close(context.env.waits.reply)
         carrier = carrier or context.env.carrier
-        shown = present(context.env, token or self.token(), carrier, legacy=self.user.legacy)
+        shown = present(context.env, token or await self.obtain(), carrier, legacy=self.user.legacy)
         context.recorder.transcript.event(self.label, "c2s", f"connects, token as {carrier}")
         self.connection = await context.dial(shown, self.label)
         return self.connection
@@ -177,11 +215,18 @@ class User:
 
     def __init__(self, context: Context, name: str, devices: Iterable[str], legacy: bool) -> None:
         self.name = name
-        self.id = fresh_uuid(context.rng)
         self.legacy = legacy
         self.devices: dict[str, Device] = {}
-        for device in devices:
-            self.devices[device] = Device(context, self, device, fresh_uuid(context.rng))
+        names = tuple(devices)
+        if context.env.issuer.fixed:
+            identity = context.env.issuer.lease(len(names))
+            context.leased.append(identity)
+            self.id, ids = identity.user_id, tuple(identity.devices)
+        else:
+            self.id = fresh_uuid(context.rng)
+            ids = tuple(fresh_uuid(context.rng) for _ in names)
+        for device, device_id in zip(names, ids, strict=False):
+            self.devices[device] = Device(context, self, device, device_id)
 
 
 class Context:
@@ -195,6 +240,7 @@ class Context:
         self.users: dict[str, User] = {}
         self.outcomes: list[Outcome] = []
         self.connections: list[Connection] = []
+        self.leased: list[Identity] = []
         self.scope = Scope(f"{env.seed}/{case.id}", {}, {})
         self.step = ""
         self.about: frozenset[str] = frozenset()
@@ -203,7 +249,11 @@ class Context:
     # Users, tokens and connections.
 
     def user(self, name: str, devices: Iterable[str] = (SINGLE_DEVICE,), *, legacy: bool = False) -> User:
-        """A fresh user; its ids follow from the run's seed."""
+        """A fresh user, whose ids follow from the run's seed; or one of the target file's, if it lists them.
+
+        Raises:
+            UntestableError: it lists too few.
+        """
         user = User(self, name, devices, legacy)
         self.users[name] = user
         return user
@@ -226,8 +276,15 @@ class Context:
         }
         return tokens.mint(user_id=user_id, device_id=device_id, claims=claims, **settings)
 
-    async def dial(self, shown: Presentation, label: str) -> Connection:
-        """Open a connection with a handshake as it is given.
+    async def dial(
+        self,
+        shown: Presentation,
+        label: str,
+        *,
+        extensions: Sequence[ClientExtensionFactory] = (),
+        tls: ssl.SSLContext | None = None,
+    ) -> Connection:
+        """Open a connection with a handshake as it is given; `tls` in place of the target's settings.
 
         Raises:
             DialError: none came about.
@@ -239,7 +296,8 @@ class Context:
                 label,
                 headers=shown.headers,
                 subprotocols=shown.subprotocols,
-                tls=self.env.tls,
+                extensions=extensions,
+                tls=tls or self.env.tls,
                 seconds=self.env.waits.connect,
             )
         except DialError as error:
@@ -256,6 +314,8 @@ class Context:
         """Close everything that is still open."""
         for connection in self.connections:
             connection.leave()
+        self.env.issuer.give_back(self.leased)
+        self.leased = []
 
     # Findings.
 

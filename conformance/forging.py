@@ -11,7 +11,8 @@ from typing import Any
 
 import jwt
 
-from relaykit.conformance.context import Context, Device
+from relaykit.conformance.context import Context, Device, UntestableError
+from relaykit.conformance.token_spec import Minting
 
 
 def encoded(data: bytes | str | Mapping[str, Any]) -> str:
@@ -25,10 +26,45 @@ def encoded(data: bytes | str | Mapping[str, Any]) -> str:
 def claims(context: Context, device: Device, **changes: Any) -> dict[str, Any]:
     """The claims of an honest token for this device, changed; None leaves one out."""
     now = int(context.env.now())
-    minting = context.env.target.minting
-    honest = {"sub": device.user.id, "device_id": device.id, "iat": now, "exp": now + 3600}
-    merged = {**honest, **minting.claims, **changes}
+    source = context.env.target.tokens
+    honest: Mapping[str, Any]
+    if isinstance(source, Minting):
+        honest = {"sub": device.user.id, "device_id": device.id, "iat": now, "exp": now + 3600}
+        honest = {**honest, **source.claims}
+    else:
+        honest = _decoded(device.token())
+    merged = {**honest, **changes}
     return {name: value for name, value in merged.items() if value is not None}
+
+
+def _decoded(token: str) -> Mapping[str, Any]:
+    """The claims of a token, whoever signed it."""
+    try:
+        found = json.loads(_bytes(token.split(".")[1]))
+    except (ValueError, IndexError):
+        found = None
+    if not isinstance(found, dict):
+        raise UntestableError("needs claims to change, but the target's tokens are no JSON Web Tokens")
+    return found
+
+
+def _bytes(part: str) -> bytes:
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
+
+
+def parts(token: str) -> tuple[str, str, str]:
+    """Header, claims and signature, each as it is written.
+
+    Raises:
+        UntestableError: the token is no JSON Web Token, so that there is nothing to tamper with.
+    """
+    found = token.split(".")
+    if len(found) != 3:
+        raise UntestableError(
+            "needs a signature to tamper with, but the target's tokens are no JSON Web Tokens"
+        )
+    head, payload, signature = found
+    return head, payload, signature
 
 
 def signed(context: Context, payload: str | Mapping[str, Any], **headers: Any) -> str:
@@ -52,13 +88,13 @@ def hmac_signed(header: Mapping[str, Any], payload: Mapping[str, Any], key: byte
 
 def resigned(token: str, signature: str) -> str:
     """The token with another signature."""
-    head, payload, _ = token.split(".")
+    head, payload, _ = parts(token)
     return f"{head}.{payload}.{signature}"
 
 
 def flipped(token: str) -> str:
     """The token with one bit of its signature changed."""
-    head, payload, signature = token.split(".")
-    raw = bytearray(base64.urlsafe_b64decode(signature + "=" * (-len(signature) % 4)))
+    head, payload, signature = parts(token)
+    raw = bytearray(_bytes(signature))
     raw[0] ^= 1
     return f"{head}.{payload}.{encoded(bytes(raw))}"

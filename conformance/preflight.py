@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from relaykit.conformance.context import Context, Environment, present
+from relaykit.conformance.issuing import TokenError
 from relaykit.conformance.results import Case
 from relaykit.conformance.target import CARRIERS
+from relaykit.conformance.token_spec import Minting
 from relaykit.conformance.wire import Connection, DialError
 from relaykit.errors import UnreachableError
 
@@ -69,9 +71,15 @@ async def preflight(env: Environment) -> Readiness:
     tried: list[str] = []
     silent: list[bool] = []
     try:
+        device = context.device("preflight")
+        try:
+            token = await device.issued()
+        except TokenError as error:
+            raise UnreachableError(
+                f"no token was given out: {error}", hint="check `tokens` in the target file"
+            ) from None
         for carrier in (env.target.carrier,) if env.target.carrier else CARRIERS:
-            device = context.device(f"preflight_{carrier}")
-            shown = present(env, device.token(), carrier)
+            shown = present(env, token, carrier)
             try:
                 connection = await context.dial(shown, "preflight")
             except DialError as error:
@@ -124,7 +132,7 @@ async def _by_its_clock(env: Environment, context: Context, ready: Readiness) ->
     expired by one of the two clocks, and not by the other.
     """
     skew = ready.skew_s
-    if skew is None or abs(skew) < _FAR_S:
+    if skew is None or abs(skew) < _FAR_S or not isinstance(env.target.tokens, Minting):
         return ready
     halfway = env.now() + skew / 2 - env.target.timing["clock_leeway_s"]
     token = context.device("preflight_clock").token(claims={"iat": int(halfway) - 3600, "exp": int(halfway)})

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 
 from relaykit.conformance.context import Environment
 from relaykit.conformance.control import open_control
+from relaykit.conformance.issuing import Issuer
 from relaykit.conformance.judge import JUDGE_ALL, Rules, expect_failures, requirement_table, shape_cases
 from relaykit.conformance.preflight import preflight
 from relaykit.conformance.results import Case, CaseResult, RunResult, Verdict
@@ -29,12 +30,14 @@ class Settings:
         seed: from which users, identifiers and texts follow.
         timeout_factor: by which all waits are stretched.
         concurrency: cases at the same time; None: the target file's, or the default.
+        secret: is told what came up during the run and must never be shown.
     """
 
     seed: str
     rules: Rules = JUDGE_ALL
     timeout_factor: float = 1.0
     concurrency: int | None = None
+    secret: Callable[[str], None] = lambda _: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,25 @@ class Progress:
 def silent() -> Progress:
     """Progress that nobody watches."""
     return Progress(lambda _count, _carrier: None, lambda _result: None)
+
+
+def environment(target: Target, catalogue: Catalogue, settings: Settings) -> Environment:
+    """What all cases of a run share; within an event loop, and to be closed at the end.
+
+    Raises:
+        UsageError: TLS or a control adapter cannot be set up.
+    """
+    waits = target.waits.scaled(settings.timeout_factor)
+    return Environment(
+        target=target,
+        catalogue=catalogue,
+        waits=waits,
+        seed=settings.seed,
+        tls=target.tls(),
+        control=open_control(target.control, waits.reply * 5),
+        issuer=Issuer(target.tokens, waits.reply * 5, settings.secret),
+        factor=settings.timeout_factor,
+    )
 
 
 async def run(
@@ -67,16 +89,7 @@ async def run(
         UnreachableError: there is no target to judge.
     """
     watch = progress or silent()
-    waits = target.waits.scaled(settings.timeout_factor)
-    env = Environment(
-        target=target,
-        catalogue=catalogue,
-        waits=waits,
-        seed=settings.seed,
-        tls=target.tls(),
-        control=open_control(target.control, waits.reply * 5),
-        factor=settings.timeout_factor,
-    )
+    env = environment(target, catalogue, settings)
     started, clock = datetime.now(UTC), time.perf_counter()
     results: dict[str, CaseResult] = {}
 
@@ -89,7 +102,10 @@ async def run(
         ready = await preflight(env)
         env.carrier, env.fences = ready.carrier, ready.fences
         watch.ready(len(cases), ready.carrier)
-        concurrency = settings.concurrency or target.concurrency or DEFAULT_CONCURRENCY
+        # Fixed users are shared by all cases: two at once would see each other's frames.
+        concurrency = (
+            1 if env.issuer.fixed else settings.concurrency or target.concurrency or DEFAULT_CONCURRENCY
+        )
         try:
             await run_cases(env, cases, settings.rules, concurrency, done)
         except asyncio.CancelledError:
@@ -98,8 +114,7 @@ async def run(
             if task is not None:
                 task.uncancel()
     finally:
-        if env.control is not None:
-            await env.control.close()
+        await env.close()
     reason = "the run was interrupted before it came to a verdict"
     ordered = [results.get(case.id) or CaseResult(case, Verdict.UNTESTABLE, reason=reason) for case in cases]
     result = conclude(

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 from relaykit.conformance.context import CaseStop, Context, Environment, NotApplicableError, UntestableError
 from relaykit.conformance.judge import Rules, judge
 from relaykit.conformance.results import Case, CaseResult, Verdict
+from relaykit.conformance.tidying import tidy
 from relaykit.conformance.wire import ConnectionEnded
 
 Done = Callable[[CaseResult], None]
@@ -104,6 +105,8 @@ async def run_one(env: Environment, case: Case, rules: Rules) -> CaseResult:
     started = time.perf_counter()
     try:
         result = await _guarded(context, rules)
+        if context.leased:
+            await tidy(env, context.leased)
     finally:
         context.leave()
     if env.unreachable >= _PATIENCE and env.gone is None:

@@ -188,7 +188,7 @@ async def _refused(this: Play, step: Connect) -> None:
     context = this.context
     for device in this.chosen(step.who):
         carrier = step.carrier or context.env.carrier
-        shown = present(context.env, device.token(), carrier, legacy=device.user.legacy)
+        shown = present(context.env, await device.obtain(), carrier, legacy=device.user.legacy)
         try:
             refusal = await attempt(context, shown, device.label)
         except DialError as error:

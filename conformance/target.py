@@ -11,24 +11,15 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from relaykit.config import Document, problems, suggest
-from relaykit.conformance.control_spec import ControlSpec, HttpControl, read_control, secret_at
+from relaykit.conformance.control_spec import ControlSpec, HttpControl, read_control
 from relaykit.conformance.loader import schema
+from relaykit.conformance.stops import UntestableError
+from relaykit.conformance.token_spec import Minting, TokenSource, read_minting, read_tokens, token_secrets
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue
 
 CARRIERS = ("header", "query", "subprotocol")
 """Ways to present the token, in the order in which the suite tries them when the target file names none."""
-
-
-@dataclass(frozen=True, slots=True)
-class Minting:
-    """The suite signs tokens itself. `key` is a secret or a private key in PEM."""
-
-    algorithm: str
-    key: str
-    lifetime_s: float
-    claims: Mapping[str, Any]
-    headers: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +73,7 @@ class Target:
 
     url: str
     name: str
-    minting: Minting
+    tokens: TokenSource
     previous: Minting | None = None
     carrier: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -99,11 +90,22 @@ class Target:
     expected: tuple[Expectation, ...] = ()
 
     @property
+    def minting(self) -> Minting:
+        """How the suite signs tokens.
+
+        Raises:
+            UntestableError: it does not: they are fetched, or fixed.
+        """
+        if not isinstance(self.tokens, Minting):
+            raise UntestableError("needs tokens that the suite signs itself (tokens.mint in the target file)")
+        return self.tokens
+
+    @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be shown."""
         token = self.control.token if isinstance(self.control, HttpControl) else None
         previous = (self.previous.key,) if self.previous else ()
-        return (self.minting.key, *previous, *((token,) if token else ()))
+        return (*token_secrets(self.tokens), *previous, *((token,) if token else ()))
 
     def offers(self, operation: str) -> bool:
         """Whether the control interface may have this operation."""
@@ -143,8 +145,8 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
     return Target(
         url=_url(document, protocol.path),
         name=data.get("name", data["url"]),
-        minting=_minting(document, base, "mint"),
-        previous=_minting(document, base, "previous") if "previous" in data["tokens"] else None,
+        tokens=read_tokens(document, base),
+        previous=read_minting(document, base, "previous") if "previous" in data["tokens"] else None,
         carrier=data.get("carrier"),
         headers=MappingProxyType(data.get("headers", {})),
         ca_file=base / tls["ca_file"] if "ca_file" in tls else None,
@@ -199,23 +201,6 @@ def _url(document: Document, path: str) -> str:
     if parts.fragment or parts.username:
         raise UsageError(f"{document.place('/url')}: /url: without user name and fragment, please")
     return url if parts.path not in ("", "/") else parts._replace(path=path).geturl()
-
-
-def _minting(document: Document, base: Path, name: str) -> Minting:
-    mint = document.data["tokens"][name]
-    algorithm = mint.get("algorithm", "HS256")
-    kind = "secret" if "secret" in mint else "key"
-    place = document.place(f"/tokens/{name}/{kind}")
-    if (kind == "secret") != algorithm.startswith("HS"):
-        need = "secret" if algorithm.startswith("HS") else "key"
-        raise UsageError(f"{place}: {algorithm} needs a `{need}`, not a `{kind}`")
-    return Minting(
-        algorithm=algorithm,
-        key=secret_at(mint[kind], base, place),
-        lifetime_s=mint.get("lifetime_s", 3600),
-        claims=MappingProxyType(mint.get("claims", {})),
-        headers=MappingProxyType(mint.get("headers", {})),
-    )
 
 
 def _numbers(given: Mapping[str, float], known: Mapping[str, Any]) -> Mapping[str, float]:

@@ -365,3 +365,35 @@ async def unknown_claims(context: Context) -> None:
         context.fail(
             ("AUTH-16",), f"further claims: {connection.ended or 'not served'}", actual=connection.ended
         )
+
+
+@probe(
+    "token-within-leeway",
+    title="A token that expired, or becomes valid, within the leeway is served or refused",
+    area="authentication",
+    requirements=("AUTH-13",),
+    catches="A server that opens the socket for a token it half believes, and then serves nobody.",
+    forges=True,
+)
+async def within_leeway(context: Context) -> None:
+    leeway = context.env.target.timing["clock_leeway_s"]
+    if leeway < 2:
+        raise NotApplicableError("the target states no clock leeway to speak of (timing.clock_leeway_s)")
+    device, now = context.device("alice"), context.env.now()
+    for what, claims in (
+        ("expired within the leeway", {"exp": int(now - leeway / 2)}),
+        ("valid from within the leeway on", {"nbf": int(now + leeway / 2)}),
+    ):
+        context.step = what
+        shown = present(context.env, device.token(claims=claims), context.env.carrier)
+        try:
+            outcome = await attempt(context, shown, device.label)
+        except DialError as error:
+            context.fail_dial(error, (), device.label)
+            return
+        if outcome.form == "session" or outcome.refused:
+            context.prove(("AUTH-13",))
+        else:
+            context.fail(
+                (), f"{what}: {outcome.said}", expected="a session, or a refusal", actual=outcome.said
+            )

@@ -1,0 +1,15 @@
+"""Why a case ends before its last step without being a failure of the suite."""
+
+from __future__ import annotations
+
+
+class CaseStop(Exception):  # noqa: N818 - not an error: what follows in the case would mean nothing
+    """The case goes no further; what there is to say stands among its outcomes."""
+
+
+class UntestableError(Exception):
+    """The target does not offer something that the case needs; the message says what."""
+
+
+class NotApplicableError(Exception):
+    """The case has no meaning for this target; the message says why."""

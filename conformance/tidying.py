@@ -1,0 +1,55 @@
+"""Between cases that share the target file's users: what waits for them is fetched and acknowledged.
+
+Otherwise the messages that one case left behind would arrive in the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from relaykit.conformance.context import Environment, present
+from relaykit.conformance.dialing import dial
+from relaykit.conformance.record import Recorder, ShapeBook
+from relaykit.conformance.token_spec import Identity
+from relaykit.conformance.wire import DialError
+
+
+async def tidy(env: Environment, identities: Iterable[Identity]) -> None:
+    """Take in what waits for every device of these users. What fails here fails in the next case, too."""
+    for identity in identities:
+        for token in identity.devices.values():
+            await _empty(env, token)
+
+
+async def _empty(env: Environment, token: str) -> None:
+    shown = present(env, token, env.carrier)
+    try:
+        connection = await dial(
+            shown.url,
+            Recorder(env.catalogue, ShapeBook(), "tidying"),
+            "tidying",
+            headers=shown.headers,
+            subprotocols=shown.subprotocols,
+            tls=env.tls,
+            seconds=env.waits.connect,
+        )
+    except DialError:
+        return
+    try:
+        served = await connection.beat(env.waits.reply)
+        while served and connection.alive:
+            names = [f.get("message_id") for f in connection.frames if _waits(f)]
+            connection.inbox.clear()
+            if not names:
+                break
+            for name in names:
+                connection.send({"type": "delivery_ack", "message_id": name})
+            served = await connection.beat(env.waits.reply)
+        if connection.alive:
+            await connection.close(env.waits.reply)
+    finally:
+        connection.leave()
+
+
+def _waits(frame: dict[str, object]) -> bool:
+    return frame.get("type") in ("deliver", "group_message") and isinstance(frame.get("message_id"), str)

@@ -1,0 +1,139 @@
+"""Where a target file says the tokens of the suite's users come from: minted, fetched, or fixed ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from relaykit.config import Document
+from relaykit.conformance.control_spec import secret_at
+from relaykit.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Minting:
+    """The suite signs tokens itself. `key` is a secret or a private key in PEM."""
+
+    algorithm: str
+    key: str
+    lifetime_s: float
+    claims: Mapping[str, Any]
+    headers: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class HttpTokens:
+    """A request for each user and device; `{user_id}` and `{device_id}` stand for them in all its texts.
+
+    Attributes:
+        bearer: sent as `Authorization: Bearer`.
+        body: sent as JSON, if there is one.
+        pointer: where in the JSON of the answer the token is; None: the answer is the token.
+    """
+
+    url: str
+    method: str
+    headers: Mapping[str, str]
+    bearer: str | None
+    body: Any
+    pointer: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommandTokens:
+    """A command that prints the token; `{user_id}` and `{device_id}` stand for them in its words."""
+
+    words: tuple[str, ...]
+    folder: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """A user that the target knows: device ID → its token, in order."""
+
+    user_id: str
+    devices: Mapping[str, str]
+
+
+TokenSource = Minting | HttpTokens | CommandTokens | tuple[Identity, ...]
+
+
+def read_tokens(document: Document, base: Path) -> TokenSource:
+    """What a target file, whose shape is right, says of tokens.
+
+    Raises:
+        UsageError: a secret cannot be read, or does not fit the algorithm.
+    """
+    tokens = document.data["tokens"]
+    if "mint" in tokens:
+        return read_minting(document, base, "mint")
+    if "identities" in tokens:
+        return _identities(document, base)
+    ((form, spec),) = tokens["fetch"].items()
+    if form == "command":
+        return CommandTokens(tuple(spec["run"]), base)
+    bearer = None
+    if "bearer" in spec:
+        bearer = secret_at(spec["bearer"], base, document.place("/tokens/fetch/http/bearer"))
+    return HttpTokens(
+        url=spec["url"],
+        method=spec.get("method", "POST"),
+        headers=MappingProxyType(spec.get("headers", {})),
+        bearer=bearer,
+        body=spec.get("body"),
+        pointer=spec.get("pointer"),
+    )
+
+
+def read_minting(document: Document, base: Path, name: str) -> Minting:
+    """How `tokens.<name>` says that tokens are signed.
+
+    Raises:
+        UsageError: the key cannot be read, or is not of the algorithm's kind.
+    """
+    mint = document.data["tokens"][name]
+    algorithm = mint.get("algorithm", "HS256")
+    kind = "secret" if "secret" in mint else "key"
+    place = document.place(f"/tokens/{name}/{kind}")
+    if (kind == "secret") != algorithm.startswith("HS"):
+        need = "secret" if algorithm.startswith("HS") else "key"
+        raise UsageError(f"{place}: {algorithm} needs a `{need}`, not a `{kind}`")
+    return Minting(
+        algorithm=algorithm,
+        key=secret_at(mint[kind], base, place),
+        lifetime_s=mint.get("lifetime_s", 3600),
+        claims=MappingProxyType(mint.get("claims", {})),
+        headers=MappingProxyType(mint.get("headers", {})),
+    )
+
+
+def _identities(document: Document, base: Path) -> tuple[Identity, ...]:
+    found: list[Identity] = []
+    for number, user in enumerate(document.data["tokens"]["identities"]):
+        pointer = f"/tokens/identities/{number}"
+        if any(user["user_id"].lower() == other.user_id.lower() for other in found):
+            raise UsageError(f"{document.place(pointer)}: this user is listed twice; give it more devices")
+        devices = {
+            device["device_id"]: secret_at(
+                device["token"], base, document.place(f"{pointer}/devices/{index}/token")
+            )
+            for index, device in enumerate(user["devices"])
+        }
+        found.append(Identity(user["user_id"], MappingProxyType(devices)))
+    return tuple(found)
+
+
+def token_secrets(source: TokenSource) -> tuple[str, ...]:
+    """What of a source must never be shown."""
+    match source:
+        case Minting():
+            return (source.key,)
+        case HttpTokens():
+            return (source.bearer,) if source.bearer else ()
+        case CommandTokens():
+            return ()
+        case _:
+            return tuple(token for identity in source for token in identity.devices.values())

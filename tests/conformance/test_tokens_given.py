@@ -1,0 +1,212 @@
+"""Tokens that the suite does not sign: fetched over HTTP or by a command, or fixed ones."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from fixtures import fakes
+from support.suite import PATIENT, all_cases, as_report, by_id, judge, make_target
+
+from relaykit.config import load_yaml
+from relaykit.conformance.results import RunResult, Verdict
+from relaykit.conformance.target import Target, read_target
+from relaykit.errors import UnreachableError, UsageError
+from relaykit.schemas import load_catalogue
+from relaykit.tokens import mint
+
+ISSUER_KEY = "the key of the issuer"
+
+
+@asynccontextmanager
+async def issuer(**changes: Any) -> AsyncIterator[dict[str, Any]]:
+    """An HTTP interface that gives out tokens, and the `tokens` of a target file for it."""
+
+    async def give(request: web.Request) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {ISSUER_KEY}":
+            return web.json_response({"error": "who are you?"}, status=401)
+        body = await request.json()
+        token = mint(user_id=body["who"]["user"], device_id=request.query["device"], key=fakes.SECRET)
+        return web.json_response({"data": {"token": token}})
+
+    app = web.Application()
+    app.router.add_post("/tokens", give)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    assert site._server is not None
+    port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    http = {
+        "url": f"http://127.0.0.1:{port}/tokens?device={{device_id}}",
+        "bearer": {"value": ISSUER_KEY},
+        "body": {"who": {"user": "{user_id}"}},
+        "pointer": "/data/token",
+        **changes,
+    }
+    try:
+        yield {"fetch": {"http": http}}
+    finally:
+        await runner.cleanup()
+
+
+def without_minting(url: str, tokens: dict[str, Any], **more: Any) -> Target:
+    return make_target(url, tokens=tokens, **more)
+
+
+def untestable(result: RunResult) -> dict[str, str]:
+    return {c.case.id: c.reason for c in result.cases if c.verdict is Verdict.UNTESTABLE}
+
+
+def bad(result: RunResult) -> dict[str, list[str]]:
+    wrong = (Verdict.FAIL, Verdict.ERROR)
+    return {c.case.id: [f.message for f in c.findings] for c in result.cases if c.verdict in wrong}
+
+
+def test_every_case_can_live_with_fetched_tokens() -> None:
+    async def main() -> tuple[RunResult, Target]:
+        async with fakes.minimal().running() as url, issuer() as tokens:
+            target = without_minting(url, tokens)
+            cases = [
+                c for c in all_cases("area:authentication", "area:connection", "area:messages") if not c.slow
+            ]
+            return await judge(target, cases, jobs=8), target
+
+    result, target = asyncio.run(main())
+    assert not bad(result)
+    reasons = untestable(result)
+    assert not [name for name, reason in reasons.items() if "no token was obtained" in reason], reasons
+    verdicts = {case.case.id: case.verdict for case in result.cases}
+    # Tampering goes as far as it can without the key; what must be signed is not judged, and never passed.
+    for name in ("token-garbage", "token-signature", "token-unsigned", "token-brings-key", "message-life"):
+        assert verdicts[name] is Verdict.PASS, (name, by_id(result)[name])
+    for name in (
+        "token-expired",
+        "token-without-identity",
+        "token-malformed-claims",
+        "token-other-algorithm",
+    ):
+        assert "tokens that the suite signs itself" in reasons[name]
+    shown = json.dumps(as_report(result, target))
+    assert ISSUER_KEY not in shown
+    assert "eyJ" not in shown
+
+
+@pytest.mark.parametrize(
+    ("fault", "case"), [("no-verification", "token-signature"), ("no-verification", "token-unsigned")]
+)
+def test_tampering_still_finds_who_does_not_verify(fault: str, case: str) -> None:
+    async def main() -> RunResult:
+        async with fakes.minimal(fault).running() as url, issuer() as tokens:
+            return await judge(without_minting(url, tokens), all_cases(case))
+
+    assert asyncio.run(main()).cases[0].verdict is Verdict.FAIL
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"bearer": {"value": "wrong"}}, 'HTTP 401 {"error": "who are you?"}'),
+        ({"pointer": "/token"}, "the answer has no text at /token"),
+        ({"url": "http://127.0.0.1:1/"}, "127.0.0.1:1"),
+    ],
+)
+def test_an_issuer_that_gives_nothing_ends_the_run_with_its_reason(
+    changes: dict[str, Any], said: str
+) -> None:
+    async def main() -> None:
+        async with fakes.minimal().running() as url, issuer(**changes) as tokens:
+            await judge(without_minting(url, tokens), all_cases("message-life"))
+
+    with pytest.raises(UnreachableError) as error:
+        asyncio.run(main())
+    assert "no token was given out" in str(error.value)
+    assert said in str(error.value)
+
+
+COMMAND = """\
+import sys
+from relaykit.tokens import mint
+_, user, device, key = sys.argv
+print(mint(user_id=user, device_id=device, key=key))
+"""
+
+
+def test_a_command_gives_tokens(tmp_path: Path) -> None:
+    (tmp_path / "issue.py").write_text(COMMAND)
+
+    async def main(words: list[str]) -> RunResult:
+        run = [sys.executable, str(tmp_path / "issue.py"), *words]
+        async with fakes.minimal().running() as url:
+            tokens = {"fetch": {"command": {"run": run}}}
+            return await judge(without_minting(url, tokens), all_cases("message-life"))
+
+    result = asyncio.run(main(["{user_id}", "{device_id}", fakes.SECRET]))
+    assert result.cases[0].verdict is Verdict.PASS, result.cases[0]
+    with pytest.raises(UnreachableError, match="ended with exit status 1"):
+        asyncio.run(main(["too", "few"]))
+
+
+def fixed(*counts: int) -> dict[str, Any]:
+    """So many users, with so many devices each."""
+    users = []
+    for number, count in enumerate(counts):
+        user = f"00000000-0000-4000-8000-{number:012d}"
+        devices = [f"00000000-0000-4000-9000-{number:06d}{device:06d}" for device in range(count)]
+        users.append(
+            {
+                "user_id": user,
+                "devices": [
+                    {"device_id": d, "token": {"value": mint(user_id=user, device_id=d, key=fakes.SECRET)}}
+                    for d in devices
+                ],
+            }
+        )
+    return {"identities": users}
+
+
+def test_fixed_identities_are_shared_one_case_at_a_time() -> None:
+    server = fakes.minimal()
+
+    async def main(tokens: dict[str, Any]) -> RunResult:
+        async with server.running() as url:
+            cases = [c for c in all_cases("area:messages", "token-signature", "token-expired") if not c.slow]
+            return await judge(without_minting(url, tokens), cases, jobs=16)
+
+    result = asyncio.run(main(fixed(1, 1, 2)))
+    reasons = untestable(result)
+    verdicts = {case.case.id: case.verdict for case in result.cases}
+    assert not bad(result)
+    assert verdicts["message-life"] is Verdict.PASS, by_id(result)["message-life"]
+    assert verdicts["token-signature"] is Verdict.PASS
+    assert "tokens that the suite signs itself" in reasons["token-expired"]
+    assert any("more users than tokens.identities lists" in reason for reason in reasons.values())
+    ids = {str(user["user_id"]) for user in fixed(1, 1, 2)["identities"]}
+    assert set(server.devices) <= ids
+    # Alone, there is nobody to write to.
+    reasons = untestable(asyncio.run(main(fixed(1))))
+    assert "one with 2 devices is missing" in reasons["message-life"]
+
+
+@pytest.mark.parametrize(
+    ("tokens", "said"),
+    [
+        ({"fetch": {}}, "/tokens/fetch"),
+        ({"identities": []}, "/tokens/identities"),
+        ({"fetch": {"command": {"run": ["x"]}}, "identities": fixed(1)["identities"]}, "/tokens"),
+        ({"fetch": {"http": {"url": "ftp://x"}}}, "/tokens/fetch/http/url"),
+        ({"identities": [*fixed(1)["identities"], *fixed(1)["identities"]]}, "listed twice"),
+    ],
+)
+def test_wrong_descriptions(tmp_path: Path, tokens: dict[str, Any], said: str) -> None:
+    path = tmp_path / "target.yaml"
+    path.write_text(json.dumps({"url": "ws://127.0.0.1:1", "tokens": tokens, "timing": PATIENT}))
+    with pytest.raises(UsageError, match=said):
+        read_target(load_yaml(path), load_catalogue(), base=tmp_path)
