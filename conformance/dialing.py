@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from websockets.client import ClientProtocol
+from websockets.extensions import ClientExtensionFactory
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
@@ -23,6 +24,7 @@ async def dial(
     *,
     headers: Mapping[str, str],
     subprotocols: tuple[str, ...] = (),
+    extensions: Sequence[ClientExtensionFactory] = (),
     tls: ssl.SSLContext | None = None,
     seconds: float,
 ) -> Connection:
@@ -32,6 +34,7 @@ async def dial(
         url: with the token in it, if that is how it is presented.
         headers: further handshake headers.
         subprotocols: offered as `Sec-WebSocket-Protocol`, just as they are.
+        extensions: of the WebSocket protocol, to be offered.
         seconds: for all of it.
 
     Raises:
@@ -39,7 +42,9 @@ async def dial(
     """
     uri = parse_uri(url)
     offered = [Subprotocol(name) for name in subprotocols]
-    client = ClientProtocol(uri, subprotocols=offered or None, max_size=_MAX_MESSAGE)
+    client = ClientProtocol(
+        uri, subprotocols=offered or None, extensions=extensions or None, max_size=_MAX_MESSAGE
+    )
     request = client.connect()
     for name, value in headers.items():
         request.headers[name] = value

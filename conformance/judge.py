@@ -193,7 +193,11 @@ def _shape(
     faults = tuple(dict.fromkeys(catalogue.protocol.faults["s2c"].values()))
     undocumented = catalogue.protocol.faults["s2c"].get("undocumented")
     spec = catalogue.frames.get(("s2c", kind)) if kind else None
-    named = shape_requirements(spec.bundled) if spec else tuple(f for f in faults if f != undocumented)
+    if spec:
+        # Judged by every frame's schema, though no schema names it: which properties there are.
+        named = (*shape_requirements(spec.bundled), *((undocumented,) if undocumented else ()))
+    else:
+        named = tuple(f for f in faults if f != undocumented)
     broken = [v.finding.requirement for v in violations if v.finding.requirement]
     requirements = tuple(dict.fromkeys((*named, *broken)))
     title = (

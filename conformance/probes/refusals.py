@@ -8,6 +8,7 @@ from relaykit.conformance import forging
 from relaykit.conformance.context import Context, Presentation, present
 from relaykit.conformance.refusal import Refusal, attempt, error_code
 from relaykit.conformance.registry import probe
+from relaykit.conformance.target import CARRIERS
 from relaykit.conformance.wire import DialError
 
 
@@ -42,9 +43,12 @@ def _judge(context: Context, what: str, outcome: Refusal) -> None:
         case "http":
             _say(context, "CONN-08", 400 <= (outcome.status or 0) < 500, said, "HTTP 4xx")
             _say(context, "CONN-11", outcome.status == 401, said, "HTTP 401")
+            # What holds for refusals after opening holds of itself where the door stays shut.
+            context.prove(("CONN-09", "CONN-10", "CONN-12"))
         case "error":
             right = error_code(outcome) == "auth_failed" and outcome.alone
             _say(context, "CONN-09", right, said, "one error auth_failed, and nothing else")
+            context.prove(("CONN-10",))
             _say(context, "CONN-12", outcome.close_code == 1008, said, "a close with 1008")
         case "bare-close" | "cut":
             _say(context, "CONN-10", False, said, "HTTP 4xx, or an error auth_failed and a close")
@@ -103,3 +107,38 @@ def _places(context: Context, token: str) -> Mapping[str, Presentation]:
         "a token as ?jwt=": Presentation(f"{base}?jwt={token}", bare.headers, ()),
         "a token behind #": header("Origin", f"http://127.0.0.1/#token={token}"),
     }
+
+
+@probe(
+    "token-not-repeated",
+    title="No frame and no reason of a close repeats the client's token",
+    area="privacy",
+    requirements=("PRIV-04",),
+    catches="A server whose explanations carry tokens into the logs of clients.",
+    forges=True,
+    frames=("error",),
+)
+async def not_repeated(context: Context) -> None:
+    device = context.device("alice")
+    honest = await device.obtain()
+    for carrier in CARRIERS:
+        for token in (forging.flipped(honest), honest):
+            context.step = f"{'an honest' if token is honest else 'a broken'} token as {carrier}"
+            try:
+                outcome = await attempt(context, present(context.env, token, carrier), device.label)
+            except DialError as error:
+                context.fail_dial(error, (), device.label)
+                return
+            if outcome.form == "session":
+                connection = context.connections[-1]
+                connection.send({"type": "nonsense"}, valid=False)
+                await connection.beat(context.env.waits.reply)
+                await connection.close(context.env.waits.reply)
+    for entry in context.recorder.transcript.entries:
+        said = f"{entry.frame} {entry.event}"
+        # The part that is secret: header and claims stand in other tokens, too.
+        if entry.direction == "s2c" and honest.rsplit(".", 1)[1][:16] in said:
+            actual = entry.frame or entry.event
+            context.fail(("PRIV-04",), "the target repeats the token", expected="no token", actual=actual)
+            return
+    context.prove(("PRIV-04",))
