@@ -7,8 +7,9 @@ from typing import Any
 
 REDACTED = "‹redacted›"
 
-# Anything that looks like a signed token (header and payload start with base64url of '{"'), whole or cut off.
-_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){0,2}")
+# Anything that looks like a signed token (header and payload start with base64url of '{"'), whole or cut off,
+# or like the base64 of one.
+_TOKEN = re.compile(r"eyJ[A-Za-z0-9_-]{5,}(?:\.[A-Za-z0-9_-]*){0,2}|ZXlK[A-Za-z0-9+/_=-]{8,}")
 _QUERY = re.compile(r"(\b(?:token|access_token)=)[^&#\s\"']+")
 # After "Bearer" any word that cannot be prose: with a digit or a sign in it, or very long.
 _BEARER = re.compile(
@@ -26,19 +27,22 @@ class Redactor:
 
     def add(self, secret: str) -> None:
         """Register a secret. Very short ones are ignored: they would blot out ordinary text."""
+        if _TOKEN.fullmatch(secret):
+            secret = secret.rpartition(".")[2]  # the rest is known by its looks
         if len(secret) >= 6:
             self._secrets.add(secret)
 
     def text(self, text: str) -> str:
         """Return `text` without secrets and tokens."""
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            if secret in text:
-                text = text.replace(secret, REDACTED)
-        if "eyJ" in text:
+        if "eyJ" in text or "ZXlK" in text:
             text = _TOKEN.sub(REDACTED, text)
         if "token=" in text:
             text = _QUERY.sub(rf"\g<1>{REDACTED}", text)
-        return _BEARER.sub(rf"\g<1>{REDACTED}", text) if "bearer" in text.lower() else text
+        text = _BEARER.sub(rf"\g<1>{REDACTED}", text)
+        for secret in sorted(self._secrets, key=len, reverse=True):
+            if secret in text:
+                text = text.replace(secret, REDACTED)
+        return text
 
     def deep(self, value: Any) -> Any:
         """Return `value` (anything JSON can hold) with every string, keys included, redacted."""

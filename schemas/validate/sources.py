@@ -102,8 +102,12 @@ def _paths(argument: str) -> Iterator[Path]:
     elif path.exists():
         yield path
     elif glob.has_magic(argument):
-        for match in sorted(glob.glob(argument, recursive=True)):  # noqa: PTH207  (any path, absolute too)
-            yield from _in_folder(Path(match)) if Path(match).is_dir() else (Path(match),)
+        # Path.glob: unlike glob.glob, its ** does not follow links, which may lead in circles or elsewhere.
+        anchor = Path(path.anchor)
+        for match in sorted(anchor.glob(str(path.relative_to(anchor)))):
+            found = set(match.parts) - set(path.parts)  # what the pattern's wild cards stand for
+            if not any(part == "node_modules" or part.startswith(".") for part in found):
+                yield from _in_folder(match) if match.is_dir() else (match,)
     else:
         raise UsageError(
             f"{argument}: no such file or folder",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+
 import pytest
 
 from relaykit.redaction import REDACTED, Redactor
@@ -32,6 +34,15 @@ def test_a_token_that_is_no_jwt_goes_from_a_url_and_a_header() -> None:
     assert "opaque-123456" not in redactor.text("ws://host/ws?a=1&token=opaque-123456&b=2")
     assert redactor.text("ws://host/ws?token=x&b=2").endswith("&b=2")
     assert "opaque-123456" not in redactor.text("authorization: bearer opaque-123456")
+
+
+def test_parts_of_a_registered_token_and_its_base64_go() -> None:
+    redactor = Redactor()
+    redactor.add(TOKEN)
+    head, body, signature = TOKEN.split(".")
+    encoded = base64.b64encode(TOKEN.encode()).decode()
+    shown = redactor.text(f"{signature} | {head} | {body} | {encoded} | {TOKEN}")
+    assert shown == " | ".join([REDACTED] * 5)
 
 
 def test_registered_secrets_go_also_from_nested_values() -> None:

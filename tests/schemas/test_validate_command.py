@@ -217,7 +217,9 @@ def test_folders_patterns_and_standard_input(write: Any, tmp_path: Path) -> None
     write("a/b/notes.txt", b"no frames")
     write("a/.hidden/three.json", WRONG)
     write("a/node_modules/four.json", WRONG)
-    for arguments in (["a"], ["a/*.json", "a/b/**/*.*json"], ["a/one.json", "a/b"], ["a", "a/one.json"]):
+    (tmp_path / "a" / "circle").symlink_to(tmp_path)
+    patterns = ["a/*.json", "a/b/**/*.*json"]
+    for arguments in (["a"], patterns, ["a/**/*.*json"], ["a/one.json", "a/b"], ["a", "a/one.json"]):
         done = run(*arguments, "--format", "json", cwd=tmp_path)
         assert counts(json.loads(done.stdout)) == (3, 2, 1, 0), arguments
     assert counts(report("-", stdin=ndjson(HEARTBEAT, WRONG))) == (2, 1, 1, 0)
