@@ -19,6 +19,7 @@ from relaykit.conformance.dialing import dial
 from relaykit.conformance.grammar import SINGLE_DEVICE
 from relaykit.conformance.issuing import Issuer, TokenError
 from relaykit.conformance.matching import ambient_types
+from relaykit.conformance.pacing import Pace
 from relaykit.conformance.record import Recorder, ShapeBook
 from relaykit.conformance.results import Blame, Case, Outcome
 from relaykit.conformance.stops import CaseStop as CaseStop
@@ -58,6 +59,7 @@ class Environment:
     clock_offset_s: float = 0.0
     unreachable: int = 0
     gone: str | None = None
+    pace: Pace = field(default_factory=lambda: Pace(None))
 
     def now(self) -> float:
         """Unix time as the target sees it, as far as the suite knows."""
@@ -289,6 +291,7 @@ class Context:
         Raises:
             DialError: none came about.
         """
+        await self.env.pace.turn()
         try:
             connection = await dial(
                 shown.url,

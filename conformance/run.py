@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from relaykit.conformance.context import Environment
 from relaykit.conformance.control import open_control
 from relaykit.conformance.issuing import Issuer
 from relaykit.conformance.judge import JUDGE_ALL, Rules, expect_failures, requirement_table, shape_cases
+from relaykit.conformance.pacing import Pace
 from relaykit.conformance.preflight import preflight
 from relaykit.conformance.results import Case, CaseResult, RunResult, Verdict
 from relaykit.conformance.schedule import run_cases
@@ -69,7 +71,21 @@ def environment(target: Target, catalogue: Catalogue, settings: Settings) -> Env
         control=open_control(target.control, waits.reply * 5),
         issuer=Issuer(target.tokens, waits.reply * 5, settings.secret),
         factor=settings.timeout_factor,
+        pace=Pace(target.connections_per_second),
     )
+
+
+def _concurrency(env: Environment, settings: Settings) -> int:
+    """How many cases run at the same time."""
+    if env.issuer.fixed:
+        return 1  # fixed users are shared by all cases: two at once would see each other's frames
+    target = env.target
+    if target.connections_per_second is not None:
+        # More would wait for their turn within the time that a case has.
+        default = min(DEFAULT_CONCURRENCY, math.ceil(target.connections_per_second))
+    else:
+        default = DEFAULT_CONCURRENCY
+    return settings.concurrency or target.concurrency or default
 
 
 async def run(
@@ -102,10 +118,7 @@ async def run(
         ready = await preflight(env)
         env.carrier, env.fences = ready.carrier, ready.fences
         watch.ready(len(cases), ready.carrier)
-        # Fixed users are shared by all cases: two at once would see each other's frames.
-        concurrency = (
-            1 if env.issuer.fixed else settings.concurrency or target.concurrency or DEFAULT_CONCURRENCY
-        )
+        concurrency = _concurrency(env, settings)
         try:
             await run_cases(env, cases, settings.rules, concurrency, done)
         except asyncio.CancelledError:

@@ -69,6 +69,7 @@ class Target:
         stated: the limits that the target file states: only those can be judged.
         timing: every time of the protocol in seconds, likewise.
         concurrency: cases at the same time; None: the suite decides.
+        connections_per_second: the suite opens no more; None: as many as it likes.
     """
 
     url: str
@@ -87,6 +88,7 @@ class Target:
     waits: Waits = Waits()
     legacy: Legacy | None = None
     concurrency: int | None = None
+    connections_per_second: float | None = None
     expected: tuple[Expectation, ...] = ()
 
     @property
@@ -159,6 +161,7 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
         waits=_waits(data.get("timing", {})),
         legacy=Legacy(legacy.get("query", ""), legacy.get("headers", {})) if legacy else None,
         concurrency=data.get("concurrency"),
+        connections_per_second=data.get("pacing", {}).get("connections_per_second"),
         expected=tuple(
             Expectation(
                 entry.get("case"),

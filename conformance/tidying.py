@@ -23,6 +23,7 @@ async def tidy(env: Environment, identities: Iterable[Identity]) -> None:
 
 async def _empty(env: Environment, token: str) -> None:
     shown = present(env, token, env.carrier)
+    await env.pace.turn()
     try:
         connection = await dial(
             shown.url,
