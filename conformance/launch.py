@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import os
 import shlex
 import signal
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from relaykit.errors import UnreachableError, UsageError
@@ -29,10 +30,13 @@ def free_port() -> int:
 class Launched:
     """A target process that we started; `tail` holds the last lines it wrote."""
 
-    def __init__(self, process: asyncio.subprocess.Process, command: str) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, command: str, url: str, seconds: float) -> None:
         self._process = process
+        self._url = url
+        self._seconds = seconds
         self.command = command
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self.environment: Mapping[str, str] = {}
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
@@ -117,6 +121,24 @@ class Launched:
         await self._drained()
         self._reading.cancel()
 
+    def ask_to_end(self) -> None:
+        """Send SIGTERM, and wait for nothing."""
+        self._signal(signal.SIGTERM)
+
+    async def restart(self) -> None:
+        """Kill what is left of it, start it anew as it was, and wait until it listens.
+
+        Raises:
+            UnreachableError: it does not come up again.
+        """
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+        await self._drained()
+        self._reading.cancel()
+        self._process = await _start(shlex.split(self.command), self.environment)
+        self._reading = asyncio.create_task(self._read())
+        await self.ready(self._url, self._seconds)
+
     def kill(self) -> None:
         """End it at once."""
         self._signal(signal.SIGKILL)
@@ -125,6 +147,21 @@ class Launched:
         # Its own process group: what it started in turn (a shell's child) ends as well.
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self._process.pid, number)
+
+
+current: contextvars.ContextVar[Launched | None] = contextvars.ContextVar("launched", default=None)
+"""The target that this run launched, for cases that stop, kill and restart it."""
+
+
+async def _start(words: Sequence[str], environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        *words,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+        env={**os.environ, **environment},
+        start_new_session=True,
+    )
 
 
 @contextlib.asynccontextmanager
@@ -150,21 +187,17 @@ async def launched(
     if not words:
         raise UsageError("--launch: the command is empty")
     try:
-        process = await asyncio.create_subprocess_exec(
-            *words,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-            env={**os.environ, **environment},
-            start_new_session=True,
-        )
+        process = await _start(words, environment)
     except OSError as error:
         raise UsageError(f"--launch: {words[0]} cannot be run: {error.strerror}") from error
-    target = Launched(process, command)
+    target = Launched(process, command, url, seconds)
+    target.environment = environment
+    token = current.set(target)
     try:
         await target.ready(url, seconds)
         yield target
     finally:
+        current.reset(token)
         try:
             await asyncio.shield(asyncio.ensure_future(target.stop()))
         except BaseException:

@@ -31,16 +31,16 @@ SECRETS = {
 STATED = "--limits burst=60 --limits connections_per_user=6"
 
 
-def found(tmp_path: Path, fault: str, options: str, *cases: str) -> dict[str, Any]:
+def found(tmp_path: Path, fault: str, options: str, *cases: str, target: str = TARGET) -> dict[str, Any]:
     """The requirements that were broken in a run against the faulty server, each with its verdict."""
-    target, out = tmp_path / "target.yaml", tmp_path / "report.json"
-    target.write_text(TARGET)
+    file, out = tmp_path / "target.yaml", tmp_path / "report.json"
+    file.write_text(target)
     serve = (
         f"{sys.executable} {SCRIPT} {fault} serve --port {{port}} --control-port {{control_port}} "
         f"--store {tmp_path / 'store.db'} {STATED} {options}"
     )
     chosen = [word for case in cases for word in ("--run", case)]
-    words = ("test", "-t", str(target), "--launch", serve, "--report", f"json={out}", *chosen)
+    words = ("test", "-t", str(file), "--launch", serve, "--report", f"json={out}", *chosen)
     ended = asyncio.run(relaykit(*words, **SECRETS))
     assert out.exists(), ended
     data = json.loads(out.read_text())
@@ -72,6 +72,14 @@ def found(tmp_path: Path, fault: str, options: str, *cases: str) -> dict[str, An
         ("server-fault", "blames-the-client", "", {"ERR-07", "ERR-09"}),
         ("server-fault", "stays-broken", "", {"ERR-10"}),
         ("server-fault", "holds-it-against-the-message", "", {"ERR-11"}),
+        ("survives-sigkill", "none", "--store :memory:", {"MSG-14", "MSG-15"}),
+        ("shutdown", "leaves-without-a-word", "", {"CONN-18"}),
+        ("shutdown", "none", "--store :memory:", {"MSG-15"}),
+        ("foreign-origin", "none", "--origin null", {"CONN-15"}),
+        ("foreign-origin", "origins-get-401", "", {"CONN-17"}),
+        ("deflate-offer", "chokes-on-compressed", "", {"TRAN-04"}),
+        ("deflate-unasked", "compresses-for-everybody", "", {"TRAN-05"}),
+        ("deflate-bomb", "none", "--limits max_frame_bytes=2000000", {"TRAN-06"}),
     ],
 )
 def test_a_probe_finds_its_fault(
@@ -96,3 +104,46 @@ def test_a_server_that_waits_for_a_slow_reader_is_found() -> None:
         return {row.id: row.verdict for row in result.requirements if row.verdict in ("fail", "warn")}
 
     assert set(asyncio.run(run())) == {"LIM-22"}
+
+
+def test_a_server_that_is_elsewhere_is_found(tmp_path: Path) -> None:
+    target = TARGET.replace("/ws\n", "/socket\n")
+    assert set(found(tmp_path, "another-path", "", "endpoint-path", target=target)) == {"CONN-01"}
+
+
+def test_a_server_without_compression_gets_a_warning(tmp_path: Path) -> None:
+    config = tmp_path / "server.yaml"
+    config.write_text("compression: false\n")
+    broken = found(tmp_path, "none", f"--config {config}", "deflate-offer", "deflate-bomb")
+    assert broken == {"TRAN-03": "warn"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "broken"),
+    [("none", set()), ("speaks-old-tls", {"TRAN-01"}), ("speaks-only-old-tls", {"TRAN-01", "TRAN-02"})],
+)
+def test_versions_of_tls_are_told_apart(tmp_path: Path, fault: str, broken: set[str]) -> None:
+    target = TARGET.replace("url: ws:", "url: wss:") + "tls: {insecure: true}\n"
+    options = "--tls-self-signed"
+    assert set(found(tmp_path, fault, options, "tls-versions", target=target)) == broken
+
+
+@pytest.mark.parametrize(
+    ("case", "fault", "broken"),
+    [
+        ("undocumented-not-forwarded", "forwards-bad", "VAL-09"),
+        ("token-not-repeated", "tells-token", "PRIV-04"),
+        ("refusal-form", "bare-close", "CONN-10"),
+    ],
+)
+def test_the_minimal_server_with_a_fault_is_found(case: str, fault: str, broken: str) -> None:
+    async def run(*faults: str) -> dict[str, str]:
+        async with minimal(*faults).running() as url:
+            result = await judge(make_target(url, timing=QUICK), all_cases(case))
+        shape = "ENV-05"  # what is forwarded has one property too many, which is a finding of its own
+        return {
+            r.id: r.verdict for r in result.requirements if r.verdict in ("fail", "warn") and r.id != shape
+        }
+
+    assert set(asyncio.run(run(fault))) == {broken}
+    assert not asyncio.run(run())

@@ -34,7 +34,7 @@ def test_no_case_fails_against_the_reference_server(tmp_path: Path) -> None:
     target.write_text(f"{TARGET}capabilities: {json.dumps(capabilities)}\nlimits: {json.dumps(limits)}\n")
     serve = (
         f"{sys.executable} -c 'from relaykit.cli import main; main()' serve "
-        "--port {port} --control-port {control_port} --check-output"
+        f"--port {{port}} --control-port {{control_port}} --check-output --store {tmp_path / 'store.db'}"
     )
     words = ("test", "-t", str(target), "--launch", serve, "--report", f"json={out}")
     ended = asyncio.run(relaykit(*words, seconds=240, **SECRETS))
@@ -45,6 +45,6 @@ def test_no_case_fails_against_the_reference_server(tmp_path: Path) -> None:
     assert ended.code == 0, ended
     assert data["summary"]["pass"] > 100
     # Everything is declared, stated and arranged: nothing may be left unjudged but what the server's own
-    # set-up rules out.
+    # set-up rules out (TLS is tried in test_probes.py).
     unjudged = {c["id"]: c.get("reason") for c in data["cases"] if c["verdict"] == "untestable"}
-    assert not unjudged
+    assert unjudged.keys() == {"tls-versions"}, unjudged
