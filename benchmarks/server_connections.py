@@ -19,6 +19,7 @@ import urllib.request
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvloop
 from server_client import Client, Target, connect, masked, new_store, reference, started, stock
@@ -53,13 +54,14 @@ async def idle(target: Target, count: int) -> Cost:
     return cost
 
 
-def control(url: str, operation: str, **request: object) -> None:
-    """One operation of the control interface."""
+def control(url: str, operation: str, **request: object) -> dict[str, Any]:
+    """One operation of the control interface; its answer."""
     headers = {"Authorization": f"Bearer {CONTROL}", "Content-Type": "application/json"}
     body = json.dumps(request).encode()
     call = urllib.request.Request(f"{url}/{operation}", body, headers)  # noqa: S310
     with urllib.request.urlopen(call) as response:  # noqa: S310
-        assert response.status == 200
+        answer: dict[str, Any] = json.load(response)
+        return answer
 
 
 async def crowd(target: Target, control_url: str, count: int, members: int) -> None:

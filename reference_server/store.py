@@ -23,6 +23,7 @@ MEMORY = ":memory:"
 _APPLICATION_ID = 0x524C4B54  # "RLKT": tells a store from any other SQLite file
 _VERSION = 1
 _ROWS = 32  # inserted by one statement
+_CACHE_KIB = 8192
 
 # devices: in order of first use. device = '' is the box of a user who has none yet. state: active, or
 #   pending, denied or revoked: these get no messages.
@@ -281,7 +282,8 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
     db.execute("COMMIT")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
-    db.execute("PRAGMA cache_size = -65536")
+    # Small: what is read is what was written last, and the system caches the rest of the file.
+    db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 
 
 def _version(db: sqlite3.Connection) -> Any:
