@@ -39,8 +39,8 @@ def explain(catalogue: Catalogue, cases: Sequence[Case], name: str) -> str:
     Raises:
         UsageError: there is neither of that name.
     """
-    if name in catalogue.requirements:
-        return requirement(catalogue, cases, name)
+    if name.upper() in catalogue.requirements:
+        return requirement(catalogue, cases, name.upper())
     found = next((case for case in cases if case.id == name), None)
     if found is not None:
         return _case(catalogue, found)

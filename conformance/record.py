@@ -11,6 +11,7 @@ from typing import Any
 from relaykit.schemas import Catalogue, Finding, Validation
 
 _INDEX = re.compile(r"/[0-9]+(?=/|$)")
+_MOST_VIOLATIONS = 2000
 UNREADABLE = "unreadable"
 """Stands for the type of a message that is no frame with a known type."""
 
@@ -113,6 +114,8 @@ class ShapeBook:
         key = (kind, _INDEX.sub("/*", finding.pointer), finding.keyword)
         known = self.violations.get(key)
         if known is None:
+            if len(self.violations) >= _MOST_VIOLATIONS:
+                return  # a target that makes up new ones in every frame; it has failed long since
             self.violations[key] = Violation(kind, finding, frame, case, actor, t_ms)
         else:
             known.count += 1

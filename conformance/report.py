@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 from xml.etree import ElementTree as Xml
 
@@ -19,6 +19,7 @@ from relaykit.redaction import Redactor
 from relaykit.schemas import Catalogue
 
 _LONGEST = 2000
+_MOST_LINES = 500  # of a transcript, at its beginning and at its end
 """Texts longer than this are cut in reports: what an oversize frame holds helps nobody."""
 _CONTROL = re.compile(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -118,13 +119,23 @@ def _case(result: CaseResult) -> dict[str, Any]:
         "catches": case.catches,
         "duration_ms": result.duration_ms,
         "findings": [_finding(finding) for finding in result.findings],
-        "transcript": [entry(line) for line in result.transcript],
+        "transcript": [entry(line) for line in _shortened(result.transcript)],
     }
     if result.reason:
         data["reason"] = result.reason
     if result.expected_failure is not None:
         data["expected_failure"] = result.expected_failure
     return data
+
+
+def _shortened(transcript: Sequence[Entry]) -> Sequence[Entry]:
+    """A transcript without its middle, where a target that floods has made it endless."""
+    left_out = len(transcript) - 2 * _MOST_LINES
+    if left_out <= 0:
+        return transcript
+    first, last = transcript[:_MOST_LINES], transcript[-_MOST_LINES:]
+    gap = Entry(first[-1].t_ms, first[-1].actor, "s2c", None, f"{left_out} lines are left out here")
+    return [*first, gap, *last]
 
 
 def _finding(finding: Finding) -> dict[str, Any]:

@@ -82,7 +82,9 @@ def _address(given: Given, data: dict[str, Any], catalogue: Catalogue) -> None:
         data["url"] = f"ws://127.0.0.1:{{port}}{catalogue.protocol.path}"
     elif "url" not in data and given.file is None:
         raise UsageError(
-            "which server is to be judged?",
+            "which server is to be judged?"
+            if given.launch is None
+            else "where does the launched server listen?",
             hint="give --url ws://HOST:PORT/ws, a target file with -t, or --launch 'COMMAND --port {port}'",
         )
     if isinstance(data.get("url"), str):

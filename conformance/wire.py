@@ -27,6 +27,8 @@ ABNORMAL = 1006
 """Stands for a connection that ended without a close frame (RFC 6455)."""
 _FLOOD = 20_000
 """More messages than this on one connection are a flood: nobody is served by keeping them."""
+_FLOOD_BYTES = 64 * 1024 * 1024
+"""And so are more bytes than this."""
 _NO_ANSWER = "the connection ended instead of a handshake answer"
 
 
@@ -88,6 +90,8 @@ class Connection(asyncio.Protocol):
         self._beats: deque[asyncio.Future[None] | None] = deque()
         self._acks = 0
         self._count = 0
+        self._bytes = 0
+        self._flooded = False
         self._left = False
         self.pongs: list[bytes] = []
         self.pings = 0
@@ -317,9 +321,12 @@ class Connection(asyncio.Protocol):
     def _message(self, data: bytes) -> None:
         recorder = self._recorder
         self._count += 1
-        if self._count > _FLOOD:
-            if self._count == _FLOOD + 1:
-                recorder.broken(self.label, "flood", f"more than {_FLOOD} messages on one connection")
+        self._bytes += len(data)
+        if self._count > _FLOOD or self._bytes > _FLOOD_BYTES:
+            if not self._flooded:
+                self._flooded = True
+                said = f"{self._count} messages of {self._bytes} bytes in all on one connection"
+                recorder.broken(self.label, "flood", f"a flood: {said}")
                 self._end("the suite cut the connection, which the target floods")
                 self.abort()
             return

@@ -308,7 +308,7 @@ def test_list_shows_cases_as_text_and_json() -> None:
 
 
 def test_explain_knows_requirements_and_cases() -> None:
-    ended = asyncio.run(relaykit("explain", "MSG-12"))
+    ended = asyncio.run(relaykit("explain", "msg-12"))
     assert ended.code == 0
     for part in ("MSG-12 (MUST)", "source", "documented", "proved by", "message-life"):
         assert part in ended.out

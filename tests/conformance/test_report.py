@@ -14,7 +14,7 @@ from fixtures import fakes
 from rich.console import Console
 from support.suite import QUICK, all_cases, as_report, judge, make_target
 
-from relaykit.conformance import terminal
+from relaykit.conformance import terminal, wire
 from relaykit.conformance.loader import schema
 from relaykit.conformance.report import cut, to_json, to_junit
 from relaykit.conformance.reports.formats import parse_report, write
@@ -174,3 +174,19 @@ def test_reports_make_their_folder_and_say_when_they_cannot(tmp_path: Path, heal
     assert json.loads((tmp_path / "a" / "b.json").read_text())["seed"] == "test"
     with pytest.raises(UsageError, match="cannot be written"):
         write(healthy, "json", tmp_path / "a" / "b.json" / "c.json")
+
+
+def test_an_endless_transcript_keeps_its_beginning_and_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "_FLOOD", 2500)
+
+    async def main() -> dict[str, Any]:
+        async with fakes.sockets(fakes.floods) as url:
+            target = make_target(url)
+            return as_report(await judge(target, all_cases("message-life")), target)
+
+    data = asyncio.run(main())
+    (case,) = [case for case in data["cases"] if case["id"] == "message-life"]
+    lines = case["transcript"]
+    assert len(lines) < 1100
+    assert any("left out here" in line.get("event", "") for line in lines)
+    assert any("floods" in line.get("event", "") for line in lines[-20:])

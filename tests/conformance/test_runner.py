@@ -156,8 +156,9 @@ def test_a_hopeless_server_gets_verdicts_in_bounded_time(
     asyncio.run(main())
 
 
-def test_a_server_that_floods_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(wire, "_FLOOD", 500)
+@pytest.mark.parametrize(("bound", "value"), [("_FLOOD", 500), ("_FLOOD_BYTES", 20_000)])
+def test_a_server_that_floods_is_cut_off(monkeypatch: pytest.MonkeyPatch, bound: str, value: int) -> None:
+    monkeypatch.setattr(wire, bound, value)
 
     async def main() -> None:
         async with fakes.sockets(fakes.floods) as url:
