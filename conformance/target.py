@@ -135,7 +135,7 @@ class Target:
 
 def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Target:
     """The target that a document (or what the command line makes of its options) describes."""
-    found = problems(document, _schema(catalogue))
+    found = problems(document, target_schema(catalogue))
     if found:
         raise UsageError("\n".join(str(problem) for problem in found))
     data = document.data
@@ -174,7 +174,7 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
     )
 
 
-def _schema(catalogue: Catalogue) -> dict[str, Any]:
+def target_schema(catalogue: Catalogue) -> dict[str, Any]:
     """The schema of target files, completed with the protocol's own names."""
     base = schema("target")
     properties = dict(base["properties"])

@@ -1,0 +1,211 @@
+"""`relaykit doctor`: from the address to the first frame, step by step, and what to change where it stops."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import jsonschema_rs
+
+from relaykit.conformance.context import Environment
+from relaykit.conformance.control import ControlFailedError, ControlMissingError
+from relaykit.conformance.issuing import TokenError
+from relaykit.conformance.preflight import Readiness, preflight
+from relaykit.conformance.run import Settings, environment
+from relaykit.conformance.stops import UntestableError
+from relaykit.conformance.target import Target
+from relaykit.conformance.token_spec import Minting
+from relaykit.errors import UnreachableError
+from relaykit.schemas import Catalogue, control_operations, thaw
+
+Status = Literal["ok", "note", "failed", "skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One thing that was tried: what came of it, and what to change if it should be otherwise."""
+
+    name: str
+    status: Status
+    said: str
+    advice: str = ""
+
+
+Tell = Callable[[Step], None]
+
+
+async def examine(target: Target, catalogue: Catalogue, settings: Settings, tell: Tell) -> bool:
+    """Try everything that a run depends on; `tell` gets each step as it ends.
+
+    Returns:
+        whether a run can be started.
+
+    Raises:
+        UsageError: TLS or a control adapter cannot be set up.
+    """
+    env = environment(target, catalogue, settings)
+    try:
+        if not await _connection(env, tell) or not await _token(env, tell):
+            return False
+        try:
+            ready = await preflight(env)
+        except UnreachableError as error:
+            tell(Step("handshake", "failed", str(error), error.hint or ""))
+            return False
+        tell(Step("handshake", "ok", f"the token is taken as {ready.carrier}", "; ".join(_refused(ready))))
+        _fence(env, ready, tell)
+        _clock(env, ready, tell)
+        return await _provisioning(env, tell)
+    finally:
+        await env.close()
+
+
+async def _connection(env: Environment, tell: Tell) -> bool:
+    parts = urlsplit(env.target.url)
+    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    where = f"{parts.hostname}:{port}"
+    try:
+        async with asyncio.timeout(env.waits.connect):
+            _, writer = await asyncio.open_connection(parts.hostname, port, ssl=env.tls)
+        writer.close()
+    except TimeoutError:
+        advice = "check host and port of `url`; a slow way there needs a longer timing.connect_ms"
+        tell(Step("connection", "failed", f"{where}: nothing within {env.waits.connect:g} s", advice))
+        return False
+    except OSError as error:
+        advice = "is the server running there? Check host and port of `url`"
+        if env.tls is not None:
+            advice += "; for a certificate of your own state tls.ca_file, or tls.insecure: true"
+        tell(Step("connection", "failed", f"{where}: {error.strerror or error}", advice))
+        return False
+    tell(Step("connection", "ok", f"{where} accepts connections{', with TLS' if env.tls else ''}"))
+    return True
+
+
+async def _token(env: Environment, tell: Tell) -> bool:
+    tokens = env.target.tokens
+    if isinstance(tokens, Minting):
+        tell(Step("token", "ok", f"signed by the suite with {tokens.algorithm}"))
+        return True
+    if isinstance(tokens, tuple):
+        devices = sum(len(identity.devices) for identity in tokens)
+        said = f"{len(tokens)} fixed users with {devices} devices"
+        few = (
+            "" if len(tokens) >= 4 else "most cases need two to four users: list more, or let them be fetched"
+        )
+        tell(Step("token", "note" if few else "ok", said, few))
+        return True
+    try:
+        await env.issuer.token(str(uuid4()), str(uuid4()))
+    except (TokenError, UntestableError) as error:
+        tell(Step("token", "failed", str(error), "check tokens.fetch: the address or command, and `pointer`"))
+        return False
+    tell(Step("token", "ok", "given out by the issuer for a user of the suite's own"))
+    return True
+
+
+def _refused(ready: Readiness) -> list[str]:
+    return [note for note in ready.notes if note.startswith("the token is presented")]
+
+
+def _fence(env: Environment, ready: Readiness, tell: Tell) -> None:
+    if not ready.fences:
+        tell(
+            Step(
+                "fence",
+                "note",
+                f"a heartbeat is not answered within {env.waits.reply:g} s",
+                "serve `heartbeat`; or give it longer with timing.reply_ms. Without it probes are untestable",
+            )
+        )
+        return
+    said = f"a heartbeat is answered after {ready.round_trip_ms:.0f} ms"
+    if ready.round_trip_ms > env.waits.reply * 500:
+        wanted = int(ready.round_trip_ms * 4)
+        tell(Step("fence", "note", said, f"that is near timing.reply_ms: state {wanted} or more"))
+    else:
+        tell(Step("fence", "ok", said))
+
+
+def _clock(env: Environment, ready: Readiness, tell: Tell) -> None:
+    leeway = env.target.timing["clock_leeway_s"]
+    if ready.skew_s is None:
+        tell(Step("clock", "skipped", "no timestamp that can be read came with the answer"))
+    elif abs(ready.skew_s) > min(leeway, 5.0):
+        advice = "set the clocks of both machines; " + "; ".join(n for n in ready.notes if "clock" in n)
+        said = f"the target's clock is {ready.skew_s:+.1f} s from ours (timing.clock_leeway_s: {leeway:g})"
+        tell(Step("clock", "note", said, advice.rstrip("; ")))
+    else:
+        tell(Step("clock", "ok", f"the target's clock is {ready.skew_s:+.1f} s from ours"))
+
+
+async def _provisioning(env: Environment, tell: Tell) -> bool:
+    """Carry out the operations that every control interface should have, with users of its own."""
+    if env.control is None:
+        needing = sorted(env.target.capabilities & {"groups", "devices"})
+        advice = f"cases of {' and '.join(needing)} are untestable: state `control`" if needing else ""
+        said = "the target file states no control interface"
+        tell(Step("provisioning", "note" if needing else "skipped", said, advice))
+        return True
+    if env.issuer.fixed:
+        tell(Step("provisioning", "skipped", "with fixed users nothing is tried that would change them"))
+        return True
+    one, other, third = (str(uuid4()) for _ in range(3))
+    known: dict[str, Any] = {}
+    steps: tuple[tuple[str, Callable[[], Mapping[str, Any]]], ...] = (
+        ("create_user", lambda: {"user_id": one, "devices": [str(uuid4())]}),
+        ("create_user", lambda: {"user_id": other, "devices": [str(uuid4())]}),
+        ("create_user", lambda: {"user_id": third, "devices": [str(uuid4())]}),
+        ("add_contact", lambda: {"user_id": one, "contact_id": other}),
+        ("create_group", lambda: {"members": [one, other]}),
+        ("add_member", lambda: {"group_id": known["group_id"], "user_id": third}),
+        ("remove_member", lambda: {"group_id": known["group_id"], "user_id": third}),
+        ("conversation", lambda: {"members": [one, other]}),
+        ("request_device_approval", lambda: {"user_id": one, "device_id": str(uuid4())}),
+        ("decide_device_approval", lambda: {"request_id": known["request_id"], "approved": False}),
+    )
+    good, told = True, set[str]()
+    for operation, arguments in steps:
+        name = f"provisioning: {operation}"
+        if operation in told:
+            continue
+        try:
+            answer = await env.control.call(operation, arguments())
+        except KeyError as needed:
+            told.add(operation)
+            tell(Step(name, "skipped", f"there is no {needed.args[0]} to do it with"))
+            continue
+        except ControlMissingError:
+            told.add(operation)
+            advice = "cases that need it are untestable; list `operations` to say so in the target file"
+            tell(Step(name, "note", "not offered", advice))
+            continue
+        except ControlFailedError as error:
+            told.add(operation)
+            good = False
+            tell(
+                Step(
+                    name, "failed", str(error), "check `control` in the target file: address, token, command"
+                )
+            )
+            continue
+        known.update(answer)
+        wrong = _misfit(operation, answer)
+        if wrong:
+            told.add(operation)
+            good = False
+            advice = "the control interface's description says what each operation answers"
+            tell(Step(name, "failed", f"its answer is not as described: {wrong}", advice))
+        elif operation != "create_user" or arguments is steps[2][1]:
+            tell(Step(name, "ok", "done"))
+    return good
+
+
+def _misfit(operation: str, answer: Mapping[str, Any]) -> str:
+    schema = thaw(control_operations()[operation].response)
+    error = next(jsonschema_rs.Draft202012Validator(schema).iter_errors(dict(answer)), None)
+    return "" if error is None else f"/{'/'.join(map(str, error.instance_path))}: {error.message}"

@@ -1,0 +1,150 @@
+"""`relaykit init` and `relaykit doctor`."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import sys
+from pathlib import Path
+
+import click
+
+from relaykit.config import suggest
+from relaykit.conformance.doctor import Step, examine
+from relaykit.conformance.reports.text import visible
+from relaykit.conformance.run import Settings
+from relaykit.conformance.setup import Given, make_target
+from relaykit.conformance.starting import CONTROLS, TOKENS, Answers, target_text, url_problem
+from relaykit.errors import ExitCode, RelaykitError, UsageError
+from relaykit.redaction import Redactor
+from relaykit.schemas import Catalogue, load_catalogue
+
+_MARKS = {
+    "ok": ("ok", "green"),
+    "note": ("note", "yellow"),
+    "failed": ("FAILED", "red"),
+    "skipped": ("-", None),
+}
+_ALGORITHMS = ("HS256", "RS256", "ES256", "EdDSA")
+
+
+@click.command()
+@click.option("-t", "--target", "target_file", type=click.Path(path_type=Path), help="Target file (YAML).")
+@click.option("--url", help="Address of the target, such as ws://127.0.0.1:8787/ws.")
+@click.option(
+    "--secret-file",
+    type=click.Path(path_type=Path),
+    help="File with the key that signs tokens (HS256); else the environment variable RELAYKIT_SECRET.",
+)
+@click.option("--timeout-factor", type=click.FloatRange(0.05, 1000), default=1.0, help="Wait longer.")
+def doctor(target_file: Path | None, url: str | None, secret_file: Path | None, timeout_factor: float) -> int:
+    """Try whether a server can be judged, and say what to change where it cannot.
+
+    Connection, token, handshake, fence, clock and provisioning, one after the other.
+
+    \b
+    relaykit doctor -t target.yaml
+    relaykit doctor --url ws://127.0.0.1:8787/ws --secret-file key
+
+    Exit codes: 0 a run can be started; 2 usage or configuration; 3 it cannot.
+    """
+    catalogue = load_catalogue()
+    target, _ = make_target(Given(target_file, url, secret_file, None, (), {}), catalogue)
+    redactor = Redactor(*target.secrets)
+
+    def tell(step: Step) -> None:
+        mark, colour = _MARKS[step.status]
+        click.secho(f"{mark:<7}", fg=colour, nl=False)
+        click.echo(f"{step.name}: {visible(redactor.text(step.said))}")
+        if step.advice:
+            click.echo(f"{'':<7}→ {visible(redactor.text(step.advice))}")
+
+    settings = Settings(secrets.token_hex(4), timeout_factor=timeout_factor, secret=redactor.add)
+    try:
+        good = asyncio.run(examine(target, catalogue, settings, tell))
+    except RelaykitError as error:
+        raise type(error)(redactor.text(str(error)), hint=error.hint) from None
+    click.echo("A run can be started." if good else "A run cannot be started like this.")
+    return ExitCode.OK if good else ExitCode.UNREACHABLE
+
+
+@click.command()
+@click.argument("output", type=click.Path(path_type=Path), default=Path("target.yaml"))
+@click.option("--url", help="Where the server listens: ws://HOST:PORT/PATH.")
+@click.option("--name", help="What reports call it.")
+@click.option("--tokens", type=click.Choice(list(TOKENS)), help="Where tokens come from.  [default: mint]")
+@click.option("--algorithm", type=click.Choice(_ALGORITHMS), help="How they are signed.  [default: HS256]")
+@click.option(
+    "--control", type=click.Choice(list(CONTROLS)), help="What arranges groups and devices.  [default: none]"
+)
+@click.option(
+    "--capability",
+    "capabilities",
+    multiple=True,
+    metavar="NAME",
+    help="The server has it; `all` for every one.",
+)
+@click.option("--force", is_flag=True, help="Overwrite a file that exists.")
+def init(
+    output: Path,
+    url: str | None,
+    name: str | None,
+    tokens: str | None,
+    algorithm: str | None,
+    control: str | None,
+    capabilities: tuple[str, ...],
+    force: bool,
+) -> int:
+    """Write a commented target file (target.yaml by default); what options do not say is asked on a terminal.
+
+    \b
+    relaykit init
+    relaykit init mine.yaml --url ws://127.0.0.1:9000/ws --capability groups --control http
+    """
+    if output.exists() and not force:
+        raise UsageError(f"{output} exists", hint="name another file, or overwrite it with --force")
+    catalogue = load_catalogue()
+    asks = sys.stdin.isatty()
+    if url is None and not asks:
+        raise UsageError("where does the server listen?", hint="give --url ws://HOST:PORT/PATH")
+    url = url or click.prompt("Where does the server listen?", default="ws://127.0.0.1:8787/ws")
+    wrong = url_problem(url, catalogue)
+    if wrong:
+        raise UsageError(f"--url {url}: {wrong}", hint="ws://HOST:PORT/PATH, or wss://")
+    tokens = tokens or (_choose("Where do tokens come from?", TOKENS, "mint") if asks else "mint")
+    if algorithm is None and tokens == "mint" and asks:
+        algorithm = click.prompt("How are they signed?", type=click.Choice(_ALGORITHMS), default="HS256")
+    control = control or (_choose("What arranges groups and devices?", CONTROLS, "none") if asks else "none")
+    known = [c.name for c in catalogue.protocol.capabilities.values() if not c.required]
+    if not capabilities and asks:
+        text = click.prompt(
+            f"What does it serve, of {', '.join(known)} (or all)?", default="", show_default=False
+        )
+        capabilities = tuple(text.replace(",", " ").split())
+    answers = Answers(
+        url, name, tokens, algorithm or "HS256", control, _known(capabilities, known, catalogue)
+    )
+    try:
+        output.write_text(target_text(answers, catalogue), encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{output}: cannot be written: {error.strerror}") from error
+    click.echo(f"{output} is written. Next: relaykit doctor -t {output}")
+    return ExitCode.OK
+
+
+def _choose(question: str, choices: dict[str, str], default: str) -> str:
+    for key, meaning in choices.items():
+        click.echo(f"  {key:<14} {meaning}")
+    chosen: str = click.prompt(
+        question, type=click.Choice(list(choices)), default=default, show_choices=False
+    )
+    return chosen
+
+
+def _known(given: tuple[str, ...], known: list[str], catalogue: Catalogue) -> frozenset[str]:
+    if "all" in given:
+        return frozenset(known)
+    for name in given:
+        if name not in catalogue.protocol.capabilities:
+            raise UsageError(f"--capability {name}: unknown{suggest(name, known)}")
+    return frozenset(given)

@@ -1,0 +1,148 @@
+"""`relaykit init` and `relaykit doctor`: the way of a new implementer to the first run."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from fixtures import fakes
+from support.control import TOKEN, bench
+from support.server import SECRET
+from support.suite import Ended, relaykit
+
+from relaykit.config import parse_yaml, problems
+from relaykit.conformance.starting import CONTROLS, TOKENS, Answers, target_text
+from relaykit.conformance.target import target_schema
+from relaykit.schemas import load_catalogue
+
+CATALOGUE = load_catalogue()
+
+
+@pytest.mark.parametrize(("tokens", "control"), tuple(itertools.product(TOKENS, CONTROLS)))
+def test_whatever_is_answered_gives_a_valid_file(tokens: str, control: str) -> None:
+    for algorithm in ("HS256", "ES256"):
+        text = target_text(
+            Answers("ws://127.0.0.1:1/ws", 'my "server": 1', tokens, algorithm, control, {"groups"}),
+            CATALOGUE,
+        )
+        assert not problems(parse_yaml(text), target_schema(CATALOGUE))
+        assert parse_yaml(text).data["capabilities"]["groups"] is True
+        assert all(len(line) < 120 for line in text.splitlines())
+
+
+def test_what_is_commented_out_is_valid_too() -> None:
+    text = target_text(Answers("ws://127.0.0.1:1/ws"), CATALOGUE)
+    head, _, rest = text.partition("# limits:")
+    lines = [line.removeprefix("# ") for line in ("# limits:" + rest).splitlines()]
+    settings = "\n".join(
+        line
+        for line in lines
+        if line.startswith((" ", "limits:", "timing:", "pacing:", "expected_failures:"))
+    )
+    assert not problems(parse_yaml(head + settings), target_schema(CATALOGUE))
+
+
+def test_init_writes_once_and_says_what_is_next(tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+
+    def init(*words: str) -> Ended:
+        return asyncio.run(relaykit("init", str(path), *words))
+
+    made = init("--url", "ws://127.0.0.1:9/ws", "--capability", "groups", "--control", "http")
+    assert made.code == 0, made
+    assert f"relaykit doctor -t {path}" in made.out
+    first = path.read_text()
+    again = init("--url", "ws://127.0.0.1:10/ws")
+    assert again.code == 2
+    assert "--force" in again.err
+    assert path.read_text() == first
+    assert init("--url", "ws://127.0.0.1:10/ws", "--force").code == 0
+    assert path.read_text() != first
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--url", "http://127.0.0.1"], "--url http://127.0.0.1"),
+        (["--url", "ws://127.0.0.1", "--capability", "grups"], "did you mean 'groups'"),
+    ],
+)
+def test_init_refuses_what_would_not_work(tmp_path: Path, words: list[str], said: str) -> None:
+    ended = asyncio.run(relaykit("init", str(tmp_path / "t.yaml"), *words))
+    assert (ended.code, said in ended.err) == (2, True), ended
+    assert not (tmp_path / "t.yaml").exists()
+
+
+def examined(*faults: str, more: tuple[str, ...] = ()) -> Ended:
+    async def main() -> Ended:
+        async with fakes.minimal(*faults).running() as url:
+            return await relaykit("doctor", "--url", url, *more, RELAYKIT_SECRET=fakes.SECRET)
+
+    return asyncio.run(main())
+
+
+def test_doctor_finds_a_sound_server_sound() -> None:
+    ended = examined()
+    assert ended.code == 0, ended
+    for line in ("ok     connection", "ok     token", "ok     handshake", "ok     fence", "ok     clock"):
+        assert line in ended.out
+    assert "A run can be started." in ended.out
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "said"),
+    [
+        ("no-heartbeat", 0, "note   fence: a heartbeat is not answered"),
+        ("clock-ahead", 0, "note   clock: the target's clock is +1800"),
+    ],
+)
+def test_doctor_names_what_a_run_would_suffer_from(fault: str, code: int, said: str) -> None:
+    ended = examined(fault, more=("--timeout-factor", "0.5"))
+    assert ended.code == code, ended
+    assert said in ended.out
+    assert "→ " in ended.out
+
+
+def test_doctor_says_where_it_ends() -> None:
+    async def main() -> tuple[Ended, Ended]:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        nobody = await relaykit("doctor", "--url", f"ws://127.0.0.1:{port}/ws", RELAYKIT_SECRET="x" * 20)
+        async with fakes.minimal().running() as url:
+            return nobody, await relaykit(
+                "doctor", "--url", url, RELAYKIT_SECRET="another secret than its own"
+            )
+
+    nobody, refused = asyncio.run(main())
+    assert nobody.code == refused.code == 3
+    assert "FAILED connection" in nobody.out
+    assert "→ is the server running there?" in nobody.out
+    assert "ok     connection" in refused.out
+    assert "FAILED handshake" in refused.out
+    assert "check algorithm and secret" in refused.out
+    assert "eyJ" not in refused.out + refused.err
+
+
+@pytest.mark.parametrize(
+    ("token", "code", "said"),
+    [(TOKEN, 0, "ok     provisioning: decide_device_approval"), ("wrong", 3, "HTTP 401")],
+)
+def test_doctor_tries_provisioning(tmp_path: Path, token: str, code: int, said: str) -> None:
+    async def main() -> Ended:
+        async with bench() as served:
+            (tmp_path / "t.yaml").write_text(
+                f"url: {served.server.url}\n"
+                "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\n"
+                f"control: {{http: {{url: '{served.server.server.control_url}', token: {{env: C}}}}}}\n"
+            )
+            path = os.fspath(tmp_path / "t.yaml")
+            return await relaykit("doctor", "-t", path, RELAYKIT_SECRET=SECRET, C=token)
+
+    ended = asyncio.run(main())
+    assert ended.code == code, ended
+    assert said in ended.out
