@@ -103,7 +103,8 @@ class Drawer:
             if page.target == "contents":
                 continue  # in one document, the browser's own search finds every name
             here = HtmlPen(page.target, self.names, page.prefer, single=True)
-            sections.append(f'<section id="{here.section}">{self.body(page, here)}</section>')
+            shown = "" if sections else ' class="shown"'
+            sections.append(f'<section id="{here.section}"{shown}>{self.body(page, here)}</section>')
         shell = _environment(True).get_template("shell.html.j2")
         return shell.render(
             site=self.site,

@@ -19,7 +19,7 @@
   addEventListener("click", async (event) => {
     const button = event.target.closest(".copy"), link = event.target.closest(".try");
     if (link) {
-      try { sessionStorage.relayFrame = JSON.stringify([link.dataset.direction, link.dataset.frame]); } catch { /* it opens empty */ }
+      try { sessionStorage.relayFrame = JSON.stringify([link.dataset.direction, link.closest(".code").querySelector("code").textContent]); } catch { /* it opens empty */ }
       window.dispatchEvent(new Event("relay-try"));
     } else if (button) {
       await navigator.clipboard.writeText(button.closest(".code").querySelector("code").textContent);
@@ -27,11 +27,33 @@
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
     }
   });
+  // In a single file one page is shown at a time. The others stay within reach of the browser's own search.
+  if (document.documentElement.classList.contains("single")) {
+    const sections = [...document.querySelectorAll("main > section")];
+    const show = (section) => {
+      for (const other of sections) {
+        other.classList.toggle("shown", other === section);
+        if (other === section) other.removeAttribute("hidden"); else other.setAttribute("hidden", "until-found");
+      }
+      for (const link of document.querySelectorAll("#pages a")) link.ariaCurrent = link.hash === `#${section.id}` ? "page" : null;
+    };
+    const follow = () => {
+      const target = document.getElementById(decodeURIComponent(location.hash.slice(1))) ?? sections[0];
+      const section = target.closest("main > section");
+      if (!section) return;
+      show(section);
+      if (target === section) scrollTo({ top: 0, behavior: "instant" }); else target.scrollIntoView({ behavior: "instant" });
+    };
+    document.querySelector("main").addEventListener("beforematch", (event) => show(event.target.closest("main > section")));
+    addEventListener("hashchange", follow);
+    follow();
+  }
+
   const pages = document.getElementById("pages");
   pages.addEventListener("click", (event) => {
     if (event.target.closest("a") && pages.matches(":popover-open")) pages.hidePopover();
   });
-  const current = pages.querySelector("[aria-current]");
+  const current = pages.querySelector("[aria-current=page]");
   if (current && current.offsetTop > pages.clientHeight * 0.7) pages.scrollTop = current.offsetTop - pages.clientHeight / 2;
   addEventListener("beforeprint", () => { for (const details of document.querySelectorAll("main details")) details.open = true; });
 

@@ -27,6 +27,7 @@ PAGES = (
     *("requirements/index", "requirements/messages", "scenarios/message-life", "scenarios/probes"),
     *("reference/types", "validator", "console", "contents"),
 )
+SINGLE = ("single", *(f"single#{name}" for name in ("frames.c2s.send", "guides.messages", "validator")))
 
 
 @pytest.fixture(scope="module")
@@ -63,7 +64,8 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def _open(page: Page, site: Path, name: str) -> None:
-    page.goto(f"file://{site}/{name}.html")
+    file, _, anchor = name.partition("#")
+    page.goto(f"file://{site}/{file}.html" + (f"#{anchor}" if anchor else ""))
 
 
 # --- for everybody ------------------------------------------------------------------------------------------
@@ -89,7 +91,7 @@ def axe() -> str:
     600
 )  # a slow machine may take minutes for the single file's tens of thousands of elements
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize(("width", "names"), [(390, PAGES), (1280, PAGES), (1280, ("single",))])
+@pytest.mark.parametrize(("width", "names"), [(390, PAGES), (1280, PAGES), (1280, SINGLE)])
 def test_axe_finds_nothing(
     browser: Browser, site: Path, axe: str, scheme: Any, width: int, names: tuple[str, ...]
 ) -> None:
@@ -163,6 +165,21 @@ def test_the_menu_of_a_phone_leads_to_pages(browser: Browser, site: Path) -> Non
     context.close()
 
 
+def test_the_single_file_shows_one_page_at_a_time(page: Page, site: Path) -> None:
+    _open(page, site, "single")
+    expect(page.get_by_role("heading", level=1)).to_have_count(1)
+    page.get_by_role("navigation", name="Pages").get_by_role("link", name="Life of a message").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Life of a message")
+    page.locator("section.shown").get_by_role("link", name="sent_ack").first.click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("sent_ack")
+    page.go_back()
+    expect(page.get_by_role("heading", level=1)).to_have_text("Life of a message")
+    _open(page, site, "single#frames.c2s.send--field-payload.ciphertext")
+    expect(page.locator("[id='frames.c2s.send--field-payload.ciphertext']")).to_be_in_viewport()
+    page.emulate_media(media="print")
+    expect(page.locator("[id='guides.calls'] h1")).to_be_visible()
+
+
 # --- search -------------------------------------------------------------------------------------------------
 
 
@@ -205,7 +222,7 @@ def test_search_goes_by_keyboard(page: Page, site: Path) -> None:
 # --- the tools ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["validator", "single"])
+@pytest.mark.parametrize("name", ["validator", "single#validator"])
 def test_the_validator_shows_errors_at_their_place(page: Page, site: Path, name: str) -> None:
     _open(page, site, name)
     form = page.locator("[data-tool=validator]")
