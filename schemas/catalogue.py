@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -134,7 +134,31 @@ class Catalogue:
             return Validation(None, direction, frame, (self.type_fault(frame, direction),))
         if engine == "jsonschema-rs" and judge.is_valid(frame):
             return Validation(name, direction, frame)
-        return Validation(name, direction, frame, judge.findings(frame, engine, strict))
+        faults = judge.faults(frame, engine)
+        return Validation(name, direction, frame, judge.explain(faults, frame, engine, strict))
+
+    def judge_nearest(
+        self,
+        frame: dict[str, Any],
+        directions: Sequence[Direction],
+        *,
+        engine: Engine = "jsonschema-rs",
+        strict: bool = False,
+    ) -> Validation:
+        """Judge a frame by the one of some directions that it fits best.
+
+        With engine `both` the validators must agree in every direction.
+        """
+        name: Any = frame.get("type")
+        known = [way for way in directions if isinstance(name, str) and name in self._types[way]]
+        if engine == "both" or not known:
+            verdicts = [self.judge(frame, way, engine=engine, strict=strict) for way in known or directions]
+            return min(verdicts, key=lambda verdict: sum(f.severity == "error" for f in verdict.findings))
+        judges = [(way, self._judges[way, name]) for way in known]
+        found = [(way, judge, judge.faults(frame, engine)) for way, judge in judges]
+        way, judge, faults = min(found, key=lambda one: (one[1].weight(one[2], frame, strict), len(one[2])))
+        findings = judge.explain(faults, frame, engine, strict) if faults else ()
+        return Validation(name, way, frame, findings)
 
     def is_valid(self, frame: dict[str, Any], direction: Direction) -> bool:
         """Whether a frame that `decode` gave is valid: `judge(…).valid`, faster."""
@@ -147,6 +171,11 @@ class Catalogue:
         except ValueError:  # no plain JSON: half of a surrogate pair, a subclass of list
             return self.validate(frame, direction).valid
         return valid or (direction == "s2c" and self.validate(frame, direction).valid)
+
+    def deepest(self, direction: Direction, type: str) -> float:  # noqa: A002
+        """How many levels of objects and arrays a frame of a type can have that has no finding at all."""
+        self.frame(direction, type)
+        return self._judges[direction, type].deepest
 
     def quick_check(self, direction: Direction, type: str) -> Callable[[Any], bool]:  # noqa: A002
         """The bare check of one frame type: whether a frame that `decode` gave has no finding at all."""

@@ -118,7 +118,7 @@ def validate(
                 for outcome in checker.run(sources):
                     progress.clear()
                     with interrupts.held():
-                        report.add(reports.redacted(outcome))
+                        report.add(outcome)
             except KeyboardInterrupt:
                 interrupted = True
             finally:

@@ -8,6 +8,7 @@ a flattened schema, only the verdict.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -120,6 +121,30 @@ def _merge_properties(named: Mapping[str, Any], into: Mapping[str, Any]) -> dict
             both = {"allOf": [properties[name], sub]}
         properties[name] = both or True
     return properties
+
+
+def deepest(schema: Any) -> float:
+    """How many levels of objects and arrays a value can have that fits a flattened schema."""
+    if not isinstance(schema, Mapping):
+        return math.inf if schema is True else 0
+    bounds = [_own_depth(schema), *map(deepest, schema.get("allOf", ()))]
+    bounds += [max(map(deepest, schema[keyword])) for keyword in ("anyOf", "oneOf") if schema.get(keyword)]
+    return min(bounds)
+
+
+def _own_depth(schema: Mapping[str, Any]) -> float:
+    if "const" in schema or "enum" in schema:
+        values = [schema["const"]] if "const" in schema else schema["enum"]
+        return 0 if not any(isinstance(value, (Mapping, list)) for value in values) else math.inf
+    kinds = schema.get("type", ["object", "array"])
+    depth = 0.0
+    if "object" in kinds:
+        closed = schema.get("additionalProperties") is False
+        inner = map(deepest, schema.get("properties", {}).values())
+        depth = 1 + max(inner, default=0) if closed else math.inf
+    if "array" in kinds:
+        depth = max(depth, 1 + deepest(schema.get("items", True)))
+    return depth
 
 
 def _same(one: Any, other: Any) -> bool:

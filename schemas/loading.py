@@ -217,7 +217,7 @@ def _frame(path: Path, direction: Direction, schema: Any, load: Any, protocol: P
     try:
         jsonschema_rs.meta.validate({**bundled, "$schema": "https://json-schema.org/draft/2020-12/schema"})
     except jsonschema_rs.ValidationError as error:
-        place = strict_json.pointer_of(error.instance_path)
+        place = strict_json.pointer_of(tuple(error.instance_path))
         raise UsageError(f"{path}: {place}: not a JSON Schema: {error.message}") from None
     deprecated = schema.get("x-deprecated")
     route = schema.get("x-route")

@@ -68,9 +68,9 @@ def missing(name: str) -> str:
     return f"{shorten(name)} is missing"
 
 
-def undocumented(name: str, schema: Mapping[str, Any]) -> str:
+def undocumented(name: str, known: frozenset[str]) -> str:
     """A property that the schema does not know; names the nearest one that it does."""
-    near = suggest(name, frozenset(schema.get("properties", ())))
+    near = suggest(name, known)
     return f"{shorten(name)} is not documented{near}"
 
 

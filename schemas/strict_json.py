@@ -11,8 +11,9 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, Literal, Never
 
@@ -371,7 +372,8 @@ def _key(key: Any, pointer: str) -> str:
     return key
 
 
-def pointer_of(parts: Iterable[str | int]) -> str:
+@lru_cache(maxsize=4096)
+def pointer_of(parts: tuple[str | int, ...]) -> str:
     """The JSON pointer of a path."""
     return "".join([f"/{escape(str(part))}" for part in parts])
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property
-from itertools import islice
 from typing import Any, NamedTuple
 
 import jsonschema
@@ -16,7 +15,7 @@ import jsonschema_rs
 
 from relaykit.errors import KitDefect
 from relaykit.schemas import messages
-from relaykit.schemas.flatten import flattened
+from relaykit.schemas.flatten import deepest, flattened
 from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding, FrameSpec, Protocol, Severity
 from relaykit.schemas.strict_json import at_pointer, kind_of, pointer_of, shorten, thaw
 
@@ -43,6 +42,9 @@ class _Fault(NamedTuple):
     branches: tuple[tuple[_Fault, ...], ...] = ()
 
 
+Faults = list[_Fault]
+
+
 class _Spot(NamedTuple):
     """Where a way ends: the keyword, what the schema says under it, and the requirement it stands for."""
 
@@ -50,6 +52,7 @@ class _Spot(NamedTuple):
     limit: Any
     schema: Mapping[str, Any]
     requirement: str | None
+    properties: frozenset[str]
 
 
 class _Draft(NamedTuple):
@@ -79,6 +82,11 @@ class Judge:
         return check
 
     @cached_property
+    def deepest(self) -> float:
+        """How many levels of objects and arrays a frame without any finding can have."""
+        return deepest(flattened(self._spec.bundled))
+
+    @cached_property
     def fast(self) -> Any:
         """jsonschema-rs, for its errors."""
         return _compiled(self._spec.bundled)
@@ -90,29 +98,53 @@ class Judge:
             thaw(self._spec.bundled), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
         )
 
-    def findings(self, frame: dict[str, Any], engine: Engine, strict: bool) -> tuple[Finding, ...]:
-        """What is wrong with a frame of this type, errors first.
+    def faults(self, frame: dict[str, Any], engine: Engine) -> Faults:
+        """What the validator (of `both`, the fast one) finds, not yet explained."""
+        if engine == "jsonschema":
+            return list(_from_python(self.reference.iter_errors(frame)))
+        return list(_from_rust(self.fast.iter_errors(frame)))
+
+    def weight(self, faults: Faults, frame: dict[str, Any], strict: bool) -> int:
+        """How many errors the faults amount to, about: enough to tell which of two directions is meant."""
+        weight = 0
+        texts = set()
+        for fault in faults:
+            keyword = fault.way[-1]
+            if keyword in _ABOUT_TEXT:
+                texts.add(fault.path)
+            elif keyword != "additionalProperties":
+                weight += 1
+            elif not self._lenient(strict):
+                properties = self._spot(fault.way).properties
+                weight += sum(name not in properties for name in _value_at(frame, fault.path))
+        return weight + len(texts)
+
+    def _lenient(self, strict: bool) -> bool:
+        return self._spec.direction == "s2c" and not strict
+
+    def explain(
+        self, faults: Faults, frame: dict[str, Any], engine: Engine, strict: bool
+    ) -> tuple[Finding, ...]:
+        """The faults of a frame in words, errors first.
 
         Raises:
             KitDefect: with engine `both`, if the validators disagree.
         """
-        if engine == "jsonschema":
-            return self._report(_from_python(self.reference.iter_errors(frame)), frame, strict)
-        found = self._report(_from_rust(self.fast.iter_errors(frame)), frame, strict)
+        found = self._report(faults, frame, strict)
         if engine == "both":
-            other = self._report(_from_python(self.reference.iter_errors(frame)), frame, strict)
+            other = self._report(self.faults(frame, "jsonschema"), frame, strict)
             self._require_agreement(found, other, frame)
         return found
 
-    def _report(self, faults: Iterable[_Fault], frame: dict[str, Any], strict: bool) -> tuple[Finding, ...]:
-        lenient = self._spec.direction == "s2c" and not strict
+    def _report(self, faults: Faults, frame: dict[str, Any], strict: bool) -> tuple[Finding, ...]:
+        lenient = self._lenient(strict)
         drafts: list[_Draft] = []
         seen = set()
         for fault in faults:
             if fault[:2] in seen:  # each missing property is an error of its own: explained together
                 continue
             seen.add(fault[:2])
-            drafts += self._explain(fault, frame, lenient)
+            self._explain(fault, frame, lenient, drafts)
             if len(drafts) > 10 * MAX_FINDINGS and any(d.finding.severity == "error" for d in drafts):
                 break  # a frame with a million faults is invalid, and nobody reads them all
         return _in_order(_one_per_fault(drafts)) if len(drafts) > 1 else tuple(d.finding for d in drafts)
@@ -147,50 +179,53 @@ class Judge:
             spot = self._spots[way] = _follow(way, self._spec, self._rules.get("schema"))
         return spot
 
-    def _explain(self, fault: _Fault, frame: Any, lenient: bool) -> Iterator[_Draft]:
+    def _explain(self, fault: _Fault, frame: Any, lenient: bool, drafts: list[_Draft]) -> None:
+        """Add what is to be said of a fault."""
         spot = self._spot(fault.way)
-        pointer = pointer_of(fault.path)
-        value = frame
-        for step in fault.path:
-            value = value[step]
+        keyword, requirement = spot.keyword, spot.requirement
+        value = _value_at(frame, fault.path)
         if fault.branches:
-            yield from self._explain_alternatives(fault, spot, value, frame, lenient)
-        elif spot.keyword == "required":
+            self._explain_alternatives(fault, spot, value, frame, lenient, drafts)
+            return
+        if keyword == "additionalProperties" and spot.limit is False:
+            self._explain_undocumented(fault.path, spot, value, lenient, drafts)
+            return
+        pointer = pointer_of(fault.path)
+        if keyword == "required":
             for name in spot.limit:
                 if name not in value:
                     text = messages.missing(name)
-                    yield _Draft(Finding("error", pointer, spot.keyword, text, spot.requirement))
-        elif spot.keyword == "dependentRequired":
+                    drafts.append(_Draft(Finding("error", pointer, keyword, text, requirement)))
+        elif keyword == "dependentRequired":
             for name, others in spot.limit.items():
                 for other in others if name in value else ():
                     if other not in value:
                         text = f"{messages.missing(other)}, and {shorten(name)} needs it"
-                        yield _Draft(Finding("error", pointer, spot.keyword, text, spot.requirement))
-        elif spot.keyword == "additionalProperties" and spot.limit is False:
-            yield from self._explain_undocumented(fault.path, spot, value, lenient)
+                        drafts.append(_Draft(Finding("error", pointer, keyword, text, requirement)))
         else:
-            text = messages.expectation(spot.keyword, spot.limit, spot.schema, value)
-            yield _Draft(Finding("error", pointer, spot.keyword, text, spot.requirement, shorten(value)))
+            text = messages.expectation(keyword, spot.limit, spot.schema, value)
+            drafts.append(_Draft(Finding("error", pointer, keyword, text, requirement, shorten(value))))
 
     def _explain_undocumented(
-        self, path: _Path, spot: _Spot, value: Mapping[str, Any], lenient: bool
-    ) -> Iterator[_Draft]:
-        known = spot.schema.get("properties", {})
+        self, path: _Path, spot: _Spot, value: Mapping[str, Any], lenient: bool, drafts: list[_Draft]
+    ) -> None:
         requirement = self._rules.get("undocumented", spot.requirement)
         severity: Severity = "warning" if lenient else "error"
-        extras = (name for name in value if name not in known)
-        for name in islice(extras, MAX_FINDINGS):
-            text = messages.undocumented(name, spot.schema)
+        extras = [name for name in value if name not in spot.properties]
+        for name in extras[:MAX_FINDINGS]:
+            text = messages.undocumented(name, spot.properties)
             pointer = pointer_of((*path, name))
-            yield _Draft(Finding(severity, pointer, spot.keyword, text, requirement, shorten(value[name])))
-        if more := sum(1 for _ in extras):
-            text = f"and {more} more properties that are not documented"
-            yield _Draft(Finding(severity, pointer_of(path), spot.keyword, text, requirement))
+            drafts.append(
+                _Draft(Finding(severity, pointer, spot.keyword, text, requirement, shorten(value[name])))
+            )
+        if len(extras) > MAX_FINDINGS:
+            text = f"and {len(extras) - MAX_FINDINGS} more properties that are not documented"
+            drafts.append(_Draft(Finding(severity, pointer_of(path), spot.keyword, text, requirement)))
 
     def _explain_alternatives(
-        self, fault: _Fault, spot: _Spot, value: Any, frame: Any, lenient: bool
-    ) -> Iterator[_Draft]:
-        """Of alternatives that all fail, report the one that was meant: not of another JSON type."""
+        self, fault: _Fault, spot: _Spot, value: Any, frame: Any, lenient: bool, drafts: list[_Draft]
+    ) -> None:
+        """Of alternatives that all fail, explain the one that was meant: not of another JSON type."""
         kinds: list[str] = []
         meant: list[tuple[_Fault, ...]] = []
         for branch in fault.branches:
@@ -202,7 +237,7 @@ class Judge:
                 meant.append(branch)
         if len(meant) == 1:
             for inner in meant[0]:
-                yield from self._explain(inner, frame, lenient)
+                self._explain(inner, frame, lenient, drafts)
             return
         keyword = spot.keyword if meant else "type"
         text = (
@@ -211,9 +246,11 @@ class Judge:
             else messages.kinds(kinds, value)
         )
         pointers = (frozenset(pointer_of(inner.path) for inner in branch) for branch in meant)
-        yield _Draft(
-            Finding("error", pointer_of(fault.path), keyword, text, spot.requirement, shorten(value)),
-            tuple(pointers),
+        drafts.append(
+            _Draft(
+                Finding("error", pointer_of(fault.path), keyword, text, spot.requirement, shorten(value)),
+                tuple(pointers),
+            )
         )
 
 
@@ -273,10 +310,15 @@ def type_finding(
 # --- both validators' errors in one form --------------------------------------------------------------------
 
 
+_ALTERNATIVES = (jsonschema_rs.ValidationErrorKind.AnyOf, jsonschema_rs.ValidationErrorKind.OneOfNotValid)
+
+
 def _from_rust(errors: Iterable[Any]) -> Iterator[_Fault]:
     for error in errors:
-        context = getattr(error.kind, "context", None) or ()
-        branches = tuple(tuple(_from_rust(branch)) for branch in context)
+        kind = error.kind
+        branches: tuple[tuple[_Fault, ...], ...] = ()
+        if type(kind) in _ALTERNATIVES:
+            branches = tuple(tuple(_from_rust(branch)) for branch in kind.context)
         yield _Fault(tuple(error.instance_path), tuple(error.evaluation_path), branches)
 
 
@@ -290,6 +332,12 @@ def _from_python(errors: Iterable[Any]) -> Iterator[_Fault]:
             tuple(error.absolute_schema_path),
             tuple(tuple(faults) for faults in branches.values()),
         )
+
+
+def _value_at(frame: Any, path: _Path) -> Any:
+    for step in path:
+        frame = frame[step]
+    return frame
 
 
 def _follow(way: _Path, spec: FrameSpec, otherwise: str | None) -> _Spot:
@@ -313,7 +361,8 @@ def _follow(way: _Path, spec: FrameSpec, otherwise: str | None) -> _Spot:
         here = enter(at_pointer(spec.bundled, here["$ref"][1:]) if step == "$ref" else here[step])
     through_references(way[-1])
     limit = here.get(way[-1]) if isinstance(here, Mapping) else None
-    return _Spot(str(way[-1]), limit, here if isinstance(here, Mapping) else {}, requirement)
+    schema = here if isinstance(here, Mapping) else {}
+    return _Spot(str(way[-1]), limit, schema, requirement, frozenset(schema.get("properties", ())))
 
 
 # --- a list for readers -------------------------------------------------------------------------------------

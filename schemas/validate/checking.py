@@ -6,16 +6,15 @@ import operator
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
-from itertools import repeat
-from typing import Any, Literal
+from itertools import compress, repeat
+from typing import Any, Literal, NamedTuple
 
 import orjson
 
 from relaykit.errors import KitDefect
 from relaykit.schemas import strict_json
 from relaykit.schemas.catalogue import Catalogue
-from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding, Validation
+from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding
 from relaykit.schemas.strict_json import FrameError, kind_of, shorten
 from relaykit.schemas.validate import readers
 from relaykit.schemas.validate.cutting import too_large
@@ -23,8 +22,8 @@ from relaykit.schemas.validate.markdown import Sketch
 from relaykit.schemas.validate.sources import Kind, Opened, Source, opened
 
 Way = Literal["c2s", "s2c", "auto"]
-_TYPE = operator.methodcaller("get", "type")
-_WRITE = partial(orjson.dumps, option=strict_json.AS_FRAME)
+_TYPE = operator.itemgetter("type")
+_SLICE = 64  # lines looked at together: few enough that their frames stay in a processor's cache
 _TICK = 256  # frames between two looks at the clock of the progress display
 
 
@@ -45,8 +44,7 @@ class Place:
     numbered: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one frame.
 
     Attributes:
@@ -114,6 +112,10 @@ class Checker:
         self._options = options
         self._warn = warn
         self._progress = progress
+        names = {name for _, name in catalogue.frames}
+        self._of_type: dict[str, tuple[Direction, ...]] = {
+            name: tuple(way for way in DIRECTIONS if name in catalogue.types(way)) for name in names
+        }
 
     def run(self, sources: Iterable[Source]) -> Iterator[Outcome]:
         """Everything worth a report: invalid frames, those with warnings, sketches; with `all`, every frame.
@@ -147,39 +149,74 @@ class Checker:
         Recordings are long and mostly valid, so a block of lines is first looked at as a whole.
         """
         usual = {name: fits for (way, name), fits in self._usual().items() if way is None}
-        number = index = 0
+        deep = frozenset(name for way, name in self._catalogue.frames if self._may_be_deep(way, name))
+        counts = self.counts
+        before = blank = 0
         for lines in readers.line_blocks(open_.stream):
-            self._progress(name, self.counts.checked, open_.position())
-            for line, is_plain in zip(lines, self._plainly_valid(lines, usual), strict=True):
-                number += 1
-                if is_plain:
-                    self.counts.checked += 1
-                elif line is None:
-                    yield from self._check(Place(name, number, index), too_large(number), None)
-                elif content := line.strip(b" \t\r"):
-                    yield from self._check(Place(name, number, index), self._decoded(content), None)
-                else:
+            self._progress(name, counts.checked, open_.position())
+            odd: list[tuple[int, dict[str, Any] | None]] = []
+            for start in range(0, len(lines), _SLICE):
+                odd += self._odd_ones(lines[start : start + _SLICE], start, usual, deep)
+            done = 0
+            for place, frame in odd:
+                counts.checked += place - done  # those in between are valid
+                done = place + 1
+                number = before + done
+                line = lines[place]
+                content = too_large(number) if line is None else line.strip(b" \t\r")
+                if content == b"":
+                    blank += 1
                     continue
-                index += 1
+                subject = self._decoded(content) if frame is None else frame
+                outcome = self._check(Place(name, number, number - 1 - blank), subject, None)
+                if outcome is not None:
+                    yield outcome
+            counts.checked += len(lines) - done
+            before += len(lines)
 
-    def _plainly_valid(
-        self, lines: Sequence[bytes | None], usual: Mapping[str, Callable[[Any], bool]]
-    ) -> Iterable[bool]:
-        """Per line, whether it is a valid frame without any finding; what is not takes the slow way.
+    def _odd_ones(
+        self,
+        lines: Sequence[bytes | None],
+        start: int,
+        usual: Mapping[str, Callable[[Any], bool]],
+        deep: frozenset[str],
+    ) -> Iterable[tuple[int, dict[str, Any] | None]]:
+        """The lines that are not plainly valid, counted from `start`: with the frame if its JSON is flawless.
 
-        Does what `strict_json.glance` and a check by type do for one frame, with `map` for all of a block: on
-        this way nothing of Python's own is run per line. Any oddity in a block sends all of it the slow way.
+        Does what `strict_json.glance` and a check by type do for one frame, with `map` for many: on this way
+        nothing of Python's own is run for a valid line. Anything unheard-of sends all of them the slow way.
+
+        Args:
+            lines: some lines.
+            start: the place of the first.
+            usual: type → the check that only a frame without any finding passes.
+            deep: types whose valid frames may be nested too deeply; the schemas of all others bound them.
         """
+
+        def too_deep(line: bytes | None) -> bool:
+            return line is None or line.count(b"{") + line.count(b"[") > self._catalogue.max_depth
+
         try:
             frames = list(map(orjson.loads, lines))  # type: ignore[arg-type]  # a None raises
-            opening = map(bytes.count, lines, repeat(b"{")), map(bytes.count, lines, repeat(b"["))  # type: ignore[arg-type]
-            if max(map(operator.add, *opening), default=0) > self._catalogue.max_depth:
-                return repeat(False, len(lines))
-            same = map(operator.eq, map(_WRITE, frames), lines)
-            checks = map(usual.get, map(_TYPE, frames), repeat(_never))
-            return list(map(operator.and_, same, map(operator.call, checks, frames)))
-        except (ValueError, TypeError, AttributeError):
-            return repeat(False, len(lines))
+            written = map(orjson.dumps, frames, repeat(None), repeat(strict_json.AS_FRAME))
+            flawless = list(map(operator.eq, written, lines))
+            types = list(map(_TYPE, frames))
+            if not deep.isdisjoint(types) and any(
+                map(too_deep, compress(lines, map(deep.__contains__, types)))
+            ):
+                raise ValueError
+            valid = map(operator.call, map(usual.get, types, repeat(_never)), frames)
+            plain = list(map(operator.and_, flawless, valid))
+        except (ValueError, TypeError, KeyError):
+            return [(start + place, None) for place in range(len(lines))]
+        odd = compress(range(len(lines)), map(operator.not_, plain))
+        return [
+            (start + place, frames[place] if flawless[place] and not too_deep(lines[place]) else None)
+            for place in odd
+        ]
+
+    def _may_be_deep(self, way: Direction, name: str) -> bool:
+        return self._catalogue.deepest(way, name) > self._catalogue.max_depth
 
     def _frames(self, name: str, open_: Opened) -> Iterator[Outcome]:
         """Every other kind of file."""
@@ -194,7 +231,9 @@ class Checker:
                 if fits is not None and fits(subject):
                     self.counts.checked += 1
                     continue
-            yield from self._check(Place(name, line, index, numbered), subject, way)
+            outcome = self._check(Place(name, line, index, numbered), subject, way)
+            if outcome is not None:
+                yield outcome
 
     def _decoded(self, data: bytes | FrameError | Sketch) -> dict[str, Any] | FrameError | Sketch:
         if not isinstance(data, bytes):
@@ -223,17 +262,16 @@ class Checker:
             return (way,)
         if self._options.direction != "auto":
             return (self._options.direction,)
-        return tuple(d for d in DIRECTIONS if isinstance(kind, str) and kind in self._catalogue.types(d))
+        return self._of_type.get(kind, ()) if isinstance(kind, str) else ()
 
     def _check(
         self, place: Place, subject: dict[str, Any] | FrameError | Sketch, way: Direction | None
-    ) -> Iterator[Outcome]:
+    ) -> Outcome | None:
         """Judge one frame, or what stands in its place; count it; give it if it is worth a report."""
         if isinstance(subject, Sketch):
             self.counts.sketches += 1
             note = Finding("note", "", "sketch", f"not a frame: {subject.why}")
-            yield Outcome(place, subject.type, None, None, (note,))
-            return
+            return Outcome(place, subject.type, None, None, (note,))
         if isinstance(subject, dict) and "type" not in subject and {"direction", "frame"} <= subject.keys():
             outcome = self._judge_recorded(place, subject)
         else:
@@ -242,8 +280,7 @@ class Checker:
         counts.checked += 1
         counts.invalid += not outcome.valid
         counts.warnings += bool(outcome.valid and outcome.findings)
-        if outcome.findings or self._options.all:
-            yield outcome
+        return outcome if outcome.findings or self._options.all else None
 
     def _judge_recorded(self, place: Place, record: dict[str, Any]) -> Outcome:
         """A frame recorded with its direction: `{"direction": …, "frame": …}`; raw text is a string."""
@@ -266,17 +303,18 @@ class Checker:
             direction = way or (None if self._options.direction == "auto" else self._options.direction)
             return Outcome(place, None, direction, False, (self._catalogue.fault(subject, direction),))
         name = subject.get("type")
-        said = shorten(name)[1:-1] if isinstance(name, str) else None
         ways = self._ways(way, name)
+        said = None
+        if isinstance(name, str):
+            said = name if name in self._of_type else shorten(name)[1:-1]
         if not ways:
             finding = self._catalogue.type_fault(subject, None)
             return Outcome(place, said, None, False, (finding,))
         engine, strict = self._options.engine, self._options.strict
         try:
-            verdicts = [self._catalogue.judge(subject, d, engine=engine, strict=strict) for d in ways]
+            best = self._catalogue.judge_nearest(subject, ways, engine=engine, strict=strict)
         except KitDefect as error:
             raise KitDefect(f"{place.source}:{place.line}: {error}", hint=error.hint) from None
-        best = min(verdicts, key=_badness) if len(verdicts) > 1 else verdicts[0]
         return Outcome(place, said, best.direction, best.valid, best.findings)
 
 
@@ -286,11 +324,6 @@ def _never(_frame: Any) -> bool:
 
 def _either(one: Callable[[Any], bool], other: Callable[[Any], bool]) -> Callable[[Any], bool]:
     return lambda frame: one(frame) or other(frame)
-
-
-def _badness(verdict: Validation) -> tuple[int, int]:
-    """Errors first, then warnings: of two directions a frame may have, the one it fits better."""
-    return sum(f.severity == "error" for f in verdict.findings), len(verdict.findings)
 
 
 _NOTHING: dict[Kind, str] = {

@@ -45,11 +45,8 @@ def items(opened: Opened, catalogue: Catalogue, skipped: Counter[str]) -> Iterat
         yield FrameError("utf8", "not text: it looks like UTF-16, UTF-32 or binary data"), 1, None
 
 
-_BLOCK = 64  # lines at a time: few enough that their parsed frames stay in a processor's cache
-
-
 def line_blocks(stream: io.BufferedReader) -> Iterator[list[bytes | None]]:
-    """The lines of a stream, some at a time, without line feeds; None for one that is too long."""
+    """The lines of a stream, as many at a time as are read, without line feeds; None for one too long."""
     rest = b""
     while chunk := stream.read1(CHUNK):
         lines: list[bytes | None] = [*(rest + chunk).split(b"\n")]
@@ -59,8 +56,7 @@ def line_blocks(stream: io.BufferedReader) -> Iterator[list[bytes | None]]:
         if len(rest) > MAX_FRAME:
             lines.append(None)
             rest = _after_line_feed(stream)
-        for start in range(0, len(lines), _BLOCK):
-            yield lines[start : start + _BLOCK]
+        yield lines
     if rest:
         yield [rest]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, Any, Protocol
 from urllib.parse import quote
 from xml.sax.saxutils import escape, quoteattr
@@ -19,6 +19,7 @@ from relaykit.schemas.model import Finding
 from relaykit.schemas.validate.checking import Counts, Outcome
 
 Write = Callable[[str], Any]
+_redact = Redactor().text
 
 
 class Report(Protocol):
@@ -32,8 +33,15 @@ class Report(Protocol):
 
 
 def make(format_: str, write: Write, *, colour: bool = False) -> Report:
-    """The report of a format (`FORMATS`), written through `write`; text may have colours."""
-    return Text(write, colour=colour) if format_ == "text" else FORMATS[format_](write)
+    """The report of a format (`FORMATS`), written through `write`; text may have colours.
+
+    Tokens stay out of it, whatever it says: frames hold what their senders like, in names and in values.
+    """
+
+    def write_redacted(text: str) -> None:
+        write(_redact(text))
+
+    return Text(write_redacted, colour=colour) if format_ == "text" else FORMATS[format_](write_redacted)
 
 
 def summary(counts: Counts) -> str:
@@ -67,27 +75,6 @@ def where(outcome: Outcome) -> str:
 def what(outcome: Outcome) -> str:
     """Direction and type, as far as they are known."""
     return " ".join(word for word in (outcome.direction, outcome.type) if word)
-
-
-_redact = Redactor().text
-
-
-def redacted(outcome: Outcome) -> Outcome:
-    """The outcome without tokens: frames hold what their senders like, in names as well as in values."""
-    texts = [outcome.type or ""]
-    for finding in outcome.findings:
-        texts += (finding.pointer, finding.message, finding.value)
-    together = "\n".join(texts)
-    if _redact(together) == together:
-        return outcome
-    return replace(
-        outcome,
-        type=_redact(outcome.type) if outcome.type else outcome.type,
-        findings=tuple(
-            replace(f, pointer=_redact(f.pointer), message=_redact(f.message), value=_redact(f.value))
-            for f in outcome.findings
-        ),
-    )
 
 
 def said(finding: Finding) -> str:
@@ -305,7 +292,7 @@ class JUnit:
         suite.failures += valid is False
         suite.skipped += valid is None
         case = f"    <testcase classname={_attribute(source)} name={_attribute(name)}>{body}</testcase>\n"
-        suite.size += self._cases.write(case.encode("ascii", "xmlcharrefreplace"))
+        suite.size += self._cases.write(_redact(case).encode("ascii", "xmlcharrefreplace"))
 
     def end(self, counts: Counts) -> None:
         """Write every suite with its numbers, then its cases."""
