@@ -38,7 +38,8 @@ class Redactor:
             text = _TOKEN.sub(REDACTED, text)
         if "token=" in text:
             text = _QUERY.sub(rf"\g<1>{REDACTED}", text)
-        text = _BEARER.sub(rf"\g<1>{REDACTED}", text)
+        if "bearer" in text.lower():
+            text = _BEARER.sub(rf"\g<1>{REDACTED}", text)
         for secret in sorted(self._secrets, key=len, reverse=True):
             if secret in text:
                 text = text.replace(secret, REDACTED)
