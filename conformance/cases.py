@@ -28,6 +28,8 @@ from relaykit.conformance.values import references
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue, control_operations
 
+PROFILES = ("smoke", "default", "full")
+"""How much runs where no pattern chooses; see `select`."""
 _FIELDS = ("id", "area", "requirement", "frame", "kind", "level")
 
 
@@ -130,7 +132,7 @@ def select(
     run: Sequence[str] = (),
     skip: Sequence[str] = (),
     rules: Rules | None = None,
-    slow: bool = True,
+    profile: str = "full",
 ) -> tuple[Case, ...]:
     """The cases that patterns choose.
 
@@ -139,7 +141,8 @@ def select(
             `level:MUST`; a case runs if one fits, or if there are none.
         skip: the same; a case that fits one does not run.
         rules: leaves out cases none of whose requirements is judged.
-        slow: whether cases that wait for seconds run.
+        profile: one of `PROFILES`: `full` is everything, `default` leaves out what waits for seconds, `smoke`
+            also what must run alone. A case that a pattern of `run` fits runs in any of them.
 
     Raises:
         UsageError: a pattern is malformed, or one of `run` fits nothing at all.
@@ -157,7 +160,7 @@ def select(
         for case in cases
         if (not run or any(fits(case, pattern) for pattern in run))
         and not any(fits(case, pattern) for pattern in skip)
-        and (slow or not case.slow)
+        and (bool(run) or _within(case, profile))
     )
     if rules is None:
         return tuple(chosen)
@@ -166,6 +169,11 @@ def select(
         for case in chosen
         if not case.requirements or any(judged(catalogue, name, rules) for name in case.requirements)
     )
+
+
+def _within(case: Case, profile: str) -> bool:
+    """Whether a case belongs to a profile."""
+    return profile == "full" or not (case.slow or (profile == "smoke" and case.exclusive))
 
 
 def _check(pattern: str) -> None:

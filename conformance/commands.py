@@ -15,7 +15,7 @@ import click
 from rich.console import Console
 
 from relaykit.conformance import terminal
-from relaykit.conformance.cases import load_cases, select
+from relaykit.conformance.cases import PROFILES, load_cases, select
 from relaykit.conformance.explain import explain as explain_text
 from relaykit.conformance.judge import LEVELS, Rules, shape_ids
 from relaykit.conformance.launch import free_port, launched
@@ -51,6 +51,12 @@ def _selection(function: Any) -> Any:
                 type=click.Choice(["documented", "all"]),
                 default="all",
                 help="documented: judge by what the source document says alone.",
+            ),
+            click.option(
+                "--profile",
+                type=click.Choice(PROFILES),
+                default="default",
+                help="smoke: none that must run alone; full: those that wait for seconds, too.",
             ),
             click.option(
                 "--scenarios",
@@ -127,6 +133,7 @@ def test(
     skip: tuple[str, ...],
     level: str | None,
     provenance: str,
+    profile: str,
     folders: tuple[Path, ...],
     jobs: int | None,
     seed: str | None,
@@ -161,7 +168,7 @@ def test(
     catalogue = load_catalogue()
     rules = _rules(level, provenance)
     cases = load_cases(catalogue, folders)
-    chosen = select(catalogue, cases, run=run_, skip=skip, rules=rules)
+    chosen = select(catalogue, cases, run=run_, skip=skip, rules=rules, profile=profile)
     given = Given(target_file, url, secret_file, launch, capabilities, _ports(launch))
     target, environment = make_target(given, catalogue)
     ids = {case.id for case in cases} | shape_ids(catalogue)
@@ -183,6 +190,7 @@ def test(
         "skip": list(skip),
         "level": level,
         "provenance": provenance,
+        "profile": profile,
         "timeout_factor": timeout_factor,
         "target_file": str(target_file) if target_file else None,
         "url": url,
@@ -240,6 +248,7 @@ def list_(
     skip: tuple[str, ...],
     level: str | None,
     provenance: str,
+    profile: str,
     folders: tuple[Path, ...],
     format_: str,
 ) -> int:
@@ -251,7 +260,8 @@ def list_(
     """
     catalogue = load_catalogue()
     cases = load_cases(catalogue, folders)
-    chosen = select(catalogue, cases, run=run_, skip=skip, rules=_rules(level, provenance))
+    rules = _rules(level, provenance)
+    chosen = select(catalogue, cases, run=run_, skip=skip, rules=rules, profile=profile)
     if format_ == "json":
         click.echo(json.dumps([_listed(case) for case in chosen], indent=2, ensure_ascii=False))
         return 0

@@ -68,6 +68,7 @@ async def survives_sigkill(context: Context) -> None:
     requirements=("CONN-18", "MSG-15"),
     catches="A server whose clients must guess why the line went dead.",
     exclusive=True,
+    slow=True,
     frames=("send", "sent_ack", "deliver"),
 )
 async def shutdown(context: Context) -> None:

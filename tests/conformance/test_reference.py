@@ -36,7 +36,7 @@ def test_no_case_fails_against_the_reference_server(tmp_path: Path) -> None:
         f"{sys.executable} -c 'from relaykit.cli import main; main()' serve "
         f"--port {{port}} --control-port {{control_port}} --check-output --store {tmp_path / 'store.db'}"
     )
-    words = ("test", "-t", str(target), "--launch", serve, "--report", f"json={out}")
+    words = ("test", "-t", str(target), "--profile", "full", "--launch", serve, "--report", f"json={out}")
     ended = asyncio.run(relaykit(*words, seconds=240, **SECRETS))
     assert out.exists(), ended
     data = json.loads(out.read_text())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from support.suite import every_case
 
-from relaykit.conformance.cases import fits, select
+from relaykit.conformance.cases import PROFILES, fits, select
 from relaykit.conformance.judge import Rules
 from relaykit.errors import UsageError
 from relaykit.schemas import load_catalogue
@@ -70,3 +70,13 @@ def test_rules_leave_out_cases_that_prove_nothing_then() -> None:
     assert inferred
     assert not set(inferred) & set(documented)
     assert len(ids(rules=Rules(frozenset({"MUST"})))) < len(ids())
+
+
+def test_profiles_leave_out_what_takes_long_unless_it_is_named() -> None:
+    smoke, default, full = (ids(profile=name) for name in PROFILES)
+    slow = {case.id for case in every_case() if case.slow}
+    alone = {case.id for case in every_case() if case.exclusive}
+    assert slow and alone
+    assert set(full) - set(default) == slow
+    assert set(default) - set(smoke) == alone - slow
+    assert ids(profile="smoke", run=["shutdown"]) == ["shutdown"]
