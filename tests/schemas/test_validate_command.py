@@ -116,6 +116,22 @@ def test_ndjson_is_judged_alike_line_by_line_and_in_blocks(write: Any) -> None:
     assert counts(together) == counts(apart) == counts(quick)
 
 
+def test_too_deep_is_seen_on_the_quick_way_too(write: Any) -> None:
+    deep = b'{"a":' * 64 + b"1" + b"}" * 64
+    candidate = thaw(load_catalogue().frame("c2s", "ice_candidate").examples[0])
+    candidate["payload"]["candidate"]["more"] = "HERE"
+    allowed = json.dumps(candidate, separators=(",", ":")).encode()
+    lines = [
+        allowed,
+        allowed.replace(b'"HERE"', deep),
+        b'{"type":"ping","x":' + deep + b"}",
+        json.dumps(HEARTBEAT, separators=(",", ":")).encode(),
+    ]
+    result = report(write("deep.ndjson", ndjson(*lines)))
+    assert counts(result) == (4, 2, 2, 0)
+    assert [frame["errors"][0]["keyword"] for frame in result["frames"]] == ["depth", "depth"]
+
+
 def test_recorded_lines_say_their_direction(write: Any) -> None:
     path = write(
         "recorded.ndjson",
