@@ -9,6 +9,7 @@ reads, too.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import re
@@ -57,13 +58,24 @@ class Traffic:
         log.info("%s %s", who, event, extra={"entry": extra})
 
     def _frame(self, session: Session, direction: str, data: bytes, *, text: bool) -> None:
-        who = self._names.who(session.user, session.device)
-        arrow = "→" if direction == "c2s" else "←"
         try:
             frame = orjson.loads(data) if text else None
         except ValueError:
             frame = None
         if isinstance(frame, dict):
+            # What is nested more deeply than Python's stack cannot be shown. It is judged elsewhere: no log
+            # may cost a client its connection.
+            with contextlib.suppress(RecursionError):
+                self._tell(session, direction, data, frame, text=text)
+                return
+        self._tell(session, direction, data, None, text=text)
+
+    def _tell(
+        self, session: Session, direction: str, data: bytes, frame: dict[str, Any] | None, *, text: bool
+    ) -> None:
+        who = self._names.who(session.user, session.device)
+        arrow = "→" if direction == "c2s" else "←"
+        if frame is not None:
             kind = _short(frame.get("type"), self._names)
             line = " ".join(f"{name}={value}" for name, value in _fields(frame, self._names))
         else:
@@ -72,7 +84,7 @@ class Traffic:
             if text:
                 line += f": {_short(data.decode(errors='replace'), self._names)}"
         entry: dict[str, Any] = {"direction": direction, "user": session.user, "device": session.device}
-        entry["frame"] = frame if isinstance(frame, dict) else data.decode(errors="replace")[:1000]
+        entry["frame"] = frame if frame is not None else data.decode(errors="replace")[:1000]
         log.info("%s", f"{who} {arrow} {kind:{_WIDTH}} {line}".rstrip(), extra={"entry": entry})
 
 

@@ -298,6 +298,32 @@ async def test_as_json_each_line_is_an_object_with_the_whole_frame(tmp_path: Pat
 
 
 @pytest.mark.parametrize("style", ["text", "json"])
+@pytest.mark.parametrize(
+    "deep",
+    [
+        '{"type":' + '{"a":' * 980 + "1" + "}" * 981,
+        '{"a":' + "[" * 900 + "]" * 900 + "}",
+        '{"a":' + "[" * 5000 + "]" * 5000 + "}",
+    ],
+    ids=["type", "arrays", "too deep to parse"],
+)
+@in_loop
+async def test_what_is_nested_too_deeply_to_be_shown_is_judged_all_the_same(deep: str, style: str) -> None:
+    with logged(style) as stream:
+        async with running_server(dev=True) as server:
+            alice = await server.connect(USERS["alice"], DEVICES["alice", "phone"])
+            await alice.send(deep)
+            await alice.expect_error("invalid_message")
+            await alice.silent()
+            await alice.close()
+        text = stream.getvalue()
+    # Whether it could be shown depends on how deep this Python's stack is; a line it has in any case.
+    assert len(re.findall('"c2s"' if style == "json" else "→", text)) == 2, text
+    if style == "json":
+        assert all(json.loads(one) for one in text.splitlines())
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
 @in_loop
 async def test_no_secret_gets_into_the_log(style: str) -> None:
     token = mint(user_id=new_id(), device_id=new_id(), key=SECRET)
