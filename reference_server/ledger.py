@@ -96,7 +96,7 @@ class Ledger:
     def _load(self) -> None:
         """Read the messages that are not in the index yet."""
         rows = self._store.read(
-            "SELECT id, seq, sender, target FROM messages WHERE seq > (SELECT upto FROM indexed)"
+            "SELECT id, seq, sender, target FROM messages WHERE seq > COALESCE((SELECT upto FROM indexed), 0)"
         )
         self._recent = {key: Entry(seq, sender, target, None) for key, seq, sender, target in rows}
         self._stale = False

@@ -10,6 +10,8 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +24,7 @@ log = logging.getLogger(__name__)
 MEMORY = ":memory:"
 _APPLICATION_ID = 0x524C4B54  # "RLKT": tells a store from any other SQLite file
 _VERSION = 1
-_ROWS = 32  # inserted by one statement
+_ROWS = 32  # inserted by one statement, at most; a power of two
 _CACHE_KIB = 8192
 
 # devices: in order of first use. device = '' is the box of a user who has none yet. state: active, or
@@ -65,6 +67,17 @@ CREATE TABLE written (user TEXT NOT NULL, other TEXT NOT NULL, PRIMARY KEY (user
 CREATE TABLE befriended (user TEXT NOT NULL, other TEXT NOT NULL, PRIMARY KEY (user, other)) WITHOUT ROWID;
 CREATE TABLE members (room TEXT NOT NULL, user TEXT NOT NULL, PRIMARY KEY (room, user)) WITHOUT ROWID;
 CREATE TABLE conversations (id TEXT NOT NULL PRIMARY KEY, room TEXT NOT NULL) WITHOUT ROWID;
+"""
+
+# A reset once dropped the row of `indexed`. From then on the index was incomplete, and an id that was sent
+# again could be stored again: the first message with an id is the one that counts.
+_REPAIR = """
+DELETE FROM messages WHERE seq NOT IN (SELECT MIN(seq) FROM messages GROUP BY id);
+DELETE FROM waiting WHERE message NOT IN (SELECT seq FROM messages);
+DELETE FROM recipients WHERE message NOT IN (SELECT seq FROM messages);
+DELETE FROM ids;
+INSERT INTO ids SELECT id, seq FROM messages ORDER BY id;
+INSERT INTO indexed SELECT COALESCE(MAX(seq), 0) FROM messages
 """
 
 
@@ -139,13 +152,14 @@ class Store:
         if not rows:
             return
         self.begin()
-        whole = len(rows) - len(rows) % _ROWS
-        one = f"({', '.join('?' * len(rows[0]))})"
-        many = f"INSERT INTO {table} VALUES {', '.join((one,) * _ROWS)}"  # noqa: S608  (names of our own)
+        columns, at, size = len(rows[0]), 0, _ROWS
         try:
-            for start in range(0, whole, _ROWS):
-                self._db.execute(many, [value for row in rows[start : start + _ROWS] for value in row])
-            self._db.executemany(f"INSERT INTO {table} VALUES {one}", rows[whole:])  # noqa: S608
+            while at < len(rows):
+                while at + size > len(rows):
+                    size //= 2
+                values = list(chain.from_iterable(rows[at : at + size]))
+                self._db.execute(_insertion(table, columns, size), values)
+                at += size
         except sqlite3.Error as error:
             raise self._spoil(error) from error
 
@@ -201,7 +215,9 @@ class Store:
     def clear(self) -> None:
         """Drop every row, and what was remembered of it."""
         for (table,) in self.read("SELECT name FROM sqlite_master WHERE type = 'table'"):
-            self.write(f"DELETE FROM {table}")  # noqa: S608  (our own tables)
+            if table != "indexed":  # that one always has its row
+                self.write(f"DELETE FROM {table}")  # noqa: S608  (our own tables)
+        self.write("UPDATE indexed SET upto = 0")
         for forget in self._forget:
             forget()
 
@@ -233,6 +249,12 @@ class Store:
         self.dirty = self._broken = False
         for forget in self._forget:
             forget()
+
+
+@cache
+def _insertion(table: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {', '.join((row,) * rows)}"  # noqa: S608  (names of our own)
 
 
 def _open(path: str) -> sqlite3.Connection:
@@ -279,6 +301,10 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {_VERSION}")
+    elif not db.execute("SELECT 1 FROM indexed").fetchone():
+        for statement in _REPAIR.split(";"):
+            db.execute(statement)
+        log.warning("%s: the index of messages was incomplete and has been made anew", path)
     db.execute("COMMIT")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
-from support.server import frame, in_loop, message, new_id, running_server
+from support.server import CIPHERTEXT, Peer, Running, frame, in_loop, message, new_id, running_server
 
 from relaykit.errors import UsageError
 from relaykit.reference_server import ledger
@@ -181,6 +182,87 @@ async def test_ids_are_known_before_and_after_they_enter_the_index(
             assert update["payload"]["status"] == "read"
         await alice.silent(bob)
         await bob.silent()
+
+
+async def _delivered_once(server: Running, alice: Peer, bob: Peer) -> dict[str, Any]:
+    """A message's way to its recipient; afterwards it waits for nobody."""
+    sent = message(bob.user)
+    await alice.send(sent)
+    await alice.expect("sent_ack")
+    await bob.expect("deliver", message_id=sent["message_id"])
+    await bob.send(frame("delivery_ack", message_id=sent["message_id"]))
+    assert (await alice.expect("status_update"))["payload"]["status"] == "delivered"
+    assert server.app.mailboxes.count_waiting() == 0
+    return sent
+
+
+async def _known_still(alice: Peer, bob: Peer, sent: dict[str, Any]) -> None:
+    """A message that is sent again is acknowledged, and delivered no more."""
+    await alice.send(message(bob.user, sent["message_id"], ciphertext="AAAA"))
+    await alice.expect("sent_ack", message_id=sent["message_id"])
+    await bob.silent(alice)
+
+
+@in_loop
+async def test_after_a_reset_messages_are_remembered_as_before(tmp_path: Path) -> None:
+    path = str(tmp_path / "store.db")
+    async with running_server(store=path) as server:
+        await _delivered_once(server, *await server.pair())
+        server.app.durably(server.app.store.clear)
+    async with running_server(store=path) as server:
+        alice, bob = await server.pair()
+        acknowledged, waiting = await _delivered_once(server, alice, bob), message(bob.user)
+        await alice.send(waiting)
+        await alice.expect("sent_ack")
+        await bob.expect("deliver")
+        await _known_still(alice, bob, waiting)
+    async with running_server(store=path) as server:
+        alice = await server.connect(alice.user, alice.device)
+        bob = await server.connect(bob.user, bob.device)
+        got = await bob.expect("deliver", message_id=waiting["message_id"])
+        assert got["payload"]["ciphertext"] == CIPHERTEXT
+        for sent in (acknowledged, waiting):
+            await _known_still(alice, bob, sent)
+        await bob.send(frame("delivery_ack", message_id=waiting["message_id"]))
+        await alice.expect("status_update", message_id=waiting["message_id"])
+        assert server.app.mailboxes.count_waiting() == 0
+
+
+@in_loop
+async def test_a_commit_that_fails_after_a_reset_forgets_no_message() -> None:
+    async with running_server() as server:
+        server.app.durably(server.app.store.clear)
+        alice, bob = await server.pair()
+        sent = await _delivered_once(server, alice, bob)
+        lost = message(bob.user)
+        server.app.store.inject_fault(1)
+        await alice.send(lost)
+        await alice.expect_error("server_error", lost["message_id"])
+        await _known_still(alice, bob, sent)
+
+
+@in_loop
+async def test_a_store_whose_index_lost_its_row_is_repaired(tmp_path: Path) -> None:
+    path = str(tmp_path / "store.db")
+    async with running_server(store=path) as server:
+        alice, bob = await server.pair()
+        sent = message(bob.user)
+        await alice.send(sent)
+        await alice.expect("sent_ack")
+        await bob.expect("deliver")
+    with sqlite3.connect(path) as database:  # as a reset left it once, and a second message with the same id
+        database.execute("DELETE FROM indexed")
+        database.execute("INSERT INTO messages SELECT seq + 1, id, sender, target, x'00' FROM messages")
+        database.execute("INSERT INTO waiting SELECT box, message + 1 FROM waiting")
+    database.close()
+    async with running_server(store=path) as server:
+        alice = await server.connect(alice.user, alice.device)
+        bob = await server.connect(bob.user, bob.device)
+        await bob.expect("deliver", message_id=sent["message_id"])
+        await _known_still(alice, bob, sent)
+        await bob.send(frame("delivery_ack", message_id=sent["message_id"]))
+        await alice.expect("status_update", message_id=sent["message_id"])
+        assert server.app.mailboxes.count_waiting() == 0
 
 
 @in_loop
