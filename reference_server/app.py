@@ -169,7 +169,7 @@ class App:
 
     def resume(self, session: Session) -> None:
         """Go on sending what waits for a session's device."""
-        self.turn.afterwards(partial(messages.drain, self, session))
+        self.turn.afterwards(partial(messages.drain, self, session), session.link)
 
     def end(self, session: Session, code: int, reason: str) -> None:
         """Close a session's connection after what was said; nothing more is taken from it."""

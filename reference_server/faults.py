@@ -235,27 +235,35 @@ _KINDS: Mapping[str, tuple[Callable[[str | None], Any], str]] = {
 
 
 def changed(data: bytes, how: str) -> bytes | None:
-    """A frame, corrupted; None if it has no value at the pointer."""
+    """A frame, corrupted; None if it has no value at the pointer, as what is no JSON any more has none."""
     if how == "json":
         return data[:-1]
     if how == "utf8":
         return data[:-1] + b"\xff" + data[-1:]
-    frame = orjson.loads(data)
-    *path, last = (part.replace("~1", "/").replace("~0", "~") for part in how.split("/")[1:])
+    try:
+        frame = orjson.loads(data)
+        return orjson.dumps(frame) if _change(frame, how) else None
+    except (ValueError, TypeError):  # an earlier fault broke it, or its other value is none that JSON has
+        return None
+
+
+def _change(frame: Any, pointer: str) -> bool:
+    """Change the value at the pointer, if there is one."""
+    *path, last = (part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
     place: Any = frame
     for part in path:
         place = _inside(place, part)
-    if isinstance(place, list) and last.isdigit() and int(last) < len(place):
+    if isinstance(place, list) and last.isdecimal() and int(last) < len(place):
         place[int(last)] = _another(place[int(last)])
     elif isinstance(place, dict) and last in place:
         place[last] = _another(place[last])
     else:
-        return None
-    return orjson.dumps(frame)
+        return False
+    return True
 
 
 def _inside(value: Any, part: str) -> Any:
-    if isinstance(value, list) and part.isdigit() and int(part) < len(value):
+    if isinstance(value, list) and part.isdecimal() and int(part) < len(value):
         return value[int(part)]
     return value.get(part) if isinstance(value, dict) else None
 

@@ -273,4 +273,6 @@ _DEEDS: Mapping[str, Callable[[Observed, int, Fault, bytes, Onward], None]] = {
 
 
 def _type_of(data: bytes) -> str:
-    return data[_TYPE_AT : data.index(b'"', _TYPE_AT)].decode()
+    """The type of a frame, or what faults have left of it."""
+    end = data.find(b'"', _TYPE_AT)
+    return data[_TYPE_AT : end if end >= 0 else None].decode(errors="replace")

@@ -50,7 +50,7 @@ def note_status(
 
 def entered(app: App, session: Session) -> None:
     """A session begins."""
-    app.turn.afterwards(partial(_came, app, session))
+    app.turn.afterwards(partial(_came, app, session), session.link)
 
 
 def left(app: App, session: Session) -> None:

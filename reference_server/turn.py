@@ -7,11 +7,15 @@ every frame that had to do with the store is answered with `server_error` instea
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Callable
 from typing import Any
 
 from relaykit.reference_server.session import Link, Session
 from relaykit.reference_server.store import Store, StoreError
+
+log = logging.getLogger(__name__)
 
 Action = Callable[[], object]
 """Something to do with a connection in its place among the frames, such as closing it."""
@@ -31,7 +35,7 @@ class Turn:
         # Stretches of _said that depend on the commit, and what takes their place if it fails: an action, or
         # an error for the frame that asked for them.
         self._bound: list[_Stretch] = []
-        self._afterwards: list[Action] = []
+        self._afterwards: list[tuple[Link | None, Action]] = []
         self.unwritten: list[Link] = []
         """Links with queued output; they put themselves here."""
 
@@ -46,9 +50,13 @@ class Turn:
         self._said.append((link, action))
         self.schedule()
 
-    def afterwards(self, action: Action) -> None:
-        """Do something when this turn's writes are safe and its frames are queued."""
-        self._afterwards.append(action)
+    def afterwards(self, action: Action, link: Link | None = None) -> None:
+        """Do something when this turn's writes are safe and its frames are queued.
+
+        Args:
+            link: the connection that it is for, if it is for one.
+        """
+        self._afterwards.append((link, action))
         self.schedule()
 
     @property
@@ -85,18 +93,28 @@ class Turn:
                 self._store.commit()
             except StoreError:
                 said = self._without(said, bound)
+        # What fails for one costs nobody else what was said to them.
         for link, item in said:
-            if type(item) is bytes:
-                link.put(item)
-            else:
-                item()  # type: ignore[operator]
+            try:
+                if type(item) is bytes:
+                    link.put(item)
+                else:
+                    item()  # type: ignore[operator]
+            except Exception:
+                _drop(link)
         if self._afterwards:
             afterwards, self._afterwards = self._afterwards, []
-            for action in afterwards:
-                action()
+            for whose, action in afterwards:
+                try:
+                    action()
+                except Exception:
+                    _drop(whose)
         unwritten, self.unwritten = self.unwritten, []
         for link in unwritten:
-            link.write_out()
+            try:
+                link.write_out()
+            except Exception:
+                _drop(link)
 
     def _without(self, said: list[_Item], bound: list[_Stretch]) -> list[_Item]:
         kept: list[_Item] = []
@@ -106,3 +124,11 @@ class Turn:
             position = end
             kept.append((link, otherwise if callable(otherwise) else self._server_error(otherwise)))
         return kept + said[position:]
+
+
+def _drop(link: Link | None) -> None:
+    """End the connection that an exception, the one at hand, leaves in a state that nobody knows."""
+    log.exception("what was to be said to a connection fails")
+    if link is not None:
+        with contextlib.suppress(Exception):
+            link.abort()

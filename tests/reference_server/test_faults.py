@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import logging
+from functools import partial
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -157,6 +160,51 @@ async def test_corrupt_frames_are_no_json(way: str) -> None:
             _ = broken.json
         assert (b"\xff" in broken.data) is (way == "corrupt=utf8")
         await raw.close()
+
+
+@pytest.mark.parametrize("first", ["corrupt=json", "corrupt=utf8"])
+@in_loop
+async def test_a_broken_frame_has_no_value_to_change(first: str) -> None:
+    faults = (f"{first}@sent_ack:1", "corrupt=/payload/status", "drop@deliver:1")
+    async with running_server(faults=faults) as server:
+        alice, bob = await server.pair()
+        sent = [message(bob.user), message(bob.user)]
+        raw = await Raw.open(server.port)
+        await raw.request(f"/ws?token={server.token(alice.user, new_id())}")
+        await raw.send(encode(TEXT, json.dumps(sent[0]).encode()), encode(TEXT, b'{"type":"heartbeat"}'))
+        assert (await raw.receive()).data.startswith(b'{"type":"sent_ack"')
+        assert (await raw.receive()).json["type"] == "heartbeat_ack"
+        await alice.send(sent[1])
+        assert (await alice.expect("sent_ack"))["payload"]["status"] == "0ent"
+        await bob.expect("deliver", message_id=sent[1]["message_id"])
+        await raw.close()
+
+
+@pytest.mark.parametrize("broken", ["put", "write_out", "drain"])
+@in_loop
+async def test_what_fails_for_one_connection_costs_no_other(
+    broken: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running_server() as server:
+        alice, bob = await server.pair()
+        (session,) = server.app.hub.of_user(bob.user)
+
+        def fail(connection: Connection, *arguments: Any) -> None:
+            if connection is session.link:
+                raise RuntimeError("a defect")
+            getattr(honest, broken)(connection, *arguments)
+
+        honest = SimpleNamespace(put=Connection.put, write_out=Connection.write_out)
+        if broken == "drain":
+            server.app.turn.afterwards(partial(fail, session.link), session.link)
+        else:
+            monkeypatch.setattr(Connection, broken, fail)
+        sent = message(bob.user)
+        await alice.send(sent)
+        await acks(alice, sent)
+        assert (await bob.closed()).code == 1006
+        assert "a defect" in caplog.text
+        await alice.silent()
 
 
 @in_loop
