@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import get_default_algorithms
 
 from relaykit.errors import UsageError
-from relaykit.reference_server.clock import Clock
+from relaykit.reference_server.clock import LAST, Clock
 from relaykit.reference_server.ids import canonical_uuid
 
 _MIN_RSA_BITS = 2048
@@ -84,6 +84,7 @@ class Verifier:
         now = self._clock.now()
         if now >= expires + self._leeway:
             raise AuthError("the token has expired")
+        _moment(claims, "iat")
         not_before = _moment(claims, "nbf")
         if not_before is not None and now < not_before - self._leeway:
             raise AuthError("the token is not valid yet")
@@ -165,6 +166,8 @@ def _moment(claims: dict[str, Any], name: str) -> float | None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
         raise AuthError(f"the claim {name} must be a number")
+    if value > LAST:
+        raise AuthError(f"the claim {name} is beyond the year 9999; it is seconds, not milliseconds")
     return float(value)
 
 

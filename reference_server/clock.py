@@ -17,6 +17,9 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+LAST = 253_402_300_799.0
+"""Unix time of the last second of the year 9999."""
+
 
 def ticks() -> float:
     """Seconds by the machine's own clock: to measure how long something took, and for nothing else."""
@@ -83,8 +86,9 @@ class Clock:
         return time.monotonic() + self._offset
 
     def stamp(self, at: float | None = None) -> str:
-        """RFC 3339 text, UTC, milliseconds, of the Unix time `at` or of now."""
-        ms = int((time.time() + self._offset if at is None else at) * 1000)
+        """RFC 3339 text, UTC, milliseconds, of the Unix time `at` or of now; at most `LAST`, as years have
+        four digits there."""
+        ms = int(min(time.time() + self._offset if at is None else at, LAST) * 1000)
         if ms != self._stamp_ms:  # many frames share a millisecond
             self._stamp_ms = ms
             moment = datetime.fromtimestamp(ms // 1000, UTC)

@@ -74,6 +74,7 @@ def test_stamps_are_rfc_3339() -> None:
     clock = Clock()
     assert clock.stamp(0) == "1970-01-01T00:00:00.000Z"
     assert clock.stamp(1764831600.0625) == "2025-12-04T07:00:00.062Z"
+    assert clock.stamp(1e12) == clock.stamp(1e300) == "9999-12-31T23:59:59.000Z"
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", clock.stamp())
 
 
