@@ -10,8 +10,6 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +22,7 @@ log = logging.getLogger(__name__)
 MEMORY = ":memory:"
 _APPLICATION_ID = 0x524C4B54  # "RLKT": tells a store from any other SQLite file
 _VERSION = 1
-_ROWS = 32  # inserted by one statement, at most; a power of two
+_ROWS = 32  # inserted by one statement
 _CACHE_KIB = 8192
 
 # devices: in order of first use. device = '' is the box of a user who has none yet. state: active, or
@@ -152,14 +150,13 @@ class Store:
         if not rows:
             return
         self.begin()
-        columns, at, size = len(rows[0]), 0, _ROWS
+        whole = len(rows) - len(rows) % _ROWS
+        one = f"({', '.join('?' * len(rows[0]))})"
+        many = f"INSERT INTO {table} VALUES {', '.join((one,) * _ROWS)}"  # noqa: S608  (names of our own)
         try:
-            while at < len(rows):
-                while at + size > len(rows):
-                    size //= 2
-                values = list(chain.from_iterable(rows[at : at + size]))
-                self._db.execute(_insertion(table, columns, size), values)
-                at += size
+            for start in range(0, whole, _ROWS):
+                self._db.execute(many, [value for row in rows[start : start + _ROWS] for value in row])
+            self._db.executemany(f"INSERT INTO {table} VALUES {one}", rows[whole:])  # noqa: S608
         except sqlite3.Error as error:
             raise self._spoil(error) from error
 
@@ -249,12 +246,6 @@ class Store:
         self.dirty = self._broken = False
         for forget in self._forget:
             forget()
-
-
-@cache
-def _insertion(table: str, columns: int, rows: int) -> str:
-    row = f"({', '.join('?' * columns)})"
-    return f"INSERT INTO {table} VALUES {', '.join((row,) * rows)}"  # noqa: S608  (names of our own)
 
 
 def _open(path: str) -> sqlite3.Connection:
