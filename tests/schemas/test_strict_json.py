@@ -165,17 +165,12 @@ def test_quick_and_slow_look_agree() -> None:
     ids=["arrays", "objects", "wide", "duplicates", "quotes", "digits", "blanks", "escapes"],
 )
 def test_hostile_input_costs_linear_time(make: Callable[[int], bytes]) -> None:
-    """Ten times the input may cost about ten times as much, never a hundred times."""
-
-    def cost(size: int) -> float:
-        data = make(size)
-        begun = time.process_time()
-        with contextlib.suppress(FrameError):
-            decode(data)
-        return time.process_time() - begun
-
-    small = max(min(cost(20_000) for _ in range(3)), 0.002)
-    assert cost(200_000) < 60 * small
+    """A step per byte squared would take minutes; a step per byte takes a moment on any machine."""
+    data = make(300_000)
+    begun = time.process_time()
+    with contextlib.suppress(FrameError):
+        decode(data)
+    assert time.process_time() - begun < 20
 
 
 BAD_VALUES: list[tuple[Any, str, str]] = [
