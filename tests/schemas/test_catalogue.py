@@ -243,6 +243,7 @@ def test_the_flattened_schema_judges_like_the_bundled_one() -> None:
             "allOf": [{"required": ["b"]}, {"additionalProperties": False, "properties": {"a": True}}],
         },
         {"allOf": [{"additionalProperties": False, "properties": {"a": True}}, {"properties": {"b": True}}]},
+        {"properties": {"b": True}, "allOf": [{"additionalProperties": False, "properties": {"a": True}}]},
         {
             "allOf": [{"if": {"required": ["a"]}, "then": {"required": ["b"]}}],
             "if": {"required": ["b"]},
