@@ -6,7 +6,14 @@ import ssl
 
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
-from relaykit.conformance.context import CaseStop, Context, Device, UntestableError, present
+from relaykit.conformance.context import (
+    CaseStop,
+    Context,
+    Device,
+    NotApplicableError,
+    UntestableError,
+    present,
+)
 from relaykit.conformance.probes.sizes import sized
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import deliver_to, expect_frame, judge_refusal, message, nothing_reached
@@ -136,7 +143,7 @@ async def deflate_bomb(context: Context) -> None:
 async def tls_versions(context: Context) -> None:
     env = context.env
     if env.tls is None:
-        raise UntestableError("the target's address is ws://, so that no TLS is spoken with it")
+        raise NotApplicableError("the target's address is ws://, so that no TLS is spoken with it")
     device = context.device("alice")
     for version, requirement, permitted in (
         (ssl.TLSVersion.TLSv1_3, "TRAN-02", True),
