@@ -1,0 +1,23 @@
+"""The protocol's documentation, rendered from the catalogue, the scenarios and a few guides.
+
+The way of a page: *resolve* (`site`, and a module per concept: `frames`, `fields`, `examples`,
+`requirements`, `sequence`, `states`, `guides` with their generated `parts`) makes a typed view model
+(`model`) in which every link is known; `pages` says which pages there are; `render` draws them through
+templates that only draw, with a pen (`pen`) that knows how links, IDs and inline texts look in HTML, in
+one file, or in Markdown; `build` puts files together. Nothing is written twice: a description stands in a
+schema, a rule in a requirement, an example in a schema or vector, a number in `protocol.yaml`; guides
+only add what connects them.
+
+How requirements and cases find each other: a scenario names requirements at its steps (`req`), a probe in
+its decorator. `suite.listed_cases` asks the suite for all of them
+(`relaykit.conformance.cases.load_cases`, the same list that `relaykit list` shows), `requirements` turns
+that round into "proved by", and `suite.read_report` adds how each case and requirement ended when
+`relaykit test --report json=…` last ran. A requirement without a case shows its `untested` reason, or
+that there is none yet.
+
+The validator in the pages (`static/validator.js`) interprets the bundled schemas itself. `script_schemas`
+fails the build at a keyword that it does not implement, and a test compares it with the catalogue on
+every vector. The console takes what `relaykit serve --dev` may put in place of the `null` in `<script
+type="application/json" id="relay-dev">` of console.html: `{"url": …, "people": {name: token}}`, with `<`
+written as `\\u003c`.
+"""

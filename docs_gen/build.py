@@ -90,7 +90,7 @@ def _rows(site: Site) -> Iterator[tuple[str, str, str, str]]:
 
 def search_entries(site: Site) -> list[list[str]]:
     """What the search looks through: title, kind, link from the site's root, text."""
-    return [[title, kind, _file(to), text[:140]] for title, kind, to, text in _rows(site)]
+    return [[title, kind, _file(to), text[:90]] for title, kind, to, text in _rows(site)]
 
 
 def _search_json(site: Site) -> list[dict[str, str]]:

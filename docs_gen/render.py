@@ -98,7 +98,7 @@ class Drawer:
     def single(self, tail: Callable[[HtmlPen], str]) -> str:
         """Everything in one HTML file: scenarios in words, diagrams only in guides."""
         pen = HtmlPen("index", self.names, single=True)
-        sections = []
+        sections: list[str] = []
         for page in self.pages:
             if page.target == "contents":
                 continue  # in one document, the browser's own search finds every name

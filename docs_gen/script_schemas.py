@@ -48,8 +48,8 @@ _NAMED, _MANY, _ONE = (
 )
 
 
-def slim(schema: Any, where: str) -> Any:
-    """A schema without what the verdict does not need. Requirements and titles stay, for the messages.
+def slim(schema: Any, where: str, *, titled: bool = False) -> Any:
+    """A schema without what the verdict does not need. Requirements stay, and titles that messages use.
 
     Raises:
         KitDefect: it uses a keyword or format that the pages' validator does not implement: the page would
@@ -61,7 +61,9 @@ def slim(schema: Any, where: str) -> Any:
     for key, value in schema.items():
         if key == "x-requirements":
             small["x"] = value[0]
-        elif key == "title" and any(word in schema for word in ("pattern", "format", "anyOf", "oneOf")):
+        elif key == "title" and (
+            titled or any(word in schema for word in ("pattern", "format", "anyOf", "oneOf"))
+        ):
             small[key] = value
         elif key in SILENT or key.startswith("x-"):
             continue
@@ -70,7 +72,9 @@ def slim(schema: Any, where: str) -> Any:
         elif key in _NAMED:
             small[key] = {name: slim(sub, f"{where}/{key}/{name}") for name, sub in value.items()}
         elif key in _MANY:
-            small[key] = [slim(sub, f"{where}/{key}/{place}") for place, sub in enumerate(value)]
+            small[key] = [
+                slim(sub, f"{where}/{key}/{place}", titled=key != "allOf") for place, sub in enumerate(value)
+            ]
         elif key in _ONE:
             small[key] = slim(value, f"{where}/{key}")
         else:

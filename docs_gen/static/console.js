@@ -4,15 +4,22 @@
   const form = document.querySelector("[data-tool=console]");
   if (!form || !window.relayTools) return;
   const { make, pretty, examplesInto, exampleOf, findingItem } = window.relayTools;
-  const { url, token, example, frame, send, clear } = form.elements;
+  const { url, who, token, example, frame, send, clear } = form.elements;
   const connect = form.querySelector("[type=submit]"), status = form.querySelector(".status"), log = form.querySelector(".log");
   let socket = null;
   form.hidden = false;
   examplesInto(example, ["c2s"]);
 
-  // `relaykit serve --dev` puts its own address and a token for a fresh user here.
+  // `relaykit serve --dev` puts {"url": …, "people": {"alice phone": token, …}} here, in place of null.
   const given = JSON.parse(document.getElementById("relay-dev").textContent);
-  if (given) { url.value = given.url; token.value = given.token; }
+  if (given) {
+    const people = Object.entries(given.people);
+    url.value = given.url;
+    who.append(...people.map(([name, value]) => make("option", { value, textContent: name })));
+    who.closest("label").hidden = false;
+    who.addEventListener("change", () => { token.value = who.value; });
+    token.value = who.value;
+  }
 
   const fresh = () => {
     const bytes = crypto.getRandomValues(new Uint8Array(16));

@@ -313,7 +313,9 @@ class _Peer:
 
 def test_the_console_talks_to_a_server_and_judges_what_comes(browser: Browser, site: Path) -> None:
     with _Peer() as peer:
-        given = json.dumps({"url": f"ws://127.0.0.1:{peer.port}/ws", "token": "a.b.c"})
+        given = json.dumps(
+            {"url": f"ws://127.0.0.1:{peer.port}/ws", "people": {"alice": "a.b.c", "bob": "d.e.f"}}
+        )
         text = (site / "console.html").read_text("utf-8")
         holder = '<script type="application/json" id="relay-dev">null</script>'
         assert holder in text
@@ -323,6 +325,9 @@ def test_the_console_talks_to_a_server_and_judges_what_comes(browser: Browser, s
         _open(page, site, "dev")
         form = page.locator("[data-tool=console]")
         expect(form.locator("[name=token]")).to_have_value("a.b.c")
+        form.locator("[name=who]").select_option("bob")
+        expect(form.locator("[name=token]")).to_have_value("d.e.f")
+        form.locator("[name=who]").select_option("alice")
         form.get_by_role("button", name="Connect").click()
         expect(form.locator(".status")).to_have_text("Connected.")
         form.locator("[name=example]").select_option("c2s heartbeat")
