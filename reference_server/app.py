@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from websockets.http11 import Response
 
+from relaykit.errors import UsageError
 from relaykit.reference_server import calls, devices, keepalive, messages, presence
 from relaykit.reference_server.auth import Key, Verifier
 from relaykit.reference_server.clock import Clock
@@ -67,9 +68,16 @@ class App:
         self.pending = Hub()
         self.store = Store(settings.store)
         self.turn = Turn(self.store, self._server_error)
-        self.mailboxes = Mailboxes(self.store, waiting_per_user=int(limits["waiting_per_user"]))
-        self.devices = Devices(self.store, self.mailboxes)
-        self.people = People(self.store)
+        try:
+            self.mailboxes = Mailboxes(self.store, waiting_per_user=int(limits["waiting_per_user"]))
+            self.devices = Devices(self.store, self.mailboxes)
+            self.people = People(self.store)
+        except StoreError as error:
+            self.store.close()
+            raise UsageError(
+                f"{settings.store}: a damaged store: {error}",
+                hint="restore a copy of it, or give another --store",
+            ) from error
         self.calls = calls.Calls()
         self.presence = presence.Presence()
         self.dispatcher = Dispatcher(self)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import signal
 import socket
+import sqlite3
 from pathlib import Path
 
 import jwt
@@ -16,6 +18,11 @@ from support.raw import Raw
 from support.server import Peer, frame, in_loop, message, new_id
 from websockets.asyncio.client import connect
 
+from relaykit.errors import UsageError
+from relaykit.reference_server.server import Server
+from relaykit.reference_server.settings import defaults
+from relaykit.reference_server.store import Store
+from relaykit.schemas import load_catalogue
 from relaykit.tokens import mint
 
 USER, DEVICE = new_id(), new_id()
@@ -79,6 +86,37 @@ def test_two_servers_on_one_store(tmp_path: Path) -> None:
         server.wait()
     with ServerProcess(tmp_path, "--store", store):
         pass  # the lock of a killed server does not stay
+
+
+def test_a_damaged_store_is_a_mistake_of_the_user(tmp_path: Path) -> None:
+    catalogue = load_catalogue()
+    names = ("whole", "damaged", "ruined", "other")
+    whole, damaged, ruined, other = (tmp_path / f"{name}.db" for name in names)
+    Store(str(whole)).close()
+    with contextlib.closing(sqlite3.connect(whole)) as database:
+        (page,) = database.execute("PRAGMA page_size").fetchone()
+        (application,) = database.execute("PRAGMA application_id").fetchone()
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        (root,) = database.execute("SELECT rootpage FROM sqlite_master WHERE name = 'messages'").fetchone()
+    data = whole.read_bytes()
+    damaged.write_bytes(data[: (root - 1) * page] + b"\xab" * page + data[root * page :])
+    ruined.write_bytes(data[:page] + b"\xab" * (len(data) - page))  # of the schema, too
+    with contextlib.closing(sqlite3.connect(other)) as database:
+        database.execute("CREATE TABLE mine (x)")
+        database.execute(f"PRAGMA application_id = {application}")
+        database.execute(f"PRAGMA user_version = {version}")
+    # Whether opening it or reading from it finds out first is not the point.
+    for path, words in (
+        (damaged, "a damaged store: "),
+        (other, ".*no such table"),
+        (ruined, ".*damaged one"),
+    ):
+        for _ in range(2):  # the file is left closed and unlocked
+            with pytest.raises(UsageError, match=f"{path.name}: {words}"):
+                Server(defaults(catalogue.protocol, store=str(path)), catalogue, [])
+    result = run("serve", "--port", "0", "--store", str(damaged))
+    assert (result.returncode, "Traceback" in result.stderr) == (2, False), result.stderr
+    assert f"{damaged}: a damaged store: " in result.stderr
 
 
 def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
