@@ -40,7 +40,9 @@ def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @click.option("--config", type=_PATH, help="Configuration file (YAML).")
 @click.option("--limits", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Limit of the protocol.")
 @click.option("--timing", multiple=True, metavar="NAME=S", callback=_pairs, help="Interval of the protocol.")
-@click.option("--origin", "origins", multiple=True, help="A permitted Origin; * stands for any text.")
+@click.option(
+    "--origin", "origins", multiple=True, help="A permitted Origin; * is any port or part of a host."
+)
 @click.option("--tls-cert", metavar="FILE", help="Certificate (PEM); serves wss, TLS 1.3 only.")
 @click.option("--tls-key", metavar="FILE", help="Its private key (PEM).")
 @click.option("--tls-self-signed", is_flag=True, default=None, help="Make a certificate for loopback.")

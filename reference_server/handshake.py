@@ -45,7 +45,7 @@ class Door:
     Attributes:
         path: the endpoint's path.
         subprotocol: the subprotocol that announces a token.
-        origins: patterns of permitted origins, `*` for any text; None: all are permitted.
+        origins: patterns of permitted origins, see `origin_pattern`; None: all are permitted.
         require_origin: refuse requests without an origin, as non-browsers send them.
     """
 
@@ -112,8 +112,19 @@ class Door:
 
 
 def origin_pattern(text: str) -> re.Pattern[str]:
-    """An origin in which `*` stands for anything, such as `http://localhost:*`."""
-    return re.compile(".*".join(re.escape(part) for part in text.split("*")), re.IGNORECASE)
+    """An origin in which `*` stands for a port (`http://localhost:*`) or for some of a host's name
+    (`https://*.example.org`), and never for more, so that no other host fits; `*` alone is any origin."""
+    if text == "*":
+        return re.compile(".*")
+    first, *others = text.split("*")
+    return re.compile(
+        re.escape(first) + "".join(_star(before, after) for before, after in pairwise((first, *others))),
+        re.IGNORECASE,
+    )
+
+
+def _star(before: str, after: str) -> str:
+    return ("[0-9]+" if before.endswith(":") else "[^/:@]*") + re.escape(after)
 
 
 def _bearer(value: str) -> str:

@@ -19,6 +19,7 @@ from websockets.exceptions import InvalidStatus
 
 from relaykit.errors import UsageError
 from relaykit.reference_server.auth import keys_of_set, make_key
+from relaykit.reference_server.handshake import origin_pattern
 from relaykit.tokens import mint
 
 USER, DEVICE = new_id(), new_id()
@@ -195,6 +196,10 @@ async def test_origins_are_checked() -> None:
             "https://app.example.evil.example",
             "null",
             "http://localhost",
+            "http://localhost:",
+            "http://localhost:3000.evil.example",
+            "http://localhost:@evil",
+            "http://localhost:3000@evil.example",
             "",
         ):
             assert await status_of(server, path, ("Origin", bad)) == 403, bad
@@ -203,6 +208,25 @@ async def test_origins_are_checked() -> None:
         path = f"/ws?token={server.token(USER, DEVICE)}"
         assert await status_of(server, path) == 403
         assert await status_of(server, path, ("Origin", "http://localhost:8000")) == 101
+
+
+@pytest.mark.parametrize(
+    ("pattern", "origin", "fits"),
+    [
+        ("https://*.example", "https://app.example", True),
+        ("https://*.example", "https://a.b.EXAMPLE", True),
+        ("https://*.example", "https://evil/.example", False),
+        ("https://*.example", "https://evil:1.example", False),
+        ("https://*.example", "https://app.example:8443", False),
+        ("https://app-*.example:*", "https://app-7.example:8443", True),
+        ("https://app-*.example:*", "https://app-7.example", False),
+        ("http://[::1]:*", "http://[::1]:80", True),
+        ("http://[::1]:*", "http://[::1]:80\n", False),
+        ("*", "http://anything.example:1", True),
+    ],
+)
+def test_a_star_stands_for_a_port_or_a_part_of_a_host(pattern: str, origin: str, fits: bool) -> None:
+    assert bool(origin_pattern(pattern).fullmatch(origin)) is fits
 
 
 @in_loop
