@@ -31,6 +31,7 @@ _LIBRARY_LOG = logging.getLogger(f"{__name__}.library")
 _LIBRARY_LOG.setLevel(logging.ERROR)
 
 _TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
+_ONE_TURN = 1024 * 1024  # bytes that one turn may say to a client who has read all, above what may wait
 _MAX_CONTROL = 125  # bytes of a control frame (RFC 6455, 5.5)
 _REASONS = {400: "Bad Request", 426: "a WebSocket client is required", 431: "Request header fields too large"}
 
@@ -261,10 +262,8 @@ class Connection(asyncio.Protocol):
         if transport.is_closing():
             return
         data = b"".join(chunks)
-        if (
-            self.paused
-            and transport.get_write_buffer_size() + len(data) > self._app.settings.max_outgoing_bytes
-        ):
+        limit = self._app.settings.max_outgoing_bytes + (0 if self.paused else _ONE_TURN)
+        if transport.get_write_buffer_size() + len(data) > limit:
             self._drop_slow_reader()
             return
         if data:

@@ -46,6 +46,7 @@ class Mailboxes:
         self._bound = waiting_per_user
         self._boxes: Cache[str, list[Box]] = Cache()
         self._ledger = Ledger(store)
+        self._notices: Cache[str, int] = Cache()  # how many a user has at most
         self._new_messages: list[tuple[int, bytearray, str, str, bytearray]] = []
         self._new_recipients: list[tuple[int, str, str]] = []
         self._new_waiting: list[tuple[int, int]] = []
@@ -213,19 +214,49 @@ class Mailboxes:
     # --- status updates for senders who are away ---
 
     def leave_notice(self, sender: str, key: bytes, recipient: str, status: str, at: str) -> None:
-        """Keep a status update until its sender comes back; a later one takes an earlier one's place."""
+        """Keep a status update until its sender comes back; a later one takes an earlier one's place.
+
+        A user has at most as many as messages may wait for them; beyond that the oldest are dropped.
+        """
         self._store.write(
             "INSERT OR REPLACE INTO notices VALUES (?, ?, ?, ?, ?)", sender, key, recipient, status, at
         )
+        count = self._notices.get(sender)
+        count = self._count_notices(sender) if count is None else count + 1  # at most: it may be a later one
+        if count > self._bound:
+            count = self._count_notices(sender)
+        if count > self._bound:
+            # Some more than needed, so that it is not needed again each time.
+            kept = self._bound - self._bound // 16
+            self._store.write(
+                "DELETE FROM notices WHERE rowid IN"
+                " (SELECT rowid FROM notices WHERE user = ? ORDER BY rowid DESC LIMIT -1 OFFSET ?)",
+                sender,
+                kept,
+            )
+            count = kept
+        self._notices.keep(sender, count)
 
-    def take_notices(self, sender: str) -> list[Notice]:
-        """Hand out what was kept for a sender, oldest first, once."""
+    def _count_notices(self, sender: str) -> int:
+        return int(self._store.read("SELECT COUNT(*) FROM notices WHERE user = ?", sender)[0][0])
+
+    def take_notices(self, sender: str, limit: int) -> list[Notice]:
+        """Hand out the oldest of what was kept for a sender, once."""
         rows = self._store.read(
-            "SELECT message, recipient, status, at FROM notices WHERE user = ? ORDER BY rowid", sender
+            "SELECT rowid, message, recipient, status, at FROM notices WHERE user = ? ORDER BY rowid LIMIT ?",
+            sender,
+            limit,
         )
         if rows:
-            self._store.write("DELETE FROM notices WHERE user = ?", sender)
-        return [Notice(*row) for row in rows]
+            self._store.write("DELETE FROM notices WHERE user = ? AND rowid <= ?", sender, rows[-1][0])
+            self._notices.pop(sender, None)
+        return [Notice(*row[1:]) for row in rows]
+
+    def drop_notice(self, sender: str, key: bytes, recipient: str) -> None:
+        """Keep a status update no longer: its sender is told a later one."""
+        self._store.write(
+            "DELETE FROM notices WHERE user = ? AND message = ? AND recipient = ?", sender, key, recipient
+        )
 
     # --- the turn ---
 
@@ -241,6 +272,7 @@ class Mailboxes:
 
     def _forget(self) -> None:
         self._boxes.clear()
+        self._notices.clear()
         self._new_messages.clear()
         self._new_recipients.clear()
         self._new_waiting.clear()

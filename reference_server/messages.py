@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import uuid
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from relaykit.reference_server import legacy
@@ -24,6 +26,7 @@ Frame = dict[str, Any]
 # How much of a backlog is read and queued at a time; the rest follows as the client reads.
 _BATCH_MESSAGES = 64
 _BATCH_BYTES = 256 * 1024
+_BATCH_NOTICES = 256
 
 
 def send(app: App, session: Session, frame: Frame) -> None:
@@ -103,6 +106,8 @@ def _advance(app: App, session: Session, message_id: str, status: str) -> None:
     if not sessions:
         app.mailboxes.leave_notice(sender, key, session.user, status, at)
         return
+    if any(one.untold for one in sessions):  # an earlier status that still waits must not come after this
+        app.mailboxes.drop_notice(sender, key, session.user)
     _tell_status(app, sessions, message_id, session.user, status, at)
 
 
@@ -124,16 +129,35 @@ def _tell_status(
 
 
 def entered(app: App, session: Session) -> None:
-    """A session begins: it gets the status updates that waited for its user."""
-    for notice in app.mailboxes.take_notices(session.user):
+    """A session begins: it gets the status updates that waited for its user; if they are many, the first."""
+    notices = app.mailboxes.take_notices(session.user, _BATCH_NOTICES)
+    session.untold = len(notices) == _BATCH_NOTICES
+    for notice in notices:
         message_id = text_of(notice.message)
         _tell_status(app, (session,), message_id, notice.recipient, notice.status, notice.at)
+
+
+def _more_notices(app: App, session: Session) -> None:
+    """Say the next ones, if they could be taken from the store."""
+    mark = app.turn.mark
+    with contextlib.suppress(StoreError):  # the commit will fail, too
+        entered(app, session)
+    app.turn.bind(mark, session.link, partial(_cannot_drain, app, session))
+    app.resume(session)
+
+
+def _cannot_drain(app: App, session: Session) -> None:
+    app.turn.send(session, app.frames.error(SERVER_ERROR, "what has waited cannot be read"))
+    app.end(session, 1011, "what has waited cannot be read")
 
 
 def drain(app: App, session: Session) -> None:
     """Queue some of the messages that wait for a session's device. Runs between turns, on committed data."""
     if session.closed or session.cursor is None or session.link.paused:
         return  # if it is paused, it goes on when the client has read
+    if session.untold:
+        _more_notices(app, session)
+        return
     try:
         box = app.mailboxes.box(session.user, session.device)
         rows = app.mailboxes.waiting(box, session.cursor, _BATCH_MESSAGES) if box else []
@@ -141,8 +165,7 @@ def drain(app: App, session: Session) -> None:
             rows = [(seq, legacy.rewritten(app, data)) for seq, data in rows]
             app.turn.schedule()  # it may have written
     except StoreError:
-        app.turn.send(session, app.frames.error(SERVER_ERROR, "the waiting messages cannot be read"))
-        app.end(session, 1011, "the waiting messages cannot be read")
+        _cannot_drain(app, session)
         return
     size = 0
     for seq, data in rows:

@@ -41,6 +41,7 @@ class Session:
         legacy: whether it is served with the deprecated frames.
         cursor: sequence number up to which its waiting messages have been sent; None once it has them all and
             is served with new ones as they come.
+        untold: whether there may be more status updates that have waited for its user.
         pinged: monotonic time of the last ping.
         closed: whether it has ended, or is to end with this turn: nothing is taken from it any more.
     """
@@ -55,6 +56,7 @@ class Session:
         "link",
         "pending",
         "pinged",
+        "untold",
         "user",
     )
 
@@ -77,5 +79,6 @@ class Session:
         self.legacy = legacy
         self.bucket = bucket
         self.cursor: int | None = 0
+        self.untold = False
         self.pinged = 0.0
         self.closed = False

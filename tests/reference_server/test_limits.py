@@ -98,6 +98,18 @@ async def test_a_client_that_does_not_read_is_dropped_and_its_messages_wait() ->
         await again.silent()
 
 
+@in_loop
+async def test_what_one_turn_says_is_bounded_even_for_a_client_that_has_read_all() -> None:
+    async with running_server(max_outgoing_bytes=256 * 1024) as server:
+        alice, bob = await server.pair()
+        (session,) = server.app.hub.of_user(bob.user)
+        for _ in range(200):
+            server.app.turn.send(session, b"x" * 10_000)
+        assert (await bob.closed()).code == 1006
+        assert bob.taken == []
+        await alice.silent()
+
+
 @pytest.mark.parametrize("what", [frame("heartbeat"), "ping"])
 @in_loop
 async def test_a_client_that_does_not_read_the_answers_to_its_own_frames_is_dropped(what: object) -> None:
