@@ -126,7 +126,12 @@ def _keys(
     """
     base = settings.base
     if settings.keys:
-        return [key for spec in settings.keys for key in _configured(spec, base, algorithms, redactor)], None
+        configured = [
+            key
+            for number, spec in enumerate(settings.keys)
+            for key in _configured(number, spec, base, algorithms, redactor)
+        ]
+        return configured, None
     if os.environ.get(_SECRET):
         return [_secret_key(os.environ[_SECRET], redactor)], None
     kept = dev.kept_key(settings) if settings.dev else None
@@ -166,15 +171,22 @@ def _control_token(settings: Settings, redactor: Redactor) -> str | None:
 
 
 def _configured(
-    spec: Mapping[str, Any], base: Path, algorithms: tuple[str, ...], redactor: Redactor
+    number: int, spec: Mapping[str, Any], base: Path, algorithms: tuple[str, ...], redactor: Redactor
 ) -> list[Key]:
-    if "jwks" in spec:
-        chosen = (spec["algorithm"],) if "algorithm" in spec else algorithms
-        return keys_of_set(read_secret(spec["jwks"], base=base), chosen)
-    if "secret" in spec:
-        secret = read_secret(spec["secret"], base=base)
-        return [_secret_key(secret, redactor, spec["algorithm"], spec.get("kid"))]
-    return [make_key(spec["algorithm"], read_secret(spec["pem"], base=base), spec.get("kid"))]
+    """The keys of one entry of the configuration; what is wrong is told with its place in there."""
+    try:
+        if "jwks" in spec:
+            chosen = (spec["algorithm"],) if "algorithm" in spec else algorithms
+            return keys_of_set(read_secret(spec["jwks"], base=base), chosen)
+        if "secret" in spec:
+            secret = read_secret(spec["secret"], base=base)
+            return [_secret_key(secret, redactor, spec["algorithm"], spec.get("kid"))]
+        return [make_key(spec["algorithm"], read_secret(spec["pem"], base=base), spec.get("kid"))]
+    except UsageError as error:
+        source: Mapping[str, str] = next(spec[kind] for kind in ("jwks", "secret", "pem") if kind in spec)
+        where = str(base / source["file"]) if "file" in source else source["env"]
+        text = str(error) if where in str(error) else f"{where}: {error}"
+        raise UsageError(f"/keys/{number}: {text}", hint=error.hint) from error
 
 
 def _secret_key(secret: str, redactor: Redactor, algorithm: str = "HS256", kid: str | None = None) -> Key:

@@ -113,7 +113,8 @@ def load(
         if value is not None:
             found = problems(Document(f"--{name.replace('_', '-')}", {name: value}, {}), schema)
             if found:
-                raise UsageError(f"--{name.replace('_', '-')}: {found[0].message}")
+                within = "".join(f" {part}" for part in found[0].pointer.split("/")[2:])
+                raise UsageError(f"--{name.replace('_', '-')}{within}: {found[0].message}")
             if name in _SECTIONS:
                 values[name] = {**values.get(name, {}), **value}
             else:

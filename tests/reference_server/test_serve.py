@@ -127,17 +127,21 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("no key")
     keys = tmp_path / "keys.yaml"
     keys.write_text("keys: [{algorithm: RS256, pem: {file: key.pem}}]\n")
+    key_set = tmp_path / "set.yaml"
+    key_set.write_text("keys:\n- {algorithm: HS256, secret: {env: HOME}}\n- {jwks: {file: key.pem}}\n")
     for arguments, words in (
         (["--port", port], "cannot listen on 127.0.0.1"),
         (["--host", "203.0.113.7", "--port", "0"], "cannot listen on 203.0.113.7"),
         (["--store", str(tmp_path / "no" / "store.db")], "folder of the store does not exist"),
         (["--config", str(config)], "serve.yaml:2: /limts: unknown key 'limts' (did you mean 'limits'?)"),
         (["--config", str(tmp_path / "none.yaml")], "none.yaml"),
-        (["--config", str(keys)], "not a key for RS256"),
+        (["--config", str(keys)], f"/keys/0: {tmp_path / 'key.pem'}: not a key for RS256"),
+        (["--config", str(key_set)], f"/keys/1: {tmp_path / 'key.pem'}: not a JWKS"),
         (["--limits", "brust=5"], "unknown key 'brust' (did you mean 'burst'?)"),
         (["--limits", "burst=0"], "less than the minimum"),
+        (["--limits", "burst=x"], '--limits burst: "x" is not of type'),
         (["--limits", "burst"], "not NAME=VALUE"),
-        (["--timing", "ring_timeout_s=soon"], "--timing"),
+        (["--timing", "ring_timeout_s=soon"], "--timing ring_timeout_s: "),
         (["--secret-file", str(tmp_path / "none")], "cannot be read"),
         (["--ready-file", str(tmp_path / "no" / "ready")], "ready file cannot be written"),
     ):
