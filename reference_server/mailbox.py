@@ -18,6 +18,20 @@ SENT, DELIVERED, READ = "sent", "delivered", "read"
 _RANK = {SENT: 0, DELIVERED: 1, READ: 2}
 _NOBODY = ""  # the device of a box that no device has taken yet
 
+# What nobody waits for needs no content any more. It is looked up by the recipients' boxes: for an index of
+# `waiting` by message every new message would pay.
+_EMPTY = """
+UPDATE messages SET frame = x'' WHERE seq = ?
+AND NOT EXISTS (
+    SELECT 1 FROM devices CROSS JOIN waiting ON waiting.box = devices.box AND waiting.message = messages.seq
+    WHERE devices.user = messages.target
+) AND NOT EXISTS (
+    SELECT 1 FROM recipients CROSS JOIN devices ON devices.user = recipients.user
+    CROSS JOIN waiting ON waiting.box = devices.box AND waiting.message = messages.seq
+    WHERE recipients.message = messages.seq
+)
+"""
+
 
 @dataclass(slots=True)
 class Box:
@@ -50,7 +64,8 @@ class Mailboxes:
         self._new_messages: list[tuple[int, bytearray, str, str, bytearray]] = []
         self._new_recipients: list[tuple[int, str, str]] = []
         self._new_waiting: list[tuple[int, int]] = []
-        store.on_settle(self._settle, self._forget)
+        self._let_go: set[int] = set()  # messages for which a device waits no longer, and perhaps none does
+        store.on_settle(self._end_turn, self._forget)
 
     # --- devices ---
 
@@ -95,6 +110,8 @@ class Mailboxes:
         if len(self.boxes(user)) == 1:
             self._store.write("UPDATE devices SET device = ? WHERE box = ?", _NOBODY, box.id)
         else:
+            rows = self._store.read("SELECT message FROM waiting WHERE box = ?", box.id)
+            self._let_go.update(seq for (seq,) in rows)
             self._store.write("DELETE FROM waiting WHERE box = ?", box.id)
             self._store.write("DELETE FROM devices WHERE box = ?", box.id)
         self._boxes.pop(user, None)
@@ -174,9 +191,10 @@ class Mailboxes:
         self._settle()
         box = self.box(user, device)
         if box is not None:
-            box.waiting -= self._store.write(
-                "DELETE FROM waiting WHERE box = ? AND message = ?", box.id, entry.seq
-            )
+            had_it = self._store.write("DELETE FROM waiting WHERE box = ? AND message = ?", box.id, entry.seq)
+            if had_it:
+                box.waiting -= 1
+                self._let_go.add(entry.seq)
         if _RANK[status] <= _RANK[current]:
             return None
         self._store.write("INSERT OR REPLACE INTO recipients VALUES (?, ?, ?)", entry.seq, user, status)
@@ -270,8 +288,15 @@ class Mailboxes:
         self._store.insert("recipients", recipients)
         self._store.insert("waiting", waiting)
 
+    def _end_turn(self) -> None:
+        self._settle()
+        if self._let_go:
+            let_go, self._let_go = self._let_go, set()
+            self._store.write_many(_EMPTY, ((seq,) for seq in sorted(let_go)))
+
     def _forget(self) -> None:
         self._boxes.clear()
+        self._let_go.clear()
         self._notices.clear()
         self._new_messages.clear()
         self._new_recipients.clear()

@@ -28,7 +28,8 @@ _CACHE_KIB = 8192
 # devices: in order of first use. device = '' is the box of a user who has none yet. state: active, or
 #   pending, denied or revoked: these get no messages.
 # approvals: requests for the approval of devices; told = 0: open, or the device has not heard the decision.
-# messages: id is 16 bytes; frame is the frame as the recipients get it. A group's message has one row in
+# messages: id is 16 bytes; frame is the frame as the recipients get it, empty once no device waits for it.
+#   The row stays for ever: a message sent again, however late, is known. A group's message has one row in
 #   recipients for each member it was for; a direct one gets a row there only when its status changes (no row:
 #   sent).
 # ids: the index of messages by id, complete up to the message in `indexed`; see `ledger`.

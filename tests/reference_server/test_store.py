@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -226,6 +227,54 @@ async def test_after_a_reset_messages_are_remembered_as_before(tmp_path: Path) -
         await bob.send(frame("delivery_ack", message_id=waiting["message_id"]))
         await alice.expect("status_update", message_id=waiting["message_id"])
         assert server.app.mailboxes.count_waiting() == 0
+
+
+@in_loop
+async def test_the_content_of_a_message_is_kept_until_the_last_device_has_it() -> None:
+    async with running_server() as server:
+        alice, bob = await server.pair()
+        laptop, carol = await server.connect(bob.user), await server.connect()
+        group = f"group-{new_id()}"
+        server.app.people.create_group(group, [alice.user, bob.user, carol.user])
+        for sent, devices in (
+            (message(bob.user), (bob, laptop)),
+            (message(None, group_id=group), (bob, carol, laptop)),
+            (message(None, group_id=group), (laptop, bob, carol)),
+        ):
+            key = uuid.UUID(sent["message_id"]).bytes
+            await alice.send(sent)
+            await alice.expect("sent_ack")
+            for device in devices:
+                assert server.app.store.read("SELECT frame != x'' FROM messages WHERE id = ?", key) == [(1,)]
+                await device.receive()
+                await device.send(frame("delivery_ack", message_id=sent["message_id"]))
+                await device.silent()
+            assert server.app.store.read("SELECT frame FROM messages WHERE id = ?", key) == [(b"",)]
+            await alice.send(frame("heartbeat"))
+            while (await alice.receive())["type"] != "heartbeat_ack":
+                pass
+            again = {**sent, "payload": {**sent["payload"], "ciphertext": "AAAA"}}
+            await alice.send(again)
+            await alice.expect("sent_ack", message_id=sent["message_id"])
+            for device in devices:
+                await device.silent(alice)
+
+
+@in_loop
+async def test_the_content_that_a_dismissed_device_was_the_last_to_wait_for_is_dropped() -> None:
+    async with running_server() as server:
+        alice, bob = await server.pair()
+        laptop = await server.connect(bob.user)
+        ours, first = message(bob.user), message(bob.user)
+        await alice.send(ours, first)
+        for one in (ours, first):
+            await alice.expect("sent_ack", message_id=one["message_id"])
+            await bob.expect("deliver")
+        await bob.send(frame("delivery_ack", message_id=first["message_id"]))
+        await bob.silent()
+        server.app.durably(lambda: server.app.mailboxes.dismiss(laptop.user, laptop.device))
+        rows = server.app.store.read("SELECT id FROM messages WHERE frame = x''")
+        assert rows == [(uuid.UUID(first["message_id"]).bytes,)]
 
 
 @in_loop
