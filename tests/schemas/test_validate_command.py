@@ -132,6 +132,15 @@ def test_too_deep_is_seen_on_the_quick_way_too(write: Any) -> None:
     assert [frame["errors"][0]["keyword"] for frame in result["frames"]] == ["depth", "depth"]
 
 
+def test_a_duplicate_key_among_valid_lines_is_seen(write: Any) -> None:
+    """Nothing else in the block is odd: only writing the frame again shows it."""
+    twice = b'{"type":"presence","payload":{"status":"away","status":"online"}}'
+    result = report(write("twice.ndjson", ndjson(b'{"type":"heartbeat"}', twice, b'{"type":"heartbeat"}')))
+    assert [(frame["line"], frame["errors"][0]["keyword"]) for frame in result["frames"]] == [
+        (2, "duplicate-key")
+    ]
+
+
 def test_recorded_lines_say_their_direction(write: Any) -> None:
     path = write(
         "recorded.ndjson",
@@ -473,6 +482,14 @@ def test_github_annotations_cannot_be_broken_out_of(write: Any) -> None:
     assert len(lines) == 3
     assert all(line.startswith(("::error file=", "::notice title=")) for line in lines)
     assert "a%2Cb%3Ac%25.ndjson,line=2,title=c2s presence" in lines[1]
+
+
+def test_names_of_files_cannot_forge_lines_or_steer_the_terminal(write: Any) -> None:
+    path = write("a\n::error::forged\x1b[31m.ndjson", ndjson(WRONG))
+    for format_ in ("text", "github"):
+        done = run(path, "--format", format_)
+        assert len(done.stdout.splitlines()) == 2
+        assert "\x1b" not in done.stdout
 
 
 @pytest.mark.parametrize("format_", ["text", "json", "junit", "sarif", "github"])
