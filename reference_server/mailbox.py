@@ -20,8 +20,8 @@ _NOBODY = ""  # the device of a box that no device has taken yet
 
 # What nobody waits for needs no content any more. It is looked up by the recipients' boxes: for an index of
 # `waiting` by message every new message would pay.
-_EMPTY = """
-UPDATE messages SET frame = x'' WHERE seq = ?
+_NEEDLESS = """
+SELECT seq, id, sender, target, x'' FROM messages WHERE seq = ?
 AND NOT EXISTS (
     SELECT 1 FROM devices CROSS JOIN waiting ON waiting.box = devices.box AND waiting.message = messages.seq
     WHERE devices.user = messages.target
@@ -292,7 +292,10 @@ class Mailboxes:
         self._settle()
         if self._let_go:
             let_go, self._let_go = self._let_go, set()
-            self._store.write_many(_EMPTY, ((seq,) for seq in sorted(let_go)))
+            rows = [row for seq in sorted(let_go) for row in self._store.read(_NEEDLESS, seq)]
+            # Not an UPDATE: SQLite joins pages that have become empty only when rows are deleted.
+            self._store.write_many("DELETE FROM messages WHERE seq = ?", ((row[0],) for row in rows))
+            self._store.insert("messages", rows)
 
     def _forget(self) -> None:
         self._boxes.clear()

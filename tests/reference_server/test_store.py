@@ -13,6 +13,7 @@ from support.server import CIPHERTEXT, Peer, Running, frame, in_loop, message, n
 
 from relaykit.errors import UsageError
 from relaykit.reference_server import ledger
+from relaykit.reference_server.mailbox import Mailboxes
 from relaykit.reference_server.store import Store, StoreError
 
 
@@ -258,6 +259,24 @@ async def test_the_content_of_a_message_is_kept_until_the_last_device_has_it() -
             await alice.expect("sent_ack", message_id=sent["message_id"])
             for device in devices:
                 await device.silent(alice)
+
+
+def test_the_room_that_the_content_took_is_used_again() -> None:
+    store = Store(":memory:")
+    boxes = Mailboxes(store, waiting_per_user=1000)
+    alice, bob, device = new_id(), new_id(), new_id()
+    boxes.register(bob, device)
+    for _ in range(20):
+        keys = [uuid.uuid4().bytes for _ in range(50)]
+        for key in keys:
+            assert boxes.add(key, alice, bob, b"x" * 1000)
+        store.commit()
+        for key in keys:
+            assert boxes.acknowledge(key, bob, device, "delivered") == alice
+        store.commit()
+    ((pages,),), ((size,),) = store.read("PRAGMA page_count"), store.read("PRAGMA page_size")
+    assert pages * size < 500_000  # of a million bytes of content
+    store.close()
 
 
 @in_loop
