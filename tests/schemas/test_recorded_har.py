@@ -29,7 +29,7 @@ def test_a_session_recorded_from_chromium_is_read_frame_by_frame() -> None:
     # The session sends one frame that is wrong on purpose; everything the server said is right.
     (invalid,) = [frame for frame in frames if not frame["valid"]]
     assert (invalid["direction"], invalid["type"]) == ("c2s", "send")
-    entry = "".join(HAR.read_text().splitlines()[invalid["line"] - 1 :]).partition("}\"")[0]
+    entry = "".join(HAR.read_text().splitlines()[invalid["line"] - 1 :]).partition('}"')[0]
     assert "receiver_id" in entry
     assert "ciphertext" not in entry
     assert not any(frame["errors"] for frame in frames if frame["direction"] == "s2c")
