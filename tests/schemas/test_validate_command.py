@@ -575,7 +575,7 @@ def _kinds(number: int) -> Iterator[tuple[str, bytes, bytes, bytes]]:
         b"]}]}}",
     )
     yield "doc.md", b"", (b"```json\n" + frame + b"\n```\n") * number, b""
-    yield "one.json", b'{"x":"', b"z" * 500 * number, b'"}'
+    yield "one.json", b'{"x":"', b"z" * 2000 * number, b'"}'
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="no /proc on this machine")
