@@ -30,11 +30,13 @@
   // In a single file one page is shown at a time. The others stay within reach of the browser's own search.
   if (document.documentElement.classList.contains("single")) {
     const sections = [...document.querySelectorAll("main > section")];
+    let shown = sections[0];
     const show = (section) => {
-      for (const other of sections) {
-        other.classList.toggle("shown", other === section);
-        if (other === section) other.removeAttribute("hidden"); else other.setAttribute("hidden", "until-found");
-      }
+      if (shown !== section) shown.setAttribute("hidden", "until-found");
+      shown.classList.remove("shown");
+      section.removeAttribute("hidden");
+      section.classList.add("shown");
+      shown = section;
       for (const link of document.querySelectorAll("#pages a")) link.ariaCurrent = link.hash === `#${section.id}` ? "page" : null;
     };
     const follow = () => {
@@ -47,6 +49,12 @@
     document.querySelector("main").addEventListener("beforematch", (event) => show(event.target.closest("main > section")));
     addEventListener("hashchange", follow);
     follow();
+    const waiting = [...sections];
+    const findable = () => {
+      for (const section of waiting.splice(0, 20)) if (section !== shown) section.setAttribute("hidden", "until-found");
+      if (waiting.length) setTimeout(findable, 30);
+    };
+    setTimeout(findable, 500);
   }
 
   const pages = document.getElementById("pages");
