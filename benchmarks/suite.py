@@ -24,7 +24,7 @@ from types import MappingProxyType
 from relaykit.config import Document
 from relaykit.conformance.cases import load_cases
 from relaykit.conformance.results import RunResult, Verdict
-from relaykit.conformance.run import Settings, run
+from relaykit.conformance.run import Settings, run_session
 from relaykit.conformance.target import Target, read_target
 from relaykit.schemas import Catalogue, load_catalogue
 
@@ -89,7 +89,7 @@ def main() -> None:
             for number in range(options.runs):
                 own, other = time.process_time(), server_cpu(process)
                 settings = Settings(f"benchmark-{time.time_ns()}", concurrency=options.jobs)
-                result = asyncio.run(run(target(addresses, catalogue), catalogue, cases, settings))
+                result = asyncio.run(run_session(target(addresses, catalogue), catalogue, cases, settings))
                 count = executed(result)
                 rates.append(count / result.duration_s)
                 suite, server = time.process_time() - own, server_cpu(process) - other

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import math
+import secrets
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from relaykit.conformance.context import Environment
@@ -14,9 +16,9 @@ from relaykit.conformance.control import open_control
 from relaykit.conformance.issuing import Issuer
 from relaykit.conformance.judge import JUDGE_ALL, Rules, expect_failures, requirement_table, shape_cases
 from relaykit.conformance.pacing import Pace
-from relaykit.conformance.preflight import preflight
+from relaykit.conformance.preflight import Readiness, preflight
 from relaykit.conformance.results import Case, CaseResult, RunResult, Verdict
-from relaykit.conformance.schedule import run_cases
+from relaykit.conformance.schedule import run_cases, run_one
 from relaykit.conformance.target import Target
 from relaykit.errors import ExitCode
 from relaykit.schemas import Catalogue
@@ -35,7 +37,7 @@ class Settings:
         secret: is told what came up during the run and must never be shown.
     """
 
-    seed: str
+    seed: str = field(default_factory=lambda: secrets.token_hex(4))
     rules: Rules = JUDGE_ALL
     timeout_factor: float = 1.0
     concurrency: int | None = None
@@ -88,7 +90,79 @@ def _concurrency(env: Environment, settings: Settings) -> int:
     return settings.concurrency or target.concurrency or default
 
 
-async def run(
+class Session:
+    """A target that was found to be there, and what the cases of a run share.
+
+    Attributes:
+        ready: what was found out about the target.
+        results: by case, in the order in which they came.
+    """
+
+    def __init__(self, env: Environment, settings: Settings, ready: Readiness) -> None:
+        self.env = env
+        self.settings = settings
+        self.ready = ready
+        self.results: dict[str, CaseResult] = {}
+        self._started = datetime.now(UTC)
+        self._clock = time.perf_counter()
+
+    async def judge(self, case: Case) -> CaseResult:
+        """Run one case, and judge it. Raises nothing but `CancelledError`."""
+        return self._keep(await run_one(self.env, case, self.settings.rules))
+
+    async def judge_all(self, cases: Sequence[Case], done: Callable[[CaseResult], None]) -> None:
+        """Run many, side by side as far as they bear it."""
+        concurrency = _concurrency(self.env, self.settings)
+        await run_cases(
+            self.env, cases, self.settings.rules, concurrency, lambda result: done(self._keep(result))
+        )
+
+    def _keep(self, result: CaseResult) -> CaseResult:
+        self.results[result.case.id] = result
+        return result
+
+    def conclude(self, cases: Sequence[Case] | None = None, *, interrupted: bool = False) -> RunResult:
+        """The run as a whole, until now.
+
+        Args:
+            cases: all that should have run; those without a result are untestable. None: those that ran.
+        """
+        reason = "the run was interrupted before it came to a verdict"
+        wanted = [result.case for result in self.results.values()] if cases is None else cases
+        ordered = [
+            self.results.get(case.id) or CaseResult(case, Verdict.UNTESTABLE, reason=reason)
+            for case in wanted
+        ]
+        result = conclude(
+            self.env,
+            ordered,
+            self.settings,
+            started=self._started,
+            duration_s=time.perf_counter() - self._clock,
+            notes=self.ready.notes,
+            interrupted=interrupted,
+        )
+        result.clock_skew_s = self.ready.skew_s
+        return result
+
+
+@contextlib.asynccontextmanager
+async def open_session(target: Target, catalogue: Catalogue, settings: Settings) -> AsyncIterator[Session]:
+    """Look whether the target is there, and let go of everything at the end.
+
+    Raises:
+        UnreachableError: there is no target to judge.
+    """
+    env = environment(target, catalogue, settings)
+    try:
+        ready = await preflight(env)
+        env.carrier, env.fences = ready.carrier, ready.fences
+        yield Session(env, settings, ready)
+    finally:
+        await env.close()
+
+
+async def run_session(
     target: Target,
     catalogue: Catalogue,
     cases: Sequence[Case],
@@ -105,42 +179,20 @@ async def run(
         UnreachableError: there is no target to judge.
     """
     watch = progress or silent()
-    env = environment(target, catalogue, settings)
-    started, clock = datetime.now(UTC), time.perf_counter()
-    results: dict[str, CaseResult] = {}
-
-    def done(result: CaseResult) -> None:
-        results[result.case.id] = result
-        watch.done(result)
-
     interrupted = False
-    try:
-        ready = await preflight(env)
-        env.carrier, env.fences = ready.carrier, ready.fences
-        watch.ready(len(cases), ready.carrier)
-        concurrency = _concurrency(env, settings)
+    async with open_session(target, catalogue, settings) as session:
+        watch.ready(len(cases), session.ready.carrier)
         try:
-            await run_cases(env, cases, settings.rules, concurrency, done)
+            await session.judge_all(cases, watch.done)
         except asyncio.CancelledError:
             interrupted = True
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
-    finally:
-        await env.close()
-    reason = "the run was interrupted before it came to a verdict"
-    ordered = [results.get(case.id) or CaseResult(case, Verdict.UNTESTABLE, reason=reason) for case in cases]
-    result = conclude(
-        env,
-        ordered,
-        settings,
-        started=started,
-        duration_s=time.perf_counter() - clock,
-        notes=ready.notes,
-        interrupted=interrupted,
-    )
-    result.clock_skew_s = ready.skew_s
-    return result
+    return session.conclude(cases, interrupted=interrupted)
+
+
+run = run_session
 
 
 def conclude(

@@ -20,7 +20,7 @@ from relaykit.conformance.judge import JUDGE_ALL, Rules
 from relaykit.conformance.loader import load_files
 from relaykit.conformance.report import report
 from relaykit.conformance.results import Case, CaseResult, RunResult
-from relaykit.conformance.run import Settings, exit_code, run
+from relaykit.conformance.run import Settings, exit_code, run_session
 from relaykit.conformance.target import Target, read_target
 from relaykit.redaction import Redactor
 from relaykit.schemas import load_catalogue
@@ -64,7 +64,7 @@ async def judge(
     seed: str = "test",
     jobs: int | None = None,
 ) -> RunResult:
-    return await run(target, load_catalogue(), cases, Settings(seed, rules, 1.0, jobs))
+    return await run_session(target, load_catalogue(), cases, Settings(seed, rules, 1.0, jobs))
 
 
 def by_id(result: RunResult) -> dict[str, CaseResult]:

@@ -1,0 +1,246 @@
+"""The options of the commands that judge, in groups: each group reaches a command as one value.
+
+A further option is a `click.option` in its group, a parameter of what the group is made of (a function, or a
+dataclass), and what is done with it; every command of the group has it then.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from relaykit.conformance.cases import PROFILES, load_cases, select
+from relaykit.conformance.judge import LEVELS, Rules
+from relaykit.conformance.launch import free_port
+from relaykit.conformance.reports.formats import FORMATS, parse_report
+from relaykit.conformance.results import Case
+from relaykit.conformance.run import Settings
+from relaykit.conformance.setup import Given
+from relaykit.schemas import Catalogue
+
+F = TypeVar("F", bound=Callable[..., Any])
+_PATH = click.Path(path_type=Path)
+_PATTERNS = "Patterns are globs of case IDs, or area:, requirement:, frame:, kind:, level: and a glob."
+
+
+def grouped(name: str, make: Callable[..., Any], *options: Callable[[F], F]) -> Callable[[F], F]:
+    """A decorator that adds options whose values reach the command as one argument.
+
+    Args:
+        name: of that argument.
+        make: gets the options' values by name, and gives the argument.
+        options: made by `click.option`.
+    """
+    parameters = tuple(inspect.signature(make).parameters)
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def command(**values: Any) -> Any:
+            mine = {parameter: values.pop(parameter) for parameter in parameters}
+            return function(**{name: make(**mine)}, **values)
+
+        for option in reversed(options):
+            command = option(command)
+        return command  # type: ignore[return-value]
+
+    return decorate
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which cases run, and by which requirements they are judged.
+
+    Attributes:
+        folders: of further scenarios.
+    """
+
+    run: tuple[str, ...] = ()
+    skip: tuple[str, ...] = ()
+    level: str | None = None
+    provenance: str = "all"
+    profile: str = "default"
+    folders: tuple[Path, ...] = ()
+
+    @property
+    def rules(self) -> Rules:
+        levels = LEVELS if self.level is None else LEVELS[: LEVELS.index(self.level.upper()) + 1]
+        return Rules(frozenset(levels), self.provenance == "documented")
+
+    def load(self, catalogue: Catalogue) -> tuple[Case, ...]:
+        """Every case there is.
+
+        Raises:
+            UsageError: a scenario is wrong.
+        """
+        return load_cases(catalogue, self.folders)
+
+    def choose(self, catalogue: Catalogue, cases: Sequence[Case]) -> tuple[Case, ...]:
+        """Those of the cases that run.
+
+        Raises:
+            UsageError: a pattern is wrong, or fits nothing.
+        """
+        return select(catalogue, cases, run=self.run, skip=self.skip, rules=self.rules, profile=self.profile)
+
+    def said(self) -> dict[str, Any]:
+        """For the report."""
+        return {
+            "run": list(self.run),
+            "skip": list(self.skip),
+            "level": self.level,
+            "provenance": self.provenance,
+            "profile": self.profile,
+            "scenarios": [str(folder) for folder in self.folders],
+        }
+
+
+def _selected(
+    run_: tuple[str, ...],
+    skip: tuple[str, ...],
+    level: str | None,
+    provenance: str,
+    profile: str,
+    folders: tuple[Path, ...],
+) -> Selection:
+    return Selection(run_, skip, level, provenance, profile, folders)
+
+
+selection: Callable[[F], F] = grouped(
+    "selection",
+    _selected,
+    click.option("--run", "run_", multiple=True, metavar="PATTERN", help=f"Only cases that fit. {_PATTERNS}"),
+    click.option("--skip", multiple=True, metavar="PATTERN", help="Not the cases that fit."),
+    click.option(
+        "--level",
+        type=click.Choice(LEVELS, case_sensitive=False),
+        help="Judge by requirements of this level and stronger ones only.",
+    ),
+    click.option(
+        "--provenance",
+        type=click.Choice(["documented", "all"]),
+        default="all",
+        help="documented: judge by what the source document says alone.",
+    ),
+    click.option(
+        "--profile",
+        type=click.Choice(PROFILES),
+        default="default",
+        help="smoke: none that must run alone; full: those that wait for seconds, too.",
+    ),
+    click.option(
+        "--scenarios", "folders", multiple=True, type=_PATH, help="A further folder (or file) of scenarios."
+    ),
+)
+"""The options that choose cases reach the command as `selection`."""
+
+
+def _given(
+    target_file: Path | None,
+    url: str | None,
+    secret_file: Path | None,
+    launch: str | None,
+    capabilities: tuple[str, ...],
+) -> Given:
+    # Free ports for those that the command to launch speaks of.
+    ports = {name: free_port() for name in ("port", "control_port") if launch and f"{{{name}}}" in launch}
+    return Given(target_file, url, secret_file, launch, capabilities, ports)
+
+
+target: Callable[[F], F] = grouped(
+    "given",
+    _given,
+    click.option("-t", "--target", "target_file", type=_PATH, help="Target file (YAML)."),
+    click.option("--url", help="Address of the target, such as ws://127.0.0.1:8787/ws."),
+    click.option(
+        "--secret-file",
+        type=_PATH,
+        help="File with the key that signs tokens (HS256); else the environment variable RELAYKIT_SECRET.",
+    ),
+    click.option(
+        "--launch", metavar="CMD", help="Start the target with this command, and stop it afterwards."
+    ),
+    click.option(
+        "--capability",
+        "capabilities",
+        multiple=True,
+        metavar="NAME",
+        help="The target has it; `all` for every one.",
+    ),
+)
+"""The options that say which target there is reach the command as `given`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """How cases run.
+
+    Attributes:
+        fail_on: verdicts beside `fail` that fail the run.
+    """
+
+    jobs: int | None = None
+    seed: str | None = None
+    timeout_factor: float = 1.0
+    fail_on: tuple[str, ...] = ()
+
+    def settings(self, rules: Rules, secret: Callable[[str], None]) -> Settings:
+        return Settings(
+            seed=self.seed or secrets.token_hex(4),
+            rules=rules,
+            timeout_factor=self.timeout_factor,
+            concurrency=self.jobs,
+            secret=secret,
+        )
+
+    def said(self) -> dict[str, Any]:
+        """For the report."""
+        return {"timeout_factor": self.timeout_factor}
+
+
+running: Callable[[F], F] = grouped(
+    "running",
+    Running,
+    click.option("-j", "--jobs", type=click.IntRange(1, 1024), help="Cases at the same time.  [default: 32]"),
+    click.option(
+        "--seed",
+        help="Makes up the same users and texts as the run that printed it (on a server that forgot it).",
+    ),
+    click.option(
+        "--timeout-factor",
+        type=click.FloatRange(0.05, 1000),
+        default=1.0,
+        help="Wait longer: for slow machines and debuggers.",
+    ),
+    click.option(
+        "--fail-on",
+        multiple=True,
+        type=click.Choice(["warn", "untestable", "not-applicable"]),
+        help="Exit with 1 on these verdicts, too.",
+    ),
+)
+"""The options that say how cases run reach the command as `running`."""
+
+
+def _reports(reports: tuple[str, ...]) -> list[tuple[str, Path]]:
+    return [parse_report(spec) for spec in reports]
+
+
+reports: Callable[[F], F] = grouped(
+    "wanted",
+    _reports,
+    click.option(
+        "--report",
+        "reports",
+        multiple=True,
+        metavar="FORMAT=FILE",
+        help=f"Write a report: {', '.join(FORMATS)} (badge=F.svg, or F.json for shields). May be repeated.",
+    ),
+)
+"""`--report`, of which the command gets formats and files as `wanted`."""
