@@ -24,7 +24,7 @@ from relaykit.schemas.model import (
     Vector,
 )
 from relaykit.schemas.strict_json import FrameError
-from relaykit.schemas.validation import Judge, type_finding
+from relaykit.schemas.validation import Judge, quick_check, type_finding
 
 
 class UnknownType(UsageError, KeyError):  # noqa: N818  (it is a key that is unknown)
@@ -177,10 +177,13 @@ class Catalogue:
         self.frame(direction, type)
         return self._judges[direction, type].deepest
 
-    def quick_check(self, direction: Direction, type: str) -> Callable[[Any], bool]:  # noqa: A002
-        """The bare check of one frame type: whether a frame that `decode` gave has no finding at all."""
-        self.frame(direction, type)
-        return self._judges[direction, type].is_valid
+    def quick_check(self, type: str, *directions: Direction) -> Callable[[Any], bool]:  # noqa: A002
+        """The bare check of a type: whether a frame that `decode` gave has no finding at all in one of some
+        directions, each of which has the type."""
+        if len(directions) == 1:
+            self.frame(directions[0], type)
+            return self._judges[directions[0], type].is_valid
+        return quick_check([self.frame(way, type).bundled for way in directions])
 
     def type_fault(self, frame: Mapping[str, Any], direction: Direction | None) -> Finding:
         """Why no schema can be chosen for a frame; direction None: neither direction has its type."""

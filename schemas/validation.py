@@ -6,7 +6,7 @@ schema. Everything a reader sees is made from that way and from the value found,
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -62,6 +62,13 @@ class _Draft(NamedTuple):
     branches: tuple[frozenset[str], ...] = ()
 
 
+def quick_check(bundled: Sequence[Mapping[str, Any]]) -> Callable[[Any], bool]:
+    """The bare check whether a parsed frame fits one of some bundled schemas without any finding."""
+    schemas = [flattened(schema) for schema in bundled]
+    check: Callable[[Any], bool] = _compiled(schemas[0] if len(schemas) == 1 else {"anyOf": schemas}).is_valid
+    return check
+
+
 class Judge:
     """The validators of one type in one direction, made when first needed.
 
@@ -78,8 +85,7 @@ class Judge:
     @cached_property
     def is_valid(self) -> Callable[[Any], bool]:
         """Whether a parsed frame has no finding at all."""
-        check: Callable[[Any], bool] = _compiled(flattened(self._spec.bundled)).is_valid
-        return check
+        return quick_check([self._spec.bundled])
 
     @cached_property
     def deepest(self) -> float:

@@ -254,11 +254,11 @@ class Checker:
             return {}
         checks: dict[tuple[Direction | None, str], Callable[[Any], bool]] = {}
         for direction, name in self._catalogue.frames:
-            checks[direction, name] = self._catalogue.quick_check(direction, name)
-        for name in {name for _, name in checks}:
-            quick = [checks[way, name] for way in self._ways(None, name) if (way, name) in checks]
-            if quick:
-                checks[None, name] = quick[0] if len(quick) == 1 else _either(quick[0], quick[1])
+            checks[direction, name] = self._catalogue.quick_check(name, direction)
+        for name, known in self._of_type.items():
+            ways = [way for way in self._ways(None, name) if way in known]
+            if ways:
+                checks[None, name] = self._catalogue.quick_check(name, *ways)
         return checks
 
     def _ways(self, way: Direction | None, kind: object) -> tuple[Direction, ...]:
@@ -325,10 +325,6 @@ class Checker:
 
 def _never(_frame: Any) -> bool:
     return False
-
-
-def _either(one: Callable[[Any], bool], other: Callable[[Any], bool]) -> Callable[[Any], bool]:
-    return lambda frame: one(frame) or other(frame)
 
 
 _NOTHING: dict[Kind, str] = {
