@@ -19,6 +19,7 @@ test benches arrange beside the frames.
 from relaykit.schemas.bundle import bundle, frame_bundle
 from relaykit.schemas.catalogue import Catalogue, UnknownType, load_catalogue
 from relaykit.schemas.control import Operation, control_lines, control_operations
+from relaykit.schemas.frozen import thaw
 from relaykit.schemas.model import (
     DIRECTIONS,
     Area,
@@ -40,7 +41,7 @@ from relaykit.schemas.model import (
     Validation,
     Vector,
 )
-from relaykit.schemas.strict_json import FrameError, thaw
+from relaykit.schemas.strict_json import FrameError
 
 __all__ = [
     "DIRECTIONS",

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from relaykit.config import suggest
 from relaykit.errors import UsageError
+from relaykit.schemas.frozen import thaw
 from relaykit.schemas.model import DIRECTIONS, Direction, FrameSpec
-from relaykit.schemas.strict_json import thaw
 
 if TYPE_CHECKING:
     from relaykit.schemas.catalogue import Catalogue

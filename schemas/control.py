@@ -14,8 +14,8 @@ import jsonschema_rs
 from relaykit.config import Document, load_yaml, require_valid
 from relaykit.errors import UsageError
 from relaykit.schemas.bundle import DIALECT, self_contained
+from relaykit.schemas.frozen import freeze
 from relaykit.schemas.loading import HERE, read_json
-from relaykit.schemas.strict_json import freeze
 
 _FILE = "control.openapi.yaml"
 _JSON = "application/json"

@@ -17,6 +17,7 @@ from relaykit.config import Document, load_yaml, parse_yaml, require_valid, sugg
 from relaykit.errors import UsageError
 from relaykit.schemas import strict_json
 from relaykit.schemas.bundle import self_contained
+from relaykit.schemas.frozen import freeze
 from relaykit.schemas.model import (
     DIRECTIONS,
     Area,
@@ -35,7 +36,6 @@ from relaykit.schemas.model import (
     Route,
     Vector,
 )
-from relaykit.schemas.strict_json import freeze
 
 HERE = Path(__file__).parent
 """The installed catalogue."""

@@ -1,48 +1,42 @@
 """Judges a parsed frame by the schema of its own type, and says what is wrong with it.
 
-Both validators' errors are brought into one form (`_Fault`): where in the frame, and by which way through the
-schema. Everything a reader sees is made from that way and from the value found, so it is the same for both.
+Everything a reader sees is made from the way of a `Fault` through the schema and from the value found, so it
+is the same whichever validator found it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
 import jsonschema
-import jsonschema_rs
 
 from relaykit.errors import KitDefect
 from relaykit.schemas import messages
+from relaykit.schemas.faults import (
+    KNOWN_DIFFERENCES,
+    Fault,
+    Faults,
+    Path,
+    fast,
+    from_python,
+    from_rust,
+    slow,
+    value_at,
+)
 from relaykit.schemas.flatten import deepest, flattened
 from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding, FrameSpec, Protocol, Severity
-from relaykit.schemas.strict_json import at_pointer, kind_of, pointer_of, shorten, thaw
+from relaykit.schemas.strict_json import at_pointer, kind_of, pointer_of, shorten
 
 MAX_FINDINGS = 100
 """Findings that are listed for one frame; what is beyond is only counted."""
 
-_Path = tuple[str | int, ...]
 # Of several keywords that one string violates at one place, the first of these says it best.
 _ABOUT_TEXT = ("minLength", "pattern", "format", "maxLength", "not")
 
 
 # Tuples rather than dataclasses: they are made for every error of every broken frame.
-
-
-class _Fault(NamedTuple):
-    """An error of either validator: the place in the frame, and the way through the schema to the keyword.
-
-    The way may name `$ref` steps or leave them out (the validators differ). `branches` are the faults of each
-    alternative of an anyOf or oneOf that none of them fits.
-    """
-
-    path: _Path
-    way: _Path
-    branches: tuple[tuple[_Fault, ...], ...] = ()
-
-
-Faults = list[_Fault]
 
 
 class _Spot(NamedTuple):
@@ -65,7 +59,7 @@ class _Draft(NamedTuple):
 def quick_check(bundled: Sequence[Mapping[str, Any]]) -> Callable[[Any], bool]:
     """The bare check whether a parsed frame fits one of some bundled schemas without any finding."""
     schemas = [flattened(schema) for schema in bundled]
-    check: Callable[[Any], bool] = _compiled(schemas[0] if len(schemas) == 1 else {"anyOf": schemas}).is_valid
+    check: Callable[[Any], bool] = fast(schemas[0] if len(schemas) == 1 else {"anyOf": schemas}).is_valid
     return check
 
 
@@ -80,7 +74,7 @@ class Judge:
     def __init__(self, spec: FrameSpec, rules: Mapping[str, str]) -> None:
         self._spec = spec
         self._rules = rules
-        self._spots: dict[_Path, _Spot] = {}  # ways through the schema repeat; there are few
+        self._spots: dict[Path, _Spot] = {}  # ways through the schema repeat; there are few
 
     @cached_property
     def is_valid(self) -> Callable[[Any], bool]:
@@ -95,20 +89,18 @@ class Judge:
     @cached_property
     def fast(self) -> Any:
         """jsonschema-rs, for its errors."""
-        return _compiled(self._spec.bundled)
+        return fast(self._spec.bundled)
 
     @cached_property
     def reference(self) -> jsonschema.Draft202012Validator:
         """jsonschema, the reference of the field."""
-        return jsonschema.Draft202012Validator(
-            thaw(self._spec.bundled), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
-        )
+        return slow(self._spec.bundled)
 
     def faults(self, frame: dict[str, Any], engine: Engine) -> Faults:
         """What the validator (of `both`, the fast one) finds, not yet explained."""
         if engine == "jsonschema":
-            return list(_from_python(self.reference.iter_errors(frame)))
-        return list(_from_rust(self.fast.iter_errors(frame)))
+            return list(from_python(self.reference.iter_errors(frame)))
+        return list(from_rust(self.fast.iter_errors(frame)))
 
     def weight(self, faults: Faults, frame: dict[str, Any], strict: bool) -> int:
         """How many errors the faults amount to, about: enough to tell which of two directions is meant."""
@@ -122,7 +114,7 @@ class Judge:
                 weight += 1
             elif not self._lenient(strict):
                 properties = self._spot(fault.way).properties
-                weight += sum(name not in properties for name in _value_at(frame, fault.path))
+                weight += sum(name not in properties for name in value_at(frame, fault.path))
         return weight + len(texts)
 
     def _lenient(self, strict: bool) -> bool:
@@ -179,17 +171,17 @@ class Judge:
 
     # --- from a way through the schema to findings
 
-    def _spot(self, way: _Path) -> _Spot:
+    def _spot(self, way: Path) -> _Spot:
         spot = self._spots.get(way)
         if spot is None:
             spot = self._spots[way] = _follow(way, self._spec, self._rules.get("schema"))
         return spot
 
-    def _explain(self, fault: _Fault, frame: Any, lenient: bool, drafts: list[_Draft]) -> None:
+    def _explain(self, fault: Fault, frame: Any, lenient: bool, drafts: list[_Draft]) -> None:
         """Add what is to be said of a fault."""
         spot = self._spot(fault.way)
         keyword, requirement = spot.keyword, spot.requirement
-        value = _value_at(frame, fault.path)
+        value = value_at(frame, fault.path)
         if fault.branches:
             self._explain_alternatives(fault, spot, value, frame, lenient, drafts)
             return
@@ -213,7 +205,7 @@ class Judge:
             drafts.append(_Draft(Finding("error", pointer, keyword, text, requirement, shorten(value))))
 
     def _explain_undocumented(
-        self, path: _Path, spot: _Spot, value: Mapping[str, Any], lenient: bool, drafts: list[_Draft]
+        self, path: Path, spot: _Spot, value: Mapping[str, Any], lenient: bool, drafts: list[_Draft]
     ) -> None:
         requirement = self._rules.get("undocumented", spot.requirement)
         severity: Severity = "warning" if lenient else "error"
@@ -229,11 +221,11 @@ class Judge:
             drafts.append(_Draft(Finding(severity, pointer_of(path), spot.keyword, text, requirement)))
 
     def _explain_alternatives(
-        self, fault: _Fault, spot: _Spot, value: Any, frame: Any, lenient: bool, drafts: list[_Draft]
+        self, fault: Fault, spot: _Spot, value: Any, frame: Any, lenient: bool, drafts: list[_Draft]
     ) -> None:
         """Of alternatives that all fail, explain the one that was meant: not of another JSON type."""
         kinds: list[str] = []
-        meant: list[tuple[_Fault, ...]] = []
+        meant: list[tuple[Fault, ...]] = []
         for branch in fault.branches:
             ends = [self._spot(inner.way) for inner in branch if inner.path == fault.path]
             mistyped = [end.limit for end in ends if end.keyword == "type"]
@@ -258,33 +250,6 @@ class Judge:
                 tuple(pointers),
             )
         )
-
-
-def _compiled(schema: Mapping[str, Any]) -> Any:
-    """jsonschema-rs for a schema. Its linear-time regular expressions keep hostile values harmless."""
-    return jsonschema_rs.Draft202012Validator(
-        thaw(schema),
-        validate_formats=True,
-        offline=True,
-        ignore_unknown_formats=False,
-        pattern_options=jsonschema_rs.RegexOptions(),
-        mask="",  # its messages are not used: let it not write the frame into them
-    )
-
-
-KNOWN_DIFFERENCES: tuple[tuple[Callable[[Any, str], bool], str], ...] = (
-    (
-        lambda value, _keyword: isinstance(value, str) and value.endswith("\n"),
-        "Python's `$` matches before a final line feed, ECMA 262's and Rust's do not",
-    ),
-    (
-        lambda value, keyword: (
-            keyword == "format" and isinstance(value, str) and (value.startswith("0000-") or ":60" in value)
-        ),
-        "the calendar behind jsonschema has neither leap seconds nor a year zero",
-    ),
-)
-"""Differences between the validators that are no defect: which value (and keyword) they touch, and why."""
 
 
 def type_finding(
@@ -313,40 +278,7 @@ def type_finding(
     return Finding("error", "/type", "type", text, rules.get(rule), shorten(name))
 
 
-# --- both validators' errors in one form --------------------------------------------------------------------
-
-
-_ALTERNATIVES = (jsonschema_rs.ValidationErrorKind.AnyOf, jsonschema_rs.ValidationErrorKind.OneOfNotValid)
-
-
-def _from_rust(errors: Iterable[Any]) -> Iterator[_Fault]:
-    for error in errors:
-        kind = error.kind
-        branches: tuple[tuple[_Fault, ...], ...] = ()
-        if type(kind) in _ALTERNATIVES:
-            branches = tuple(tuple(_from_rust(branch)) for branch in kind.context)
-        yield _Fault(tuple(error.instance_path), tuple(error.evaluation_path), branches)
-
-
-def _from_python(errors: Iterable[Any]) -> Iterator[_Fault]:
-    for error in errors:
-        branches: dict[Any, list[_Fault]] = {}
-        for inner, fault in zip(error.context or (), _from_python(error.context or ()), strict=True):
-            branches.setdefault(inner.schema_path[0], []).append(fault)
-        yield _Fault(
-            tuple(error.absolute_path),
-            tuple(error.absolute_schema_path),
-            tuple(tuple(faults) for faults in branches.values()),
-        )
-
-
-def _value_at(frame: Any, path: _Path) -> Any:
-    for step in path:
-        frame = frame[step]
-    return frame
-
-
-def _follow(way: _Path, spec: FrameSpec, otherwise: str | None) -> _Spot:
+def _follow(way: Path, spec: FrameSpec, otherwise: str | None) -> _Spot:
     """Follow a way through the bundled schema; the deepest subschema with x-requirements names the rule."""
     requirement = spec.requirements[0] if spec.requirements else otherwise
     here: Any = spec.bundled

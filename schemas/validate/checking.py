@@ -203,8 +203,11 @@ class Checker:
 
         try:
             frames = list(map(orjson.loads, lines))  # type: ignore[arg-type]  # a None raises
-            written = map(orjson.dumps, frames, repeat(None), repeat(strict_json.AS_FRAME))
+            written = list(map(orjson.dumps, frames, repeat(None), repeat(strict_json.AS_FRAME)))
             flawless = list(map(operator.eq, written, lines))
+            if not all(flawless):
+                tight = map(strict_json.tightened, lines)  # type: ignore[arg-type]
+                flawless = list(map(operator.or_, flawless, map(operator.eq, written, tight)))
             types = list(map(_TYPE, frames))
             if not deep.isdisjoint(types) and any(
                 map(too_deep, compress(lines, map(deep.__contains__, types)))

@@ -13,7 +13,8 @@ import orjson
 import pytest
 
 from relaykit.schemas import FrameError, strict_json
-from relaykit.schemas.strict_json import decode, freeze, loads, plain, shorten, thaw
+from relaykit.schemas.frozen import freeze, thaw
+from relaykit.schemas.strict_json import decode, loads, plain, shorten
 
 FAULTS: list[tuple[bytes, str, int]] = [
     (b"", "json", 0),
@@ -148,6 +149,26 @@ def test_quick_and_slow_look_agree() -> None:
             taken += 1
             assert quick == slow
     assert taken > 300
+
+
+def test_the_quick_look_takes_blanks_between_values_but_no_duplicates() -> None:
+    dice = random.Random(9)  # noqa: S311
+    tricky = ["a", "b", ", ", ",", ": ", '": ', '":', ', "', ', {"', "a, ", "a,", '\\", "a": 1', "\u0001"]
+    taken = refused = 0
+    for _ in range(3000):
+        keys = [dice.choice(tricky) for _ in range(dice.randint(1, 3))]
+        members = ", ".join(f"{json.dumps(key)}: {json.dumps(dice.choice([*tricky, 1]))}" for key in keys)
+        data = f'{{"x": [{{{members}}}, {{"y": 1}}]}}'.encode()
+        quick = strict_json.glance(data, 64)
+        if len(set(keys)) < len(keys):
+            refused += 1
+            assert quick is None, data
+        elif quick is not None:
+            taken += 1
+            assert quick == json.loads(data)
+    assert taken > 300
+    assert refused > 300
+    assert strict_json.glance(json.dumps({"type": "ping", "payload": {}}).encode(), 64) is not None
 
 
 @pytest.mark.parametrize(
