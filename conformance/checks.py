@@ -208,7 +208,7 @@ class _Checker:
         self.who(step.place, step.who, certain)
         if step.who.every:
             self.say(step.place, "a frame is sent by one device: name it")
-        content = self.fill(step.place, step.frame if step.raw is None else step.raw)
+        content = step.data or self.fill(step.place, step.frame if step.raw is None else step.raw)
         if content is None:
             return
         result = self.catalogue.validate(content, "c2s")

@@ -150,7 +150,7 @@ def _step(step: Step, width: int, inner: str) -> Iterator[str]:
 
     match step:
         case Send():
-            text = _frame(step.frame) if step.frame is not None else f"text {step.raw!r}"
+            text = _frame(step.frame) if step.frame is not None else f"text {step.raw or step.data!r}"
             yield arrow(step.who, "──▶", f"{text}{'   (invalid)' if step.invalid else ''}")
         case Expect():
             yield arrow(step.who, "◀──", f"{_frame(step.frame)}{_req(step.req)}")

@@ -79,6 +79,7 @@ class Send:
     frame: Mapping[str, Any] | None
     raw: str | None
     invalid: bool
+    data: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -160,7 +161,8 @@ class _Reader:
         match verb:
             case "send":
                 frame = template(body["frame"]) if "frame" in body else None
-                return Send(place, _ref(body["as"]), frame, body.get("raw"), body.get("invalid", False))
+                data = base64.b64decode(body["base64"]) if "base64" in body else None
+                return Send(place, _ref(body["as"]), frame, body.get("raw"), body.get("invalid", False), data)
             case "expect":
                 return Expect(
                     place,

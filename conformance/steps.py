@@ -144,7 +144,9 @@ def _send(this: Play, step: Send) -> None:
     device.acted = True
     connection = device.live
     try:
-        if step.raw is not None:
+        if step.data is not None:
+            connection.send_text(step.data)
+        elif step.raw is not None:
             connection.send_text(context.scope.fill(step.raw).encode())
         else:
             connection.send(context.scope.fill(step.frame), valid=not step.invalid)

@@ -112,6 +112,12 @@ def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) ->
     console.print(Text(visible(claim_text(data)), style="green" if claimed(data) else "dim"))
 
 
+def show_failures(cases: Iterable[Mapping[str, Any]], console: Console) -> None:
+    """Print what failed in these cases of a report (redacted already), each with its transcript."""
+    for case in cases:
+        console.print(_failure(_harmless(case), f" --scenarios {visible(case['source'].rpartition(':')[0])}"))
+
+
 def _harmless(value: Any) -> Any:
     """The value with control characters spelt out: what a target sends must not steer a terminal."""
     if isinstance(value, str):
@@ -121,7 +127,7 @@ def _harmless(value: Any) -> Any:
     return [_harmless(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _failure(case: Mapping[str, Any]) -> Group:
+def _failure(case: Mapping[str, Any], options: str = "") -> Group:
     head = Text.assemble(
         (f" {case['verdict'].upper()} ", STYLES[case["verdict"]] + " reverse"),
         " ",
@@ -138,7 +144,7 @@ def _failure(case: Mapping[str, Any]) -> Group:
         same = [f for f in case["findings"] if (f["step"], f["message"]) == key]
         parts.append(Padding(_finding(case, finding, same), (0, 0, 0, 2), expand=False))
     parts.append(Padding(_transcript(case), (0, 0, 0, 2), expand=False))
-    parts.append(Text(f"  {case['source']}   relaykit explain {case['id']}", style="dim"))
+    parts.append(Text(f"  {case['source']}   relaykit explain {case['id']}{options}", style="dim"))
     return Group(*parts)
 
 

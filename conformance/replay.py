@@ -1,0 +1,100 @@
+"""`relaykit replay`: does a failure that a scenario file states still occur?
+
+A scenario's steps name the requirements that it is about. A failure by one of these is the one that the file
+states; any other is not, and says nothing about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from relaykit.conformance.aiming import Aim, standing
+from relaykit.conformance.results import Case, CaseResult, RunResult, Verdict
+from relaykit.conformance.run import Settings, run
+from relaykit.errors import ExitCode, RelaykitError
+from relaykit.schemas import Catalogue
+
+
+class Outcome(StrEnum):
+    """What a replay says of one scenario."""
+
+    REPRODUCED = "reproduced"
+    FIXED = "fixed"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """One scenario and what became of it; `reason` is empty for `fixed`."""
+
+    outcome: Outcome
+    reason: str
+    result: CaseResult
+
+
+def replayed(result: CaseResult) -> Replayed:
+    """What the verdict on a scenario says about the failure that its file states."""
+    if result.verdict is Verdict.PASS:
+        return Replayed(Outcome.FIXED, "", result)
+    stated = [finding for finding in result.findings if finding.requirement in result.case.requirements]
+    if result.verdict in (Verdict.FAIL, Verdict.WARN) and stated:
+        first = stated[0]
+        return Replayed(Outcome.REPRODUCED, f"{first.requirement}: {first.message}", result)
+    said = result.reason or (result.findings[0].message if result.findings else "")
+    if result.verdict is Verdict.FAIL:
+        said = f"it fails before it comes to what it is about: {said}"
+    return Replayed(Outcome.ERROR, said, result)
+
+
+async def replay(aimed: Aim, catalogue: Catalogue, cases: Sequence[Case], seed: str, times: int) -> RunResult:
+    """Run scenarios against the target, each up to so many times, until it fails.
+
+    Raises:
+        UsageError, UnreachableError: there is no target to run them against.
+    """
+    settings = Settings(seed, timeout_factor=aimed.factor, concurrency=1, secret=aimed.redactor.add)
+    try:
+        async with standing(aimed) as server:
+            try:
+                result = await run(aimed.target, catalogue, cases, settings)
+                for number in range(1, times):
+                    passed = [case.case for case in result.cases if _may_fail_yet(case)]
+                    if not passed or result.interrupted:
+                        break
+                    more = await run(
+                        aimed.target, catalogue, passed, replace(settings, seed=f"{seed}-{number}")
+                    )
+                    latest = {case.case.id: case for case in more.cases}
+                    result.cases = tuple(latest.get(case.case.id, case) for case in result.cases)
+                    result.interrupted = more.interrupted
+            except RelaykitError as error:
+                error.hint = f"{error.hint or ''}{server.said() if server else ''}" or None
+                raise
+            if server is not None and result.count(Verdict.FAIL):
+                await server.settled(0.5)
+                result.server_log = tuple(server.tail)
+                if server.ended is not None:
+                    result.notes = (*result.notes, f"the launched target {server.ended} during the replay")
+            return result
+    except RelaykitError as error:
+        # What a target answers, or a launched one wrote, may hold a token.
+        redact = aimed.redactor.text
+        raise type(error)(redact(str(error)), hint=redact(error.hint or "") or None) from None
+
+
+def _may_fail_yet(result: CaseResult) -> bool:
+    return result.verdict is Verdict.PASS and result.case.kind == "scenario"
+
+
+def exit_code(done: Iterable[Replayed], *, interrupted: bool) -> ExitCode:
+    """The exit code of `relaykit replay`, by the same table as every command's."""
+    every = tuple(done)
+    if interrupted:
+        return ExitCode.INTERRUPTED
+    if any(each.result.verdict is Verdict.ERROR for each in every):
+        return ExitCode.KIT_DEFECT
+    if any(each.result.verdict in (Verdict.FAIL, Verdict.WARN) for each in every):
+        return ExitCode.FAILED
+    return ExitCode.OK if any(each.outcome is Outcome.FIXED for each in every) else ExitCode.NOTHING
