@@ -202,6 +202,10 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
             (f"{pointer}/{escape(key)}", f"unknown key {key!r}{suggest(key, known)}")
             for key in error.kind.unexpected
         ]
+    if keyword == "propertyNames":
+        key, inner = str(error.kind.error.instance), error.kind.error
+        known = list(_at(error.schema_path, schema) or ()) if inner.kind.name == "enum" else []
+        return [(f"{pointer}/{escape(key)}", f"unknown key {key!r}{suggest(key, known)}")]
     if keyword in ("anyOf", "oneOf") and getattr(error.kind, "context", None):
         meant = [
             branch
@@ -223,8 +227,14 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 def _known_keys(path: list[Any], schema: Mapping[str, Any]) -> list[str]:
     """The keys that the schema names beside the violated keyword."""
+    here = _at(path[:-1], schema)
+    return list(here.get("properties", {})) if isinstance(here, dict) else []
+
+
+def _at(path: Iterable[Any], schema: Mapping[str, Any]) -> Any:
+    """What stands at a path of the schema, its own references followed; None if nothing does."""
     here: Any = schema
-    for part in path[:-1]:
+    for part in path:
         try:
             here = here[part]
             if part == "$ref":  # into the schema's own definitions
@@ -232,8 +242,8 @@ def _known_keys(path: list[Any], schema: Mapping[str, Any]) -> list[str]:
                 for step in reference.removeprefix("#/").split("/"):
                     here = here[step]
         except (KeyError, IndexError, TypeError):
-            return []
-    return list(here.get("properties", {})) if isinstance(here, dict) else []
+            return None
+    return here
 
 
 def require_valid(document: Document, schema: Mapping[str, Any]) -> None:

@@ -130,10 +130,10 @@ def validate(
         click.echo(reports.summary(counts), err=True)
     if interrupted:
         raise KeyboardInterrupt
-    if counts.unreadable:
-        return ExitCode.USAGE
     if counts.invalid:
         return ExitCode.FAILED
+    if counts.unreadable:
+        return ExitCode.USAGE
     if not counts.checked:
         raise NothingToDo("found no frame to check", hint=_HINT)
     return ExitCode.OK

@@ -14,6 +14,7 @@ import orjson
 from relaykit.errors import KitDefect
 from relaykit.schemas import strict_json
 from relaykit.schemas.catalogue import Catalogue
+from relaykit.schemas.messages import missing
 from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding
 from relaykit.schemas.strict_json import FrameError, kind_of, shorten
 from relaykit.schemas.validate import readers
@@ -22,6 +23,7 @@ from relaykit.schemas.validate.markdown import Sketch
 from relaykit.schemas.validate.sources import Kind, Opened, Source, opened
 
 Way = Literal["c2s", "s2c", "auto"]
+_RECORD = ("direction", "frame")  # what a line holds that says who sent its frame
 _TYPE = operator.itemgetter("type")
 _SLICE = 64  # lines looked at together: few enough that their frames stay in a processor's cache
 _TICK = 256  # frames between two looks at the clock of the progress display
@@ -280,7 +282,7 @@ class Checker:
             self.counts.sketches += 1
             note = Finding("note", "", "sketch", f"not a frame: {subject.why}")
             return Outcome(place, subject.type, None, None, (note,))
-        if isinstance(subject, dict) and "type" not in subject and {"direction", "frame"} <= subject.keys():
+        if isinstance(subject, dict) and "type" not in subject and any(name in subject for name in _RECORD):
             outcome = self._judge_recorded(place, subject)
         else:
             outcome = self._judge(place, subject, way)
@@ -292,6 +294,11 @@ class Checker:
 
     def _judge_recorded(self, place: Place, record: dict[str, Any]) -> Outcome:
         """A frame recorded with its direction: `{"direction": …, "frame": …}`; raw text is a string."""
+        lacking = [name for name in _RECORD if name not in record]
+        if lacking:
+            text = f'{missing(lacking[0])}: a recorded frame is {{"direction": …, "frame": …}}'
+            finding = Finding("error", "", "required", text)
+            return Outcome(place, None, None, False, (finding,))
         way, frame = record["direction"], record["frame"]
         if way not in DIRECTIONS:
             text = f"must be {' or '.join(map(shorten, DIRECTIONS))}"

@@ -75,6 +75,14 @@ def test_an_unknown_key_names_the_nearest_right_one_and_the_line() -> None:
     ]
 
 
+def test_a_key_that_no_list_of_names_has_is_found_where_it_stands() -> None:
+    schema = {"properties": {"deep": {"propertyNames": {"enum": ["x-route", "x-stamps"]}}}}
+    document = parse_yaml("deep:\n  x-stamps: 1\n  x-ruote: 2\n", "t.yaml")
+    assert [str(problem) for problem in problems(document, schema)] == [
+        "t.yaml:3: /deep/x-ruote: unknown key 'x-ruote' (did you mean 'x-route'?)"
+    ]
+
+
 def test_of_alternatives_the_one_that_was_meant_is_explained() -> None:
     document = parse_yaml("key: {enw: X}", "t.yaml")
     (problem,) = problems(document, SCHEMA)

@@ -150,17 +150,25 @@ def test_recorded_lines_say_their_direction(write: Any) -> None:
             {"direction": "s2c", "frame": '{"type":"ping","type":"ping"}'},
             {"direction": "s2c", "frame": 5},
             {"direction": "up", "frame": PING},
+            {"direction": "s2c"},
+            {"frame": PING},
         ),
     )
     result = report(path)
-    assert counts(result) == (5, 1, 4, 0)
-    assert [frame["direction"] for frame in result["frames"]] == ["s2c", "s2c", "s2c", None]
+    assert counts(result) == (7, 1, 6, 0)
+    assert [frame["direction"] for frame in result["frames"]] == ["s2c", "s2c", "s2c", None, None, None]
     assert [frame["errors"][0]["keyword"] for frame in result["frames"]] == [
         "type",
         "duplicate-key",
         "object",
         "enum",
+        "required",
+        "required",
     ]
+    assert [frame["errors"][0]["message"].split()[0] for frame in result["frames"][-2:]] == [
+        '"frame"',
+        '"direction"',
+    ], "what is missing of the recording is named"
     assert report(path, "--direction", "c2s") == result, "what the recording says counts"
 
 
@@ -309,20 +317,26 @@ def test_exit_codes(write: Any, tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_read(write: Any) -> None:
     path = write("secret.json", HEARTBEAT)
     path.chmod(0)
-    _unreadable(path)
+    _unreadable(path, write("fine.json", HEARTBEAT))
 
 
-def test_a_device_that_cannot_be_read() -> None:
+def test_a_device_that_cannot_be_read(write: Any) -> None:
     if not Path("/proc/self/mem").exists():
         pytest.skip("no /proc on this machine")
-    _unreadable(Path("/proc/self/mem"))
+    _unreadable(Path("/proc/self/mem"), write("fine.json", HEARTBEAT))
 
 
-def _unreadable(path: Path) -> None:
-    done = run(HERE / "chromium.har", path)
+def _unreadable(path: Path, fine: Path) -> None:
+    done = run(fine, path)
     assert done.returncode == 2
     assert f"{path}: cannot be read" in done.stderr
     assert "1 file could not be read" in done.stdout, "the others are checked all the same"
+
+
+def test_an_invalid_frame_counts_for_more_than_a_file_that_cannot_be_read(write: Any) -> None:
+    if not Path("/proc/self/mem").exists():
+        pytest.skip("no /proc on this machine")
+    assert run(write("wrong.json", WRONG), "/proc/self/mem").returncode == 1
 
 
 def test_fail_fast_stops_at_the_first_invalid_frame(write: Any) -> None:
