@@ -28,7 +28,7 @@ def until(context: Context, within_ms: int | None) -> float:
     """The time of the event loop at which waiting ends."""
     env = context.env
     seconds = env.waits.reply if within_ms is None else within_ms / 1000 * env.factor
-    return asyncio.get_running_loop().time() + seconds
+    return asyncio.get_running_loop().time() + seconds + context.lag
 
 
 def kind_of(frame: Any) -> str:

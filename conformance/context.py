@@ -6,20 +6,24 @@ import asyncio
 import random
 import ssl
 import time
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import quote
 
 from websockets.extensions import ClientExtensionFactory
 
 from relaykit import tokens
 from relaykit.conformance.control import Control
 from relaykit.conformance.dialing import dial
+from relaykit.conformance.endpoints import at_node
 from relaykit.conformance.grammar import SINGLE_DEVICE
 from relaykit.conformance.issuing import Issuer, TokenError
 from relaykit.conformance.matching import ambient_types
-from relaykit.conformance.pacing import Pace
+from relaykit.conformance.pacing import FramePace, Pace
+from relaykit.conformance.presenting import Presentation as Presentation
+from relaykit.conformance.presenting import dressed
+from relaykit.conformance.presenting import present as present
 from relaykit.conformance.record import Recorder, ShapeBook
 from relaykit.conformance.results import Blame, Case, Outcome
 from relaykit.conformance.stops import CaseStop as CaseStop
@@ -70,38 +74,6 @@ class Environment:
         if self.control is not None:
             await self.control.close()
         await self.issuer.close()
-
-
-@dataclass(frozen=True, slots=True)
-class Presentation:
-    """A token on its way into a handshake."""
-
-    url: str
-    headers: Mapping[str, str]
-    subprotocols: tuple[str, ...]
-
-
-def present(env: Environment, token: str | None, carrier: str, *, legacy: bool = False) -> Presentation:
-    """How a handshake looks that presents this token in one of the three ways; None: not at all."""
-    target = env.target
-    url = target.url
-    headers = dict(target.headers)
-    if legacy and target.legacy is not None:
-        url = _with_query(url, target.legacy.query)
-        headers.update(target.legacy.headers)
-    if token is None:
-        return Presentation(url, headers, ())
-    if carrier == "query":
-        return Presentation(_with_query(url, f"token={quote(token, safe='')}"), headers, ())
-    if carrier == "subprotocol":
-        return Presentation(url, headers, (env.catalogue.protocol.subprotocol, token))
-    return Presentation(url, {**headers, "Authorization": f"Bearer {token}"}, ())
-
-
-def _with_query(url: str, query: str) -> str:
-    if not query:
-        return url
-    return f"{url}{'&' if '?' in url else '?'}{query}"
 
 
 class Device:
@@ -245,6 +217,8 @@ class Context:
         self.leased: list[Identity] = []
         self.scope = Scope(f"{env.seed}/{case.id}", {}, {})
         self.step = ""
+        self.deadline: asyncio.Timeout | None = None
+        self._dials = zlib.crc32(f"{env.seed}/{case.id}".encode())  # cases begin at different nodes
         self.about: frozenset[str] = frozenset()
         """Ambient types that the case does not pass over."""
 
@@ -266,14 +240,15 @@ class Context:
 
     def mint(self, user_id: str, device_id: str, **options: Any) -> str:
         """A token as the target file says; the options of `relaykit.tokens.mint` go before."""
+        now = options.pop("now", self.env.now())
         minting = self.env.target.minting
-        claims = {**minting.claims, **(options.pop("claims", None) or {})}
+        claims = {**minting.claims_of(user_id, device_id, now), **(options.pop("claims", None) or {})}
         settings: dict[str, Any] = {
             "key": minting.key,
             "algorithm": minting.algorithm,
             "lifetime_s": minting.lifetime_s,
             "headers": minting.headers or None,
-            "now": self.env.now(),
+            "now": now,
             **options,
         }
         return tokens.mint(user_id=user_id, device_id=device_id, claims=claims, **settings)
@@ -285,19 +260,29 @@ class Context:
         *,
         extensions: Sequence[ClientExtensionFactory] = (),
         tls: ssl.SSLContext | None = None,
+        node: int | None = None,
     ) -> Connection:
-        """Open a connection with a handshake as it is given; `tls` in place of the target's settings.
+        """Open a connection with a handshake as it is given.
+
+        Args:
+            tls: in place of the target's settings.
+            node: which of several; by default each connection of a case goes to the next one.
 
         Raises:
             DialError: none came about.
         """
-        await self.env.pace.turn()
+        self.allow(await self.env.pace.turn())
+        urls = self.env.target.urls
+        self._dials += 1
+        url = urls[(self._dials if node is None else node) % len(urls)]
+        if len(urls) > 1:
+            self.recorder.transcript.event(label, "c2s", f"goes to {url}")
         try:
             connection = await dial(
-                shown.url,
+                at_node(shown.url, urls[0], url),
                 self.recorder,
                 label,
-                headers=shown.headers,
+                headers=self._dressed(shown.headers, label),
                 subprotocols=shown.subprotocols,
                 extensions=extensions,
                 tls=tls or self.env.tls,
@@ -310,8 +295,29 @@ class Context:
         ambient = ambient_types(self.env.catalogue)
         connection.passed_over = ambient - self.about
         connection.answers_ping = "ping" not in self.about
+        if self.env.target.frames_per_second is not None:
+            connection.pace = FramePace(self.env.target.frames_per_second, self.allow)
         self.connections.append(connection)
         return connection
+
+    def _dressed(self, headers: Mapping[str, str], label: str) -> Mapping[str, str]:
+        """Headers with what their names stand for in this connection."""
+        known = (d for user in self.users.values() for d in user.devices.values() if d.label == label)
+        device = next(known, None)
+        # A seed by itself, so that what is in a header changes nothing that the case makes up later.
+        seed = f"{self.env.seed}/{self.case.id}/{self._dials}"
+        return dressed(headers, seed, device.user.id if device else "", device.id if device else "")
+
+    def allow(self, seconds: float) -> None:
+        """Let the case take longer, for what waits for the pace that the target wants."""
+        when = self.deadline.when() if self.deadline is not None and seconds > 0 else None
+        if self.deadline is not None and when is not None and not self.deadline.expired():
+            self.deadline.reschedule(when + seconds)
+
+    @property
+    def lag(self) -> float:
+        """Seconds until all is sent that waits for that pace."""
+        return max((connection.lag for connection in self.connections), default=0.0)
 
     def leave(self) -> None:
         """Close everything that is still open."""

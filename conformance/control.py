@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import ssl
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -19,6 +20,10 @@ from relaykit.conformance.control_spec import (
 
 if TYPE_CHECKING:
     import aiohttp
+
+
+_LONGEST = 2**20
+"""No answer is longer."""
 
 
 class Control(Protocol):
@@ -38,9 +43,10 @@ class Control(Protocol):
 class OverHttp:
     """`POST <url>/<operation>` with a bearer token, JSON both ways."""
 
-    def __init__(self, spec: HttpControl, seconds: float) -> None:
+    def __init__(self, spec: HttpControl, seconds: float, tls: ssl.SSLContext | None = None) -> None:
         self._spec = spec
         self._seconds = seconds
+        self._tls = tls
         self._missing: set[str] = set()
         self._session: aiohttp.ClientSession | None = None
 
@@ -55,12 +61,18 @@ class OverHttp:
             timeout = aiohttp.ClientTimeout(total=self._seconds)
             self._session = aiohttp.ClientSession(headers=headers, timeout=timeout)
         try:
-            async with self._session.post(f"{spec.url}/{operation}", json=arguments) as response:
-                status, body = response.status, await response.read()
+            async with self._session.post(
+                f"{spec.url}/{operation}", json=arguments, ssl=self._tls or True
+            ) as response:
+                status, body = response.status, await response.content.read(_LONGEST + 1)
+                while len(body) <= _LONGEST and (more := await response.content.read(_LONGEST)):
+                    body += more
         except TimeoutError:
             raise ControlFailedError(f"{operation}: no answer within {self._seconds:g} s") from None
         except (aiohttp.ClientError, OSError) as error:
             raise ControlFailedError(f"{operation}: {error}") from error
+        if len(body) > _LONGEST:
+            raise ControlFailedError(f"{operation}: the answer is longer than {_LONGEST} bytes")
         if status in (404, 405, 501) and not _explains(body):
             self._missing.add(operation)
             raise ControlMissingError(f"the target's control interface does not offer {operation}")
@@ -90,11 +102,14 @@ def _explains(body: bytes) -> bool:
     return isinstance(error, str) and "operation" not in error.lower() and error.lower() != "not found"
 
 
-def open_control(spec: ControlSpec | None, seconds: float) -> Control | None:
+def open_control(
+    spec: ControlSpec | None, seconds: float, tls: ssl.SSLContext | None = None
+) -> Control | None:
     """The control interface that a target file describes, or None.
 
     Args:
         seconds: within which an operation must be done.
+        tls: for https://; None: as the system trusts.
 
     Raises:
         UsageError: a Python adapter cannot be loaded.
@@ -103,7 +118,7 @@ def open_control(spec: ControlSpec | None, seconds: float) -> Control | None:
         case None:
             return None
         case HttpControl():
-            return OverHttp(spec, seconds)
+            return OverHttp(spec, seconds, tls)
         case CommandControl():
             return OverCommand(spec, seconds)
         case PythonControl():

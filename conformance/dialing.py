@@ -47,6 +47,8 @@ async def dial(
     )
     request = client.connect()
     for name, value in headers.items():
+        if name.lower() == "host":
+            del request.headers["Host"]  # two of them would be an error of ours
         request.headers[name] = value
     loop = asyncio.get_running_loop()
     connection: Connection | None = None

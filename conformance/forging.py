@@ -30,7 +30,7 @@ def claims(context: Context, device: Device, **changes: Any) -> dict[str, Any]:
     honest: Mapping[str, Any]
     if isinstance(source, Minting):
         honest = {"sub": device.user.id, "device_id": device.id, "iat": now, "exp": now + 3600}
-        honest = {**honest, **source.claims}
+        honest = {**honest, **source.claims_of(device.user.id, device.id, now)}
     else:
         honest = _decoded(device.token())
     merged = {**honest, **changes}

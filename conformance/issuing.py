@@ -7,12 +7,14 @@ import contextlib
 import json
 import os
 import signal
+import ssl
 from collections import deque
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Protocol
 
 from relaykit.conformance.matching import pointer_get
 from relaykit.conformance.stops import UntestableError
+from relaykit.conformance.templates import filled
 from relaykit.conformance.token_spec import CommandTokens, HttpTokens, Identity, Minting, TokenSource
 
 if TYPE_CHECKING:
@@ -21,6 +23,19 @@ if TYPE_CHECKING:
 _AT_ONCE = 8
 _SHOWN = 300
 _MAX_TOKEN = 65536
+_LONGEST = 2**20
+"""No answer of an issuer is longer, and no command prints more."""
+_CHUNK = 65536
+
+
+class Stream(Protocol):
+    """What `asyncio` and `aiohttp` read from."""
+
+    async def read(self, n: int = -1, /) -> bytes: ...
+
+
+class TooMuchError(Exception):
+    """A stream holds more than is taken."""
 
 
 class TokenError(Exception):
@@ -33,12 +48,20 @@ class Issuer:
     Args:
         seconds: within which a token must be there.
         secret: is told every token that does not look like one.
+        tls: for https://; None: as the system trusts.
     """
 
-    def __init__(self, source: TokenSource, seconds: float, secret: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        source: TokenSource,
+        seconds: float,
+        secret: Callable[[str], None],
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.source = source
         self._seconds = seconds
         self._secret = secret
+        self._tls = tls
         self._session: aiohttp.ClientSession | None = None
         self._few = asyncio.Semaphore(_AT_ONCE)
         self._free = deque(source if isinstance(source, tuple) else ())
@@ -101,16 +124,21 @@ class Issuer:
 
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._seconds))
-        headers = {name: _filled(value, names) for name, value in spec.headers.items()}
+        headers = {name: filled(value, names) for name, value in spec.headers.items()}
         if spec.bearer is not None:
             headers["Authorization"] = f"Bearer {spec.bearer}"
-        body = {} if spec.body is None else {"json": _filled(spec.body, names)}
-        url = _filled(spec.url, names)
+        body = {} if spec.body is None else {"json": filled(spec.body, names)}
+        url = filled(spec.url, names)
         try:
-            async with self._session.request(spec.method, url, headers=headers, **body) as response:
-                status, answer = response.status, await response.text(errors="replace")
+            async with self._session.request(
+                spec.method, url, headers=headers, ssl=self._tls or True, **body
+            ) as response:
+                status = response.status
+                answer = (await _at_most(response.content, _LONGEST)).decode("utf-8", "replace")
         except TimeoutError:
             raise TokenError(f"{spec.method} {url}: no answer within {self._seconds:g} s") from None
+        except TooMuchError:
+            raise TokenError(f"{spec.method} {url}: the answer is longer than {_LONGEST} bytes") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise TokenError(f"{spec.method} {url}: {error}") from error
         if status >= 300:
@@ -127,7 +155,7 @@ class Issuer:
         return token
 
     async def _run(self, spec: CommandTokens, names: Mapping[str, str]) -> str:
-        words = [_filled(word, names) for word in spec.words]
+        words = [filled(word, names) for word in spec.words]
         try:
             process = await asyncio.create_subprocess_exec(
                 *words,
@@ -141,28 +169,43 @@ class Issuer:
             raise TokenError(f"{words[0]} cannot be run: {error}") from error
         try:
             async with asyncio.timeout(self._seconds):
-                out, err = await process.communicate()
+                assert process.stdout is not None and process.stderr is not None  # noqa: S101
+                out, err = await asyncio.gather(
+                    _at_most(process.stdout, _LONGEST), _last(process.stderr, _SHOWN)
+                )
+                await process.wait()
         except TimeoutError:
             raise TokenError(f"{words[0]} did not end within {self._seconds:g} s") from None
+        except TooMuchError:
+            raise TokenError(f"{words[0]} printed more than {_LONGEST} bytes") from None
         finally:
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
                 await process.wait()
         if process.returncode != 0:
-            said = err[-_SHOWN:].decode("utf-8", "replace").strip()
+            said = err.decode("utf-8", "replace").strip()
             raise TokenError(f"{words[0]} ended with exit status {process.returncode}: {said}")
         return out.decode("utf-8", "replace").strip()
 
 
-def _filled(value: Any, names: Mapping[str, str]) -> Any:
-    """The value with the names in all of its texts."""
-    if isinstance(value, str):
-        for name, text in names.items():
-            value = value.replace(f"{{{name}}}", text)
-        return value
-    if isinstance(value, Mapping):
-        return {key: _filled(item, names) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_filled(item, names) for item in value]
-    return value
+async def _at_most(stream: Stream, most: int) -> bytes:
+    """All that a stream holds.
+
+    Raises:
+        TooMuchError: that is more than so many bytes.
+    """
+    data = b""
+    while chunk := await stream.read(_CHUNK):
+        data += chunk
+        if len(data) > most:
+            raise TooMuchError
+    return data
+
+
+async def _last(stream: Stream, most: int) -> bytes:
+    """The last bytes of a stream, of which the rest is thrown away."""
+    data = b""
+    while chunk := await stream.read(_CHUNK):
+        data = (data + chunk)[-most:]
+    return data

@@ -1,25 +1,56 @@
-"""No more connection attempts per second than the target file permits: for servers that limit them."""
+"""No more connections and frames per second than the target file permits: for servers that limit them.
+
+Waiting for a turn is the suite's own politeness, and no part of what is judged: deadlines move along.
+"""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 
 class Pace:
-    """Turns at an even distance. `per_second` None: at once.
-
-    Waiting for a turn is the suite's own politeness, and no part of what is judged.
-    """
+    """Turns at an even distance. `per_second` None: at once."""
 
     def __init__(self, per_second: float | None) -> None:
         self._distance = 1 / per_second if per_second else 0.0
         self._next = 0.0
 
-    async def turn(self) -> None:
-        """Wait until it is this caller's turn."""
+    def reserve(self) -> float:
+        """Take the next turn; how many seconds it is away."""
         if not self._distance:
-            return
+            return 0.0
         now = asyncio.get_running_loop().time()
         mine = max(now, self._next)
         self._next = mine + self._distance
-        await asyncio.sleep(mine - now)
+        return mine - now
+
+    async def turn(self) -> float:
+        """Wait until it is this caller's turn; how many seconds that took."""
+        away = self.reserve()
+        if away > 0:
+            await asyncio.sleep(away)
+        return away
+
+
+class FramePace(Pace):
+    """The turns of one connection's frames.
+
+    Args:
+        more_time: is told of the seconds by which a case takes longer for it.
+    """
+
+    def __init__(self, per_second: float, more_time: Callable[[float], None]) -> None:
+        super().__init__(per_second)
+        self._more_time = more_time
+
+    def reserve(self) -> float:
+        away = super().reserve()
+        if away > 0:
+            self._more_time(min(away, self._distance))
+        return away
+
+    @property
+    def lag(self) -> float:
+        """Seconds until the last frame that was given to it goes out; 0 when all are out."""
+        return max(0.0, self._next - self._distance - asyncio.get_running_loop().time())

@@ -81,7 +81,7 @@ async def preflight(env: Environment) -> Readiness:
         for carrier in (env.target.carrier,) if env.target.carrier else CARRIERS:
             shown = present(env, token, carrier)
             try:
-                connection = await context.dial(shown, "preflight")
+                connection = await context.dial(shown, "preflight", node=0)
             except DialError as error:
                 if error.kind in ("unreachable", "silent", "rubbish"):
                     raise _hopeless(env, error) from None
@@ -91,14 +91,23 @@ async def preflight(env: Environment) -> Readiness:
             silent.append(False)
             ready = await _try(env, context, connection, carrier, tuple(tried))
             if ready is not None:
+                await _other_nodes(env, context, ready, token)
                 return await _by_its_clock(env, context, ready)
             tried.append(f"{carrier}: opened, then {_last_word(connection)}")
     finally:
         context.leave()
     if all(silent):
+        if env.tls is None:
+            perhaps = "does it speak WebSocket there, or wss:// instead of ws://?"
+        elif env.target.tls.certificate is None:
+            perhaps = (
+                "does it ask clients for a certificate (tls.certificate and tls.key in the target file)?"
+            )
+        else:
+            perhaps = "does it take the certificate of tls.certificate?"
         raise UnreachableError(
             f"{env.target.url} accepts connections, but ends each without answering the handshake",
-            hint="its own log should say why; does it speak WebSocket there, or wss:// instead of ws://?",
+            hint=f"its own log should say why; {perhaps}",
         )
     raise UnreachableError(
         f"{env.target.url} answers, but takes none of our tokens ({'; '.join(tried)})",
@@ -123,6 +132,29 @@ async def _try(
         why = connection.ended or f"no answer within {env.waits.reply:g} s"
         notes.append(f"a heartbeat is not answered ({why}): absence is judged by waiting alone")
     return Readiness(carrier, answered, elapsed, skew, tuple(notes))
+
+
+async def _other_nodes(env: Environment, context: Context, ready: Readiness, token: str) -> None:
+    """Each further node of the target must take a token as the first one does.
+
+    Raises:
+        UnreachableError: one does not.
+    """
+    for number, url in enumerate(env.target.urls[1:], 1):
+        shown = present(env, token, ready.carrier)
+        try:
+            connection = await context.dial(shown, "preflight", node=number)
+        except DialError as error:
+            raise UnreachableError(
+                f"{url}: {error}",
+                hint=f"the first node, {env.target.url}, takes a token: is this one set up so?",
+            ) from None
+        if not await connection.beat(env.waits.reply) and (ready.fences or not connection.alive):
+            said = connection.ended or "a heartbeat is not answered"
+            raise UnreachableError(
+                f"{url}: {said}",
+                hint=f"the first node, {env.target.url}, serves clients: is this one set up so?",
+            )
 
 
 async def _by_its_clock(env: Environment, context: Context, ready: Readiness) -> Readiness:
@@ -171,13 +203,30 @@ def _last_word(connection: Connection) -> str:
     return f"error auth_failed ({said}), {connection.ended}" if said else str(connection.ended)
 
 
+def tls_hint(said: str) -> str:
+    """What to change where TLS fails, by what OpenSSL says of it."""
+    said = said.upper().replace(" ", "_")
+    if "ALERT" in said and ("CERTIFICATE" in said or "HANDSHAKE_FAILURE" in said or "UNKNOWN_CA" in said):
+        return (
+            "the server asks clients for a certificate: state tls.certificate and tls.key in the target file"
+        )
+    if "WRONG_VERSION_NUMBER" in said or "RECORD_LAYER_FAILURE" in said:
+        return "no TLS is spoken there: ws:// in place of wss://?"
+    if "ALERT" in said:
+        return (
+            "the server ends the TLS handshake; its own log should say why (versions, cipher suites, names?)"
+        )
+    if "HOSTNAME_MISMATCH" in said or "IP_ADDRESS_MISMATCH" in said or "NOT_VALID_FOR" in said:
+        return "its certificate is for another name: use that in `url`, or state tls.insecure: true"
+    if "EXPIRED" in said or "NOT_YET_VALID" in said:
+        return "its certificate is not valid today: renew it, or state tls.insecure: true"
+    return "for a certificate of your own state tls.ca_file in the target file, or tls.insecure: true"
+
+
 def _hopeless(env: Environment, error: DialError) -> UnreachableError:
     url = env.target.url
     if error.kind == "unreachable" and env.tls is not None and "SSL" in str(error):
-        return UnreachableError(
-            f"{url} cannot be reached: {error}",
-            hint="for a certificate of your own state tls.ca_file in the target file, or tls.insecure: true",
-        )
+        return UnreachableError(f"{url} cannot be reached: {error}", hint=tls_hint(str(error)))
     if error.kind == "unreachable":
         return UnreachableError(
             f"{url} cannot be reached: {error}",

@@ -63,15 +63,15 @@ def environment(target: Target, catalogue: Catalogue, settings: Settings) -> Env
     Raises:
         UsageError: TLS or a control adapter cannot be set up.
     """
-    waits = target.waits.scaled(settings.timeout_factor)
+    waits, https = target.waits.scaled(settings.timeout_factor), target.https_context()
     return Environment(
         target=target,
         catalogue=catalogue,
         waits=waits,
         seed=settings.seed,
-        tls=target.tls(),
-        control=open_control(target.control, waits.reply * 5),
-        issuer=Issuer(target.tokens, waits.reply * 5, settings.secret),
+        tls=target.tls_context(),
+        control=open_control(target.control, waits.reply * 5, https),
+        issuer=Issuer(target.tokens, waits.reply * 5, settings.secret, https),
         factor=settings.timeout_factor,
         pace=Pace(target.connections_per_second),
     )

@@ -122,6 +122,7 @@ async def _guarded(context: Context, rules: Rules) -> CaseResult:
     env, case = context.env, context.case
     try:
         async with asyncio.timeout(env.waits.case) as deadline:
+            context.deadline = deadline
             await case.run(context)
     except CaseStop:
         pass

@@ -89,6 +89,8 @@ def _address(given: Given, data: dict[str, Any], catalogue: Catalogue) -> None:
         )
     if isinstance(data.get("url"), str):
         data["url"] = given.filled(data["url"])
+    elif isinstance(data.get("url"), list):
+        data["url"] = [given.filled(url) if isinstance(url, str) else url for url in data["url"]]
 
 
 def _control(given: Given, data: dict[str, Any], environment: dict[str, str]) -> None:

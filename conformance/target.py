@@ -12,8 +12,10 @@ from urllib.parse import urlsplit
 
 from relaykit.config import Document, problems, suggest
 from relaykit.conformance.control_spec import ControlSpec, HttpControl, read_control
+from relaykit.conformance.endpoints import Tls, read_tls, read_urls
 from relaykit.conformance.loader import schema
 from relaykit.conformance.stops import UntestableError
+from relaykit.conformance.templates import HEADER_NAMES, check_names
 from relaykit.conformance.token_spec import Minting, TokenSource, read_minting, read_tokens, token_secrets
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue
@@ -63,6 +65,7 @@ class Target:
     """The server under test, as its target file (or the command line) describes it.
 
     Attributes:
+        urls: where it listens; several: the nodes of one cluster, over which connections are spread.
         previous: how tokens are signed with the key before the current one, if that is still accepted.
         carrier: None: the first that works.
         limits: every limit of the protocol, with the target's value or the default.
@@ -70,16 +73,16 @@ class Target:
         timing: every time of the protocol in seconds, likewise.
         concurrency: cases at the same time; None: the suite decides.
         connections_per_second: the suite opens no more; None: as many as it likes.
+        frames_per_second: the suite sends no more on one connection, but where a case is about that.
     """
 
-    url: str
+    urls: tuple[str, ...]
     name: str
     tokens: TokenSource
     previous: Minting | None = None
     carrier: str | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
-    ca_file: Path | None = None
-    insecure: bool = False
+    tls: Tls = field(default_factory=Tls)
     control: ControlSpec | None = None
     capabilities: frozenset[str] = frozenset()
     limits: Mapping[str, float] = field(default_factory=dict)
@@ -89,7 +92,13 @@ class Target:
     legacy: Legacy | None = None
     concurrency: int | None = None
     connections_per_second: float | None = None
+    frames_per_second: float | None = None
     expected: tuple[Expectation, ...] = ()
+
+    @property
+    def url(self) -> str:
+        """Where it listens: the first of several."""
+        return self.urls[0]
 
     @property
     def minting(self) -> Minting:
@@ -107,7 +116,8 @@ class Target:
         """What must never be shown."""
         token = self.control.token if isinstance(self.control, HttpControl) else None
         previous = (self.previous.key,) if self.previous else ()
-        return (*token_secrets(self.tokens), *previous, *((token,) if token else ()))
+        more = (text for text in (token, self.tls.password) if text)
+        return (*token_secrets(self.tokens), *previous, *more)
 
     def offers(self, operation: str) -> bool:
         """Whether the control interface may have this operation."""
@@ -115,22 +125,21 @@ class Target:
             return False
         return self.control.operations is None or operation in self.control.operations
 
-    def tls(self) -> ssl.SSLContext | None:
+    def tls_context(self) -> ssl.SSLContext | None:
         """The TLS settings of the connection; None for ws://.
 
         Raises:
-            UsageError: the CA file cannot be used.
+            UsageError: a file with certificates or a key cannot be used.
         """
-        if urlsplit(self.url).scheme != "wss":
-            return None
-        try:
-            context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
-        except (OSError, ssl.SSLError) as error:
-            raise UsageError(f"{self.ca_file}: not a usable CA file: {error}") from error
-        if self.insecure:
-            context.check_hostname = False
-            context.verify_mode = ssl.CERT_NONE
-        return context
+        return self.tls.context() if urlsplit(self.url).scheme == "wss" else None
+
+    def https_context(self) -> ssl.SSLContext | None:
+        """The same settings for https:// in `control` and `tokens`; None where the target file states none.
+
+        Raises:
+            UsageError: as `tls_context`.
+        """
+        return self.tls.context() if self.tls != Tls() else None
 
 
 def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Target:
@@ -139,20 +148,21 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
     if found:
         raise UsageError("\n".join(str(problem) for problem in found))
     data = document.data
-    tls = data.get("tls", {})
     legacy = data.get("legacy")
+    pacing = data.get("pacing", {})
+    check_names(document, "/headers", data.get("headers", {}), HEADER_NAMES)
     protocol = catalogue.protocol
     declared = {name for name, served in data.get("capabilities", {}).items() if served}
     core = {name for name, capability in protocol.capabilities.items() if capability.required}
+    urls = read_urls(document, protocol.path)
     return Target(
-        url=_url(document, protocol.path),
-        name=data.get("name", data["url"]),
+        urls=urls,
+        name=data.get("name", urls[0]),
         tokens=read_tokens(document, base),
         previous=read_minting(document, base, "previous") if "previous" in data["tokens"] else None,
         carrier=data.get("carrier"),
         headers=MappingProxyType(data.get("headers", {})),
-        ca_file=base / tls["ca_file"] if "ca_file" in tls else None,
-        insecure=tls.get("insecure", False),
+        tls=read_tls(document, base),
         control=read_control(document, base),
         capabilities=frozenset(declared | core),
         limits=_numbers(data.get("limits", {}), protocol.limits),
@@ -161,7 +171,8 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
         waits=_waits(data.get("timing", {})),
         legacy=Legacy(legacy.get("query", ""), legacy.get("headers", {})) if legacy else None,
         concurrency=data.get("concurrency"),
-        connections_per_second=data.get("pacing", {}).get("connections_per_second"),
+        connections_per_second=pacing.get("connections_per_second"),
+        frames_per_second=pacing.get("frames_per_second"),
         expected=tuple(
             Expectation(
                 entry.get("case"),
@@ -190,20 +201,6 @@ def target_schema(catalogue: Catalogue) -> dict[str, Any]:
     named("limits", protocol.limits, {"type": "number", "exclusiveMinimum": 0})
     named("timing", protocol.timing, {"type": "number", "minimum": 0})
     return {**base, "properties": properties}
-
-
-def _url(document: Document, path: str) -> str:
-    url: str = document.data["url"]
-    parts = urlsplit(url)
-    try:
-        port_is_fine = parts.port is None or parts.port > 0
-    except ValueError:
-        port_is_fine = False
-    if not port_is_fine or not parts.hostname:
-        raise UsageError(f"{document.place('/url')}: /url: not a usable address: {url!r}")
-    if parts.fragment or parts.username:
-        raise UsageError(f"{document.place('/url')}: /url: without user name and fragment, please")
-    return url if parts.path not in ("", "/") else parts._replace(path=path).geturl()
 
 
 def _numbers(given: Mapping[str, float], known: Mapping[str, Any]) -> Mapping[str, float]:

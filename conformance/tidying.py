@@ -9,6 +9,7 @@ from collections.abc import Iterable
 
 from relaykit.conformance.context import Environment, present
 from relaykit.conformance.dialing import dial
+from relaykit.conformance.presenting import dressed
 from relaykit.conformance.record import Recorder, ShapeBook
 from relaykit.conformance.token_spec import Identity
 from relaykit.conformance.wire import DialError
@@ -17,11 +18,11 @@ from relaykit.conformance.wire import DialError
 async def tidy(env: Environment, identities: Iterable[Identity]) -> None:
     """Take in what waits for every device of these users. What fails here fails in the next case, too."""
     for identity in identities:
-        for token in identity.devices.values():
-            await _empty(env, token)
+        for device_id, token in identity.devices.items():
+            await _empty(env, identity.user_id, device_id, token)
 
 
-async def _empty(env: Environment, token: str) -> None:
+async def _empty(env: Environment, user_id: str, device_id: str, token: str) -> None:
     shown = present(env, token, env.carrier)
     await env.pace.turn()
     try:
@@ -29,7 +30,7 @@ async def _empty(env: Environment, token: str) -> None:
             shown.url,
             Recorder(env.catalogue, ShapeBook(), "tidying"),
             "tidying",
-            headers=shown.headers,
+            headers=dressed(shown.headers, token, user_id, device_id),
             subprotocols=shown.subprotocols,
             tls=env.tls,
             seconds=env.waits.connect,

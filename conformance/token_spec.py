@@ -7,21 +7,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
+from uuid import uuid4
 
 from relaykit.config import Document
 from relaykit.conformance.control_spec import secret_at
+from relaykit.conformance.templates import CLAIM_NAMES, FETCH_NAMES, check_names, filled
 from relaykit.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
 class Minting:
-    """The suite signs tokens itself. `key` is a secret or a private key in PEM."""
+    """The suite signs tokens itself. `key` is a secret or a private key in PEM.
+
+    Attributes:
+        claims: further ones, with names of users and devices still in them (see `claims_of`).
+        headers: further header fields.
+    """
 
     algorithm: str
     key: str
     lifetime_s: float
     claims: Mapping[str, Any]
     headers: Mapping[str, Any]
+
+    def claims_of(self, user_id: str, device_id: str, now: float) -> dict[str, Any]:
+        """The further claims of one token."""
+        names = {"user_id": user_id, "device_id": device_id, "now": int(now), "random_uuid": str(uuid4())}
+        return {name: filled(value, names) for name, value in self.claims.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +85,7 @@ def read_tokens(document: Document, base: Path) -> TokenSource:
     if "identities" in tokens:
         return _identities(document, base)
     ((form, spec),) = tokens["fetch"].items()
+    check_names(document, f"/tokens/fetch/{form}", spec, FETCH_NAMES)
     if form == "command":
         return CommandTokens(tuple(spec["run"]), base)
     bearer = None
@@ -101,6 +114,7 @@ def read_minting(document: Document, base: Path, name: str) -> Minting:
     if (kind == "secret") != algorithm.startswith("HS"):
         need = "secret" if algorithm.startswith("HS") else "key"
         raise UsageError(f"{place}: {algorithm} needs a `{need}`, not a `{kind}`")
+    check_names(document, f"/tokens/{name}/claims", mint.get("claims", {}), CLAIM_NAMES)
     return Minting(
         algorithm=algorithm,
         key=secret_at(mint[kind], base, place),

@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import ssl
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import orjson
 from websockets.client import ClientProtocol
-from websockets.exceptions import InvalidStatus
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Response
 from websockets.protocol import State
 
+from relaykit.conformance.dial_error import NO_ANSWER, refusal_of
+from relaykit.conformance.dial_error import DialError as DialError
+from relaykit.conformance.pacing import FramePace
 from relaykit.conformance.record import Recorder
 
 ABNORMAL = 1006
@@ -29,27 +32,6 @@ _FLOOD = 20_000
 """More messages than this on one connection are a flood: nobody is served by keeping them."""
 _FLOOD_BYTES = 64 * 1024 * 1024
 """And so are more bytes than this."""
-_NO_ANSWER = "the connection ended instead of a handshake answer"
-
-
-class DialError(Exception):
-    """No WebSocket connection came about.
-
-    Attributes:
-        kind: `unreachable` (no TCP connection or no TLS), `refused` (an HTTP answer other than 101),
-            `rubbish` (no valid handshake answer), `closed` (the end instead of an answer) or `silent`.
-        status: the HTTP status of a refusal.
-    """
-
-    def __init__(
-        self,
-        kind: Literal["unreachable", "refused", "rubbish", "closed", "silent"],
-        message: str,
-        status: int | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.kind = kind
-        self.status = status
 
 
 class ConnectionEnded(Exception):  # noqa: N818 - not an error where it is expected
@@ -77,6 +59,7 @@ class Connection(asyncio.Protocol):
         pongs: what came in WebSocket pongs.
         pings: how many WebSocket pings came.
         mute: say nothing by ourselves, not even that a WebSocket ping was heard.
+        pace: makes text messages wait for their turn, for targets that limit how often one may send.
         forgiven: patterns of frames that came too late for what only SHOULD come; they are passed over.
     """
 
@@ -96,6 +79,7 @@ class Connection(asyncio.Protocol):
         self.pongs: list[bytes] = []
         self.pings = 0
         self.mute = False
+        self.pace: FramePace | None = None
         self.label = label
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.inbox: list[Arrived] = []
@@ -131,6 +115,10 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if isinstance(exc, ssl.SSLError) and not self.opened.done():
+            # A TLS 1.3 server refuses a client's certificate only after the client's own handshake is done.
+            self.opened.set_exception(DialError("unreachable", f"SSL: {exc.reason or exc}"))
+            self.opened.exception()
         if self._client.state is not State.CLOSED:
             self._client.receive_eof()
             self._events()
@@ -165,6 +153,20 @@ class Connection(asyncio.Protocol):
         self._must_be_open()
         if shown is None:
             shown = data.decode("utf-8", "replace")
+        away = self.pace.reserve() if self.pace is not None else 0.0
+        if away > 0:
+            asyncio.get_running_loop().call_later(away, self._write_text, data, shown, kit)
+        else:
+            self._write_text(data, shown, kit)
+
+    @property
+    def lag(self) -> float:
+        """Seconds until all is sent that waits for the pace that the target wants."""
+        return self.pace.lag if self.pace is not None and self.alive else 0.0
+
+    def _write_text(self, data: bytes, shown: Any, kit: bool) -> None:
+        if self.ended is not None or self._client.state is not State.OPEN:
+            return  # it ended while this waited for its turn
         self._recorder.transcript.frame(self.label, "c2s", shown, kit=kit)
         self._client.send_text(data)
         self._flush()
@@ -199,7 +201,7 @@ class Connection(asyncio.Protocol):
             return False
         self._beats.append(future)
         try:
-            done, _ = await asyncio.wait((future,), timeout=seconds)
+            done, _ = await asyncio.wait((future,), timeout=seconds + self.lag)
         finally:
             if future in self._beats:
                 self._beats.remove(future)
@@ -222,6 +224,8 @@ class Connection(asyncio.Protocol):
         Returns:
             whether the target answered the close with one of its own.
         """
+        if self.lag:
+            await asyncio.sleep(self.lag)  # what was sent goes out first
         self._recorder.transcript.event(self.label, "c2s", f"closes ({code})")
         self._say_goodbye(code)
         try:
@@ -280,7 +284,7 @@ class Connection(asyncio.Protocol):
                 self._frame(event)
         error = self._client.handshake_exc
         if error is not None and not self.opened.done():
-            self.opened.set_exception(_refusal(error))
+            self.opened.set_exception(refusal_of(error))
             self.opened.exception()  # marked as seen: `dial` may have given up already
         broken = self._client.parser_exc
         if broken is not None and self.ended is None:
@@ -366,9 +370,7 @@ class Connection(asyncio.Protocol):
         else:
             self.ended = reason
         if not self.opened.done():
-            self.opened.set_exception(
-                DialError("closed", "the connection ended instead of a handshake answer")
-            )
+            self.opened.set_exception(DialError("closed", NO_ANSWER))
             self.opened.exception()
         for owner in self._beats:
             if owner is not None and not owner.done():
@@ -384,13 +386,3 @@ def _leniently(data: bytes) -> Any:
     except (ValueError, RecursionError):
         return text
     return value if isinstance(value, dict) else text
-
-
-def _refusal(error: Exception) -> DialError:
-    if isinstance(error, InvalidStatus):
-        status = error.response.status_code
-        return DialError("refused", f"HTTP {status} {error.response.reason_phrase}".rstrip(), status)
-    cause = error.__cause__ or error
-    if isinstance(cause, EOFError):
-        return DialError("closed", _NO_ANSWER)
-    return DialError("rubbish", f"no valid WebSocket handshake: {error}")

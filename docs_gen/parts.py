@@ -205,8 +205,9 @@ def _keys(rows: list[TableRow], schema: Mapping[str, Any], prefix: str, defs: Ma
     required = schema.get("required", ())
     for name, sub in schema.get("properties", {}).items():
         path = f"{prefix}{name}"
-        secret = "$ref" in sub
-        inner = {**defs[sub["$ref"].rpartition("/")[2]], **sub} if secret else sub
+        named = sub["$ref"].rpartition("/")[2] if "$ref" in sub else ""
+        secret = named == "secret"
+        inner = {**defs[named], **sub} if named else sub
         merged = merge({key: value for key, value in inner.items() if key != "$ref"}, defs)
         words = "secret" if secret else types_in_words(merged)
         about = " ".join(sentence(_upper(each)) for each in constraints(replace(merged, is_open=False)))

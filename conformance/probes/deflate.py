@@ -150,7 +150,7 @@ async def tls_versions(context: Context) -> None:
         (ssl.TLSVersion.TLSv1_2, "TRAN-01", False),
     ):
         context.step = version.name
-        tls = env.target.tls()
+        tls = env.target.tls_context()
         assert tls is not None  # noqa: S101 - as there was one for all cases
         tls.minimum_version = tls.maximum_version = version
         shown = present(env, await device.obtain(), env.carrier)

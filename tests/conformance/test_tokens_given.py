@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from fixtures import fakes
 from support.suite import PATIENT, all_cases, as_report, by_id, judge, make_target
 
 from relaykit.config import load_yaml
+from relaykit.conformance.issuing import Issuer, TokenError
 from relaykit.conformance.results import RunResult, Verdict
 from relaykit.conformance.target import Target, read_target
 from relaykit.errors import UnreachableError, UsageError
@@ -210,3 +212,58 @@ def test_wrong_descriptions(tmp_path: Path, tokens: dict[str, Any], said: str) -
     path.write_text(json.dumps({"url": "ws://127.0.0.1:1", "tokens": tokens, "timing": PATIENT}))
     with pytest.raises(UsageError, match=said):
         read_target(load_yaml(path), load_catalogue(), base=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import itertools\nfor _ in itertools.repeat(0): print('x' * 100000)", "printed more than 1048576"),
+        ("import sys, time\nprint('half', flush=True)\ntime.sleep(60)", "did not end within"),
+        ("print('not a\\ntoken')", "what was given out is no token"),
+        ("import sys\nsys.stdout.buffer.write(bytes(range(256)))", "what was given out is no token"),
+        ("print('')", "what was given out is no token"),
+        ("print('x' * 100000)", "what was given out is no token"),
+        ("import sys\nsys.stderr.write('y' * 3000000 + 'the end')\nsys.exit(3)", "exit status 3: yyy"),
+    ],
+)
+def test_a_command_that_gives_no_token_is_bounded_and_named(tmp_path: Path, program: str, said: str) -> None:
+    (tmp_path / "issue.py").write_text(program)
+
+    async def main() -> None:
+        tokens = {"fetch": {"command": {"run": [sys.executable, str(tmp_path / "issue.py")]}}}
+        issuer = Issuer(make_target("ws://127.0.0.1:1/ws", tokens=tokens).tokens, 1.0, lambda _: None)
+        with pytest.raises(TokenError) as caught:
+            await issuer.token("u", "d")
+        assert said in str(caught.value)
+        assert len(str(caught.value)) < 600
+
+    asyncio.run(main())
+
+
+def test_an_answer_without_end_is_not_read_to_the_end() -> None:
+    async def endless(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while True:
+                await response.write(b"x" * 65536)
+        return response
+
+    async def main() -> None:
+        app = web.Application()
+        app.router.add_post("/tokens", endless)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        tokens = {"fetch": {"http": {"url": f"http://127.0.0.1:{port}/tokens"}}}
+        issuer = Issuer(make_target("ws://127.0.0.1:1/ws", tokens=tokens).tokens, 10.0, lambda _: None)
+        try:
+            with pytest.raises(TokenError, match="longer than 1048576 bytes"):
+                await issuer.token("u", "d")
+        finally:
+            await issuer.close()
+            await runner.cleanup()
+
+    asyncio.run(main())

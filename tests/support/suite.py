@@ -31,7 +31,7 @@ PATIENT = {"reply_ms": 3000, "quiet_ms": 60, "connect_ms": 3000, "case_s": 20}
 """Waits for tests in which everything comes."""
 
 
-def make_target(url: str, *, timing: dict[str, Any] | None = None, **more: Any) -> Target:
+def make_target(url: str | list[str], *, timing: dict[str, Any] | None = None, **more: Any) -> Target:
     data = {
         "url": url,
         "tokens": {"mint": {"secret": {"value": SECRET}}},

@@ -1,0 +1,132 @@
+"""Where a target file says the server listens, and what TLS needs to get there."""
+
+from __future__ import annotations
+
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from relaykit.config import Document
+from relaykit.conformance.control_spec import secret_at
+from relaykit.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Tls:
+    """TLS settings of a target file.
+
+    Attributes:
+        ca_file: PEM file with the authorities to trust; None: those of the system.
+        certificate: PEM file with the certificate that the suite shows, for servers that ask for one.
+        key: PEM file with its private key; None: it stands in the same file.
+        password: of that key.
+        insecure: accept whatever certificate the server shows.
+    """
+
+    ca_file: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+    password: str | None = None
+    insecure: bool = False
+
+    def context(self) -> ssl.SSLContext:
+        """A context for clients.
+
+        Raises:
+            UsageError: one of the files cannot be used.
+        """
+        try:
+            context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
+        except (OSError, ssl.SSLError) as error:
+            raise UsageError(f"{self.ca_file}: not a usable CA file: {_said(error)}") from error
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        if self.certificate is not None:
+            self._show(context)
+        return context
+
+    def _show(self, context: ssl.SSLContext) -> None:
+        asked = False
+
+        def password() -> str:
+            # Without this, OpenSSL would ask on the terminal and wait.
+            nonlocal asked
+            asked = True
+            return self.password or ""
+
+        assert self.certificate is not None  # noqa: S101
+        files = f"{self.certificate}{f' and {self.key}' if self.key else ''}"
+        try:
+            context.load_cert_chain(self.certificate, self.key, password)
+        except (OSError, ValueError) as error:
+            if asked:
+                wrong = "is wrong" if self.password else "is missing"
+                raise UsageError(
+                    f"{files}: the key is encrypted, and its password {wrong}",
+                    hint="tls.key_password: {env: NAME} or {file: PATH}",
+                ) from error
+            raise UsageError(f"{files}: not a usable certificate with its key: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and error.strerror:
+        return error.strerror
+    return str(error) or type(error).__name__
+
+
+def read_tls(document: Document, base: Path) -> Tls:
+    """The TLS settings of a target file whose shape is right.
+
+    Raises:
+        UsageError: the password of the key cannot be read.
+    """
+    given: dict[str, Any] = document.data.get("tls", {})
+
+    def path(name: str) -> Path | None:
+        return base / given[name] if name in given else None
+
+    password = None
+    if "key_password" in given:
+        password = secret_at(given["key_password"], base, document.place("/tls/key_password"))
+    return Tls(path("ca_file"), path("certificate"), path("key"), password, given.get("insecure", False))
+
+
+def read_urls(document: Document, path: str) -> tuple[str, ...]:
+    """The addresses of a target file whose shape is right; one without a path gets the protocol's.
+
+    Raises:
+        UsageError: one of them cannot be used, or they mix TLS and none.
+    """
+    given = document.data["url"]
+    if isinstance(given, str):
+        return (_usable(document, "/url", given, path),)
+    urls = tuple(_usable(document, f"/url/{index}", url, path) for index, url in enumerate(given))
+    if len({urlsplit(url).scheme for url in urls}) > 1:
+        raise UsageError(f"{document.place('/url')}: /url: either all of them wss://, or none")
+    return urls
+
+
+def _usable(document: Document, pointer: str, url: str, path: str) -> str:
+    parts = urlsplit(url)
+    try:
+        port_is_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        port_is_fine = False
+    if not port_is_fine or not parts.hostname:
+        raise UsageError(f"{document.place(pointer)}: {pointer}: not a usable address: {url!r}")
+    if parts.fragment or parts.username:
+        raise UsageError(f"{document.place(pointer)}: {pointer}: without user name and fragment, please")
+    return url if parts.path not in ("", "/") else parts._replace(path=path).geturl()
+
+
+def at_node(shown: str, first: str, node: str) -> str:
+    """An address that was made of the first node's (with a query, perhaps), at another node."""
+    if node == first or not shown.startswith(first):
+        return shown
+    rest = shown[len(first) :]
+    if rest[:1] in ("?", "&"):
+        return f"{node}{'&' if '?' in node else '?'}{rest[1:]}"
+    return shown if rest else node

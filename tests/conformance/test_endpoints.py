@@ -1,0 +1,291 @@
+"""Nodes of a cluster, TLS with certificates on both sides, headers with templates, frames at a pace."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import socket
+import ssl
+import threading
+from collections import Counter
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from fixtures import fakes
+from support.certificates import Authority
+from support.suite import QUICK, all_cases, by_id, judge, make_target
+from websockets.asyncio.server import serve
+
+from relaykit.config import Document
+from relaykit.conformance.endpoints import Tls, at_node
+from relaykit.conformance.results import RunResult, Verdict
+from relaykit.conformance.target import read_target
+from relaykit.errors import UnreachableError, UsageError
+from relaykit.schemas import load_catalogue
+
+CORE = ("message-life", "delivered-once", "redelivery-until-acknowledged")
+
+
+def verdicts(result: RunResult) -> dict[str, Verdict]:
+    return {case.case.id: case.verdict for case in result.cases if case.case.kind != "shape"}
+
+
+def test_nodes_that_share_their_state_pass_and_each_gets_its_part() -> None:
+    async def main() -> tuple[RunResult, list[int]]:
+        server = fakes.minimal()
+        served: list[int] = [0, 0, 0]
+
+        def counted(node: int) -> Any:
+            async def handle(socket: Any) -> None:
+                served[node] += 1
+                await server.handle(socket)
+
+            return handle
+
+        nodes = [
+            await serve(
+                counted(number),
+                "127.0.0.1",
+                0,
+                process_request=server.answer,
+                select_subprotocol=server.choose,
+                ping_interval=None,
+            )
+            for number in range(3)
+        ]
+        urls = [f"ws://127.0.0.1:{node.sockets[0].getsockname()[1]}/ws" for node in nodes]
+        try:
+            return await judge(make_target(urls), all_cases(*CORE, "carrier-*")), served
+        finally:
+            for node in nodes:
+                node.close()
+
+    result, served = asyncio.run(main())
+    assert set(verdicts(result).values()) == {Verdict.PASS}, result
+    assert all(count >= 3 for count in served), served
+
+
+def test_nodes_that_do_not_share_their_state_are_found() -> None:
+    async def main() -> RunResult:
+        async with fakes.minimal().running() as one, fakes.minimal().running() as two:
+            target = make_target([one, two], timing=QUICK)
+            return await judge(target, all_cases("message-life", "heartbeat-is-answered"))
+
+    result = asyncio.run(main())
+    assert verdicts(result) == {"message-life": Verdict.FAIL, "heartbeat-is-answered": Verdict.PASS}
+    events = [line.event for line in by_id(result)["message-life"].transcript if line.event]
+    assert len({event for event in events if event.startswith("goes to ws://")}) == 2
+
+
+def test_a_node_that_is_not_there_is_named() -> None:
+    async def main() -> None:
+        async with fakes.minimal().running() as one:
+            target = make_target([one, "ws://127.0.0.1:1/ws"])
+            await judge(target, all_cases("message-life"))
+
+    with pytest.raises(UnreachableError, match=r"ws://127\.0\.0\.1:1/ws"):
+        asyncio.run(main())
+
+
+def test_an_address_moves_to_another_node_with_its_query() -> None:
+    assert at_node("ws://a/ws?token=t", "ws://a/ws", "ws://b/ws") == "ws://b/ws?token=t"
+    assert at_node("ws://a/ws?x=1&token=t", "ws://a/ws?x=1", "ws://b/ws") == "ws://b/ws?token=t"
+    assert at_node("ws://a/ws?token=t", "ws://a/ws", "ws://b/ws?x=1") == "ws://b/ws?x=1&token=t"
+    assert at_node("ws://a/ws", "ws://a/ws", "ws://b/ws") == "ws://b/ws"
+    # Another path than the target's is a case's own matter: it stays where it is.
+    assert at_node("ws://a/wsx", "ws://a/ws", "ws://b/ws") == "ws://a/wsx"
+
+
+def test_headers_are_filled_in_for_each_connection() -> None:
+    async def main(seed: str) -> list[Any]:
+        server = fakes.minimal()
+        async with server.running() as url:
+            headers = {
+                "X-Forwarded-For": "{random_ipv4}",
+                "X-Who": "{user_id}/{device_id}",
+                "X-Other": "{braces} stay",
+                "Host": "example.test",
+            }
+            result = await judge(make_target(url, headers=headers), all_cases("message-life"), seed=seed)
+        assert verdicts(result) == {"message-life": Verdict.PASS}
+        return [request.headers for request in server.handshakes]
+
+    seen = asyncio.run(main("one"))
+    addresses = [headers["X-Forwarded-For"] for headers in seen]
+    assert len(set(addresses)) == len(addresses)
+    assert all(ipaddress.IPv4Address(address).is_global for address in addresses)
+    assert {headers["X-Other"] for headers in seen} == {"{braces} stay"}
+    assert {headers["Host"] for headers in seen} == {"example.test"}
+    for headers in seen:
+        token = headers["Authorization"].removeprefix("Bearer ")
+        claims = jwt.decode(token, options={"verify_signature": False})
+        assert headers["X-Who"] == f"{claims['sub']}/{claims['device_id']}"
+    assert addresses == [headers["X-Forwarded-For"] for headers in asyncio.run(main("one"))]
+
+
+def test_claims_are_filled_in_for_each_token() -> None:
+    async def main() -> list[Any]:
+        server = fakes.minimal()
+        async with server.running() as url:
+            claims = {
+                "uid": "user:{user_id}",
+                "nbf": "{now}",
+                "jti": "{random_uuid}",
+                "scope": ["device:{device_id}"],
+                "iat": None,
+            }
+            tokens = {"mint": {"secret": {"value": fakes.SECRET}, "claims": claims}}
+            result = await judge(make_target(url, tokens=tokens), all_cases("message-life"))
+        assert verdicts(result)["message-life"] is Verdict.PASS
+        return [
+            jwt.decode(h["Authorization"].removeprefix("Bearer "), options={"verify_signature": False})
+            for h in (request.headers for request in server.handshakes)
+            if "Authorization" in h
+        ]
+
+    seen = asyncio.run(main())
+    for claims in seen:
+        assert claims["uid"] == f"user:{claims['sub']}"
+        assert claims["scope"] == [f"device:{claims['device_id']}"]
+        assert type(claims["nbf"]) is int
+        assert "iat" not in claims
+    assert max(Counter(claims["jti"] for claims in seen).values()) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"headers": {"X": "{random_ip4}"}}, "/headers/X: unknown name {random_ip4} (did you mean"),
+        ({"headers": {"X Y": "z"}}, "/headers"),
+        ({"headers": {"X": "a\nb"}}, "/headers/X"),
+        ({"url": ["ws://a/ws", "wss://b/ws"]}, "either all of them wss://, or none"),
+        ({"url": ["ws://a/ws", "ws://b:99999/ws"]}, "/url/1: not a usable address"),
+        ({"url": []}, "/url"),
+        ({"tls": {"key": "k.pem"}}, "/tls"),
+        (
+            {"tokens": {"mint": {"secret": {"value": "x"}, "claims": {"a": ["{userid}"]}}}},
+            "/tokens/mint/claims/a/0: unknown name {userid} (did you mean 'user_id'?)",
+        ),
+    ],
+)
+def test_what_is_wrong_is_said(more: dict[str, Any], said: str) -> None:
+    data = {"url": "ws://127.0.0.1:1/ws", "tokens": {"mint": {"secret": {"value": "x"}}}, **more}
+    with pytest.raises(UsageError) as caught:
+        read_target(
+            Document("t.yaml", data, MappingProxyType({})), load_catalogue(), base=Path()
+        ).tls_context()
+    assert said in str(caught.value)
+
+
+def test_a_server_that_asks_for_a_certificate_gets_one(tmp_path: Path) -> None:
+    authority = Authority()
+    authority.write(tmp_path)
+
+    async def main(**tls: Any) -> RunResult:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server-key.pem")
+        context.load_verify_locations(tmp_path / "ca.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+        server = fakes.minimal()
+        async with serve(
+            server.handle,
+            "127.0.0.1",
+            0,
+            ssl=context,
+            process_request=server.answer,
+            select_subprotocol=server.choose,
+            ping_interval=None,
+        ) as listening:
+            url = f"wss://127.0.0.1:{listening.sockets[0].getsockname()[1]}/ws"
+            files = {name: str(tmp_path / file) for name, file in tls.items()}
+            return await judge(make_target(url, tls=files), all_cases("message-life", "tls-versions"))
+
+    mine = {"ca_file": "ca.pem", "certificate": "client.pem", "key": "client-key.pem"}
+    assert set(verdicts(asyncio.run(main(**mine))).values()) == {Verdict.PASS}
+    with pytest.raises(UnreachableError) as caught:
+        asyncio.run(main(ca_file="ca.pem"))
+    assert "tls.certificate" in str(caught.value.hint)
+
+
+def test_an_alert_for_want_of_a_certificate_is_explained(tmp_path: Path) -> None:
+    """asyncio's servers end such a connection without a word; those of OpenSSL say why."""
+    Authority().write(tmp_path)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server-key.pem")
+    context.load_verify_locations(tmp_path / "ca.pem")
+    context.verify_mode = ssl.CERT_REQUIRED
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def refuse() -> None:
+            with contextlib.suppress(OSError):
+                while True:
+                    accepted, _ = listening.accept()
+                    with contextlib.suppress(ssl.SSLError):
+                        context.wrap_socket(accepted, server_side=True)
+                    accepted.recv(1)
+                    accepted.close()
+
+        threading.Thread(target=refuse, daemon=True).start()
+        url = f"wss://127.0.0.1:{listening.getsockname()[1]}/ws"
+        with pytest.raises(UnreachableError) as caught:
+            asyncio.run(
+                judge(make_target(url, tls={"ca_file": str(tmp_path / "ca.pem")}), all_cases("message-life"))
+            )
+        listening.shutdown(socket.SHUT_RDWR)
+    assert "tls.certificate" in str(caught.value.hint)
+
+
+def test_a_key_whose_password_is_missing_asks_nobody(tmp_path: Path) -> None:
+    authority = Authority()
+    authority.write(tmp_path)
+    locked = authority.client_key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"open sesame"),
+    )
+    (tmp_path / "locked.pem").write_bytes(locked)
+
+    def made(password: str | None) -> ssl.SSLContext:
+        return Tls(None, tmp_path / "client.pem", tmp_path / "locked.pem", password).context()
+
+    assert made("open sesame")
+    with pytest.raises(UsageError, match="its password is missing") as caught:
+        made(None)
+    assert "tls.key_password" in str(caught.value.hint)
+    with pytest.raises(UsageError, match="its password is wrong"):
+        made("close sesame")
+    with pytest.raises(UsageError, match="not a usable certificate"):
+        Tls(None, tmp_path / "nowhere.pem").context()
+
+
+def test_frames_come_at_the_pace_that_the_target_wants() -> None:
+    async def main() -> tuple[RunResult, dict[Any, list[float]]]:
+        times: dict[Any, list[float]] = {}
+        server = fakes.minimal()
+        whole = server.frame
+
+        async def frame(peer: Any, data: str | bytes) -> None:
+            times.setdefault(peer, []).append(asyncio.get_running_loop().time())
+            await whole(peer, data)
+
+        server.frame = frame  # type: ignore[method-assign]
+        async with server.running() as url:
+            # A case that sends for longer than a case may take: waiting for the pace is no time of the case.
+            target = make_target(
+                url, pacing={"frames_per_second": 20}, timing={"reply_ms": 1500, "quiet_ms": 50, "case_s": 2}
+            )
+            cases = all_cases("message-life", "refuses-bad-send", "redelivery-until-acknowledged")
+            return await judge(target, cases), times
+
+    result, times = asyncio.run(main())
+    assert set(verdicts(result).values()) == {Verdict.PASS}, result
+    assert max(len(each) for each in times.values()) > 5
+    for each in times.values():
+        # Never more than the pace: n frames take the distance of n - 1, less the jitter of a busy machine.
+        assert each[-1] - each[0] >= (len(each) - 1) / 20 - 0.04
