@@ -87,3 +87,51 @@ def build(
         f"{folder if not single_file else folder / next(iter(files))}: {len(files)} files, {size // 1024} KB"
     )
     return ExitCode.OK
+
+
+@docs.command()
+@click.argument("old")
+@click.argument("new", required=False)
+@click.option(
+    "--format",
+    "format_",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="Form.",
+)
+@click.option("--strict", is_flag=True, help="Exit 1 for what is unknown, too.")
+def diff(old: str, new: str | None, format_: str, strict: bool) -> int:
+    """Say what changed between two editions of the protocol, and whether it breaks.
+
+    OLD and NEW are each a folder laid out like schemas/, a file written by `relaykit export bundle`, or a
+    revision of the git repository you are in: git:v1.0, git:HEAD~3, git:v1.0:path/of/schemas. Without NEW,
+    OLD is compared with the kit's own schemas.
+
+    A change breaks if a client of the older edition no longer gets along with a server of the newer one: a
+    frame that clients send must not permit less, one that servers send must not hold more than old clients
+    are ready for (fields that are new to them they pass over). Where that cannot be decided it is said to
+    be unknown.
+
+    \b
+    Before a release            relaykit docs diff git:v1.0
+    In CI, for a pull request   relaykit docs diff git:origin/main schemas
+    Two published bundles       relaykit docs diff 1.0.schema.json 1.1.schema.json --format json
+
+    Exit codes: 0 nothing breaks; 1 something does; 2 usage, or an edition that cannot be read.
+    """
+    from relaykit.docs_gen.diff import writing
+    from relaykit.docs_gen.diff.changes import changes
+    from relaykit.docs_gen.diff.editions import kit_edition, read_edition
+
+    before = read_edition(old)
+    now = read_edition(new) if new is not None else kit_edition()
+    found = changes(before, now)
+    if format_ == "json":
+        click.echo(writing.as_json(before, now, found), nl=False)
+    else:
+        for line in writing.as_text(before, now, found):
+            click.echo(line)
+    counts = writing.counts(found)
+    failed = counts["breaks"] or (strict and counts["unknown"])
+    return ExitCode.FAILED if failed else ExitCode.OK

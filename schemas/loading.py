@@ -219,6 +219,26 @@ def _frame(path: Path, direction: Direction, schema: Any, load: Any, protocol: P
     except jsonschema_rs.ValidationError as error:
         place = strict_json.pointer_of(tuple(error.instance_path))
         raise UsageError(f"{path}: {place}: not a JSON Schema: {error.message}") from None
+    return spec_of(name, direction, schema, bundled, str(path), since=protocol.version)
+
+
+def spec_of(
+    name: str,
+    direction: Direction,
+    schema: Mapping[str, Any],
+    bundled: Mapping[str, Any],
+    source: str,
+    *,
+    since: str,
+) -> FrameSpec:
+    """What a frame's schema says of it.
+
+    Args:
+        name: its type.
+        schema, bundled: the schema as written, and self-contained; x- keywords that it lacks have defaults.
+        source: where it was read.
+        since: the version that brought it, where it does not say.
+    """
     deprecated = schema.get("x-deprecated")
     route = schema.get("x-route")
     return FrameSpec(
@@ -227,7 +247,7 @@ def _frame(path: Path, direction: Direction, schema: Any, load: Any, protocol: P
         title=schema.get("title", name),
         description=schema.get("description", ""),
         capability=schema.get("x-capability", "core"),
-        since=schema.get("x-since", protocol.version),
+        since=schema.get("x-since", since),
         deprecated=Deprecated(deprecated["replacement"], deprecated["note"]) if deprecated else None,
         route=Route(route["to"], route.get("by")) if route else None,
         stamps=MappingProxyType(dict(schema.get("x-stamps", {}))),
@@ -236,7 +256,7 @@ def _frame(path: Path, direction: Direction, schema: Any, load: Any, protocol: P
         examples=tuple(freeze(schema.get("examples", []))),
         schema=freeze(schema),
         bundled=freeze(bundled),
-        source=str(path),
+        source=source,
     )
 
 

@@ -1,0 +1,103 @@
+"""Whether a change of a schema breaks: c2s must not narrow, s2c must not widen.
+
+An old client must go on working with a new server. What it sends (anything that the old c2s schema permits)
+the new one must permit; what a new server sends (exactly what the new s2c schema documents) the old one must
+permit, undocumented properties aside, since clients tolerate those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import jsonschema_rs
+
+from relaykit.schemas import Direction, thaw
+from relaykit.schemas.bundle import opened
+from relaykit.schemas.flatten import flattened
+
+Breaks = Literal["yes", "no", "unknown"]
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """Whether it breaks, and if one was found, a value that shows it."""
+
+    breaks: Breaks
+    witness: Any = None
+
+
+def flat(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """A bundled schema with references and `allOf` folded in, as far as that changes nothing."""
+    return flattened(thaw(schema))
+
+
+def decide(direction: Direction, old: Any, new: Any, samples: Iterable[Any] = ()) -> Decision:
+    """Judge the change of a flattened schema.
+
+    Args:
+        direction: who sends what it describes.
+        old, new: the schema in the two editions.
+        samples: values to try where the schemas alone do not decide: those of the side that sends.
+    """
+    sends, takes = (old, new) if direction == "c2s" else (_closed(new), _opened(old))
+    verdict = _satisfiable(sends, takes)
+    if verdict == "no":
+        return Decision("no")
+    shown = [sample for sample in samples if _fits(sends, sample) and not _fits(takes, sample)]
+    if shown:
+        return Decision("yes", min(shown, key=lambda sample: len(str(sample))))
+    return Decision(verdict)
+
+
+def same(one: Any, other: Any) -> bool:
+    """Whether two schemas provably permit the same, however they say it."""
+    return _satisfiable(one, other) == "no" and _satisfiable(other, one) == "no"
+
+
+def _satisfiable(sends: Any, takes: Any) -> Breaks:
+    """Whether there is a value that one side sends and the other does not take."""
+    try:
+        refused = _canonical(sends).subtract(_canonical(takes))
+        return _word(str(refused.satisfiability()))
+    except (ValueError, jsonschema_rs.ReferencingError):  # a form that the library does not model
+        return "unknown"
+
+
+def _word(said: str) -> Breaks:
+    return "yes" if said == "yes" else "no" if said == "no" else "unknown"
+
+
+def _canonical(schema: Any) -> jsonschema_rs.CanonicalSchema:
+    return jsonschema_rs.canonicalize(schema, validate_formats=True, offline=True)
+
+
+def _fits(schema: Any, value: Any) -> bool:
+    try:
+        return jsonschema_rs.is_valid(schema, thaw(value), validate_formats=True, offline=True)
+    except ValueError:
+        return False
+
+
+def _opened(schema: Any) -> Any:
+    return opened(schema) if isinstance(schema, Mapping) else schema
+
+
+def _closed(schema: Any) -> Any:
+    """Exactly what is documented. Bundles hold s2c frames opened: what a server sends must be closed again.
+
+    Members that a schema leaves open on purpose are closed here as well; clients tolerate any, so that
+    nothing is lost by it.
+    """
+
+    if not isinstance(schema, Mapping):
+        return schema
+    shut = dict(schema)
+    if isinstance(shut.get("items"), Mapping):
+        shut["items"] = _closed(shut["items"])
+    if isinstance(shut.get("properties"), Mapping):
+        shut["properties"] = {name: _closed(sub) for name, sub in shut["properties"].items()}
+        if shut.get("type") == "object" and "allOf" not in shut:
+            shut["additionalProperties"] = False
+    return shut
