@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from relaykit.conformance.coverage import check_moves
 from relaykit.conformance.grammar import (
     Advance,
     AnyOf,
@@ -45,6 +46,7 @@ def load_cases(catalogue: Catalogue, folders: Iterable[Path] = ()) -> tuple[Case
     for case in cases[len(scenarios) :]:
         if case.id in ids:
             raise UsageError(f"{case.source}: the id {case.id!r} is already a scenario's")
+    check_moves(catalogue, cases)
     areas = [area.file for area in catalogue.protocol.areas.values()]
     return tuple(sorted(cases, key=lambda case: areas.index(case.area)))
 
@@ -79,6 +81,7 @@ def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
         source=str(scenario.place),
         run=partial(play, scenario=scenario),
         scenario=scenario,
+        moves=scenario.moves,
     )
 
 

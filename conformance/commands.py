@@ -10,7 +10,7 @@ from typing import Any
 import click
 from rich.console import Console
 
-from relaykit.conformance import api, options, terminal
+from relaykit.conformance import api, coverage, options, terminal
 from relaykit.conformance.explain import explain as explain_text
 from relaykit.conformance.options import Running, Selection
 from relaykit.conformance.report import report
@@ -96,15 +96,29 @@ def _said(given: Given) -> dict[str, Any]:
 @click.command("list")
 @options.selection
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text")
-def list_(selection: Selection, format_: str) -> int:
-    """List the cases of the suite.
+@click.option(
+    "--coverage",
+    "covered",
+    is_flag=True,
+    help="Show what the cases cover instead: requirements, frames, error codes, transitions between states.",
+)
+def list_(selection: Selection, format_: str, covered: bool) -> int:
+    """List the cases of the suite, or with --coverage what they cover.
 
     \b
     relaykit list --run 'area:messages'
     relaykit list --run 'requirement:MSG-0*' --format json
+    relaykit list --coverage --profile full
     """
     catalogue = load_catalogue()
     chosen = selection.choose(catalogue, selection.load(catalogue))
+    if covered:
+        tables = coverage.coverage(catalogue, chosen)
+        if format_ == "json":
+            click.echo(json.dumps(coverage.as_json(catalogue, tables), indent=2, ensure_ascii=False))
+        else:
+            click.echo(coverage.as_text(catalogue, tables))
+        return 0
     if format_ == "json":
         click.echo(json.dumps([_listed(case) for case in chosen], indent=2, ensure_ascii=False))
         return 0

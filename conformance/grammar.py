@@ -168,7 +168,10 @@ Step = Send | Expect | ExpectClose | Nothing | Connect | Drop | Control | Advanc
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """One scenario, as its file states it. `about` holds the ambient types it does not pass over."""
+    """One scenario, as its file states it.
+
+    `about` holds the ambient types it does not pass over, `moves` the ways of state machines that it goes.
+    """
 
     id: str
     title: str
@@ -184,6 +187,7 @@ class Scenario:
     steps: tuple[Step, ...]
     place: Place
     requirements: tuple[str, ...] = field(default=())
+    moves: tuple[str, ...] = ()
 
 
 def walk(steps: tuple[Step, ...]) -> Iterator[Step]:

@@ -116,6 +116,7 @@ def _scenario(document: Document, index: int, entry: Mapping[str, Any], area: st
         steps=steps,
         place=reader.place(pointer),
         requirements=requirements_of(steps),
+        moves=tuple(entry.get("moves", ())),
     )
 
 

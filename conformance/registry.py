@@ -36,6 +36,7 @@ class Probe:
     exclusive: bool
     slow: bool
     frames: tuple[str, ...]
+    moves: tuple[str, ...]
     run: Run
     origin: Callable[..., object]
 
@@ -54,6 +55,7 @@ def probe(
     exclusive: bool = False,
     slow: bool = False,
     frames: Iterable[str] = (),
+    moves: Iterable[str] = (),
 ) -> Callable[[Run], Probe]:
     """Make a probe of an async function that gets the case's `Context`.
 
@@ -75,6 +77,7 @@ def probe(
             exclusive=exclusive,
             slow=slow,
             frames=tuple(frames),
+            moves=tuple(moves),
             run=function,
             origin=function,
         )
@@ -131,6 +134,7 @@ def case_of(catalogue: Catalogue, probe: Probe) -> Case:
         frames=frozenset(probe.frames),
         source=f"{code.co_filename}:{code.co_firstlineno}",
         run=probe.run,
+        moves=probe.moves,
     )
 
 

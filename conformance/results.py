@@ -45,6 +45,7 @@ class Case:
         exclusive: it touches other cases (moves the clock, resets), so that it runs alone.
         frames: types that it sends or expects, for `--run frame:…`.
         run: does it; whatever it finds is put into the context.
+        moves: ways of the protocol's state machines that it goes.
         scenario: what it was made of; None for a probe.
         source: `file:line`.
     """
@@ -67,6 +68,7 @@ class Case:
     source: str
     run: Callable[[Context], Awaitable[None]]
     scenario: Scenario | None = None
+    moves: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

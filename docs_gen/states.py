@@ -1,4 +1,4 @@
-"""State diagrams, from `guides/states.yaml`; what they name must exist in the catalogue."""
+"""State diagrams: the catalogue's state machines, laid out as `guides/states.yaml` says."""
 
 from __future__ import annotations
 
@@ -9,47 +9,18 @@ from typing import Any
 from relaykit.config import Document, parse_yaml, require_valid
 from relaykit.docs_gen.model import State, StateDiagram, Transition
 from relaykit.errors import UsageError
-from relaykit.schemas import Catalogue
+from relaykit.schemas import Catalogue, Machine, state_machines
 
-_NAME: Mapping[str, Any] = {"type": "string", "pattern": "^[a-z][a-z_]*$"}
-_NAMES: Mapping[str, Any] = {"type": "array", "items": {"type": "string"}, "uniqueItems": True}
+_PLACE: Mapping[str, Any] = {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2}
 _SCHEMA: Mapping[str, Any] = {
-    "type": "array",
-    "items": {
+    "type": "object",
+    "additionalProperties": {
         "type": "object",
         "properties": {
-            "id": _NAME,
-            "title": {"type": "string"},
-            "description": {"type": "string"},
-            "states": {
-                "type": "object",
-                "additionalProperties": {
-                    "type": "object",
-                    "properties": {
-                        "title": {"type": "string"},
-                        "at": {"type": "array", "items": {"type": "integer"}, "minItems": 2, "maxItems": 2},
-                        "kind": {"enum": ["start", "end"]},
-                    },
-                    "required": ["title", "at"],
-                    "additionalProperties": False,
-                },
-            },
-            "moves": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "properties": {
-                        **{name: {"type": "string"} for name in ("from", "to", "label", "words")},
-                        "bend": {"type": "number"},
-                        "frames": _NAMES,
-                        "requirements": _NAMES,
-                    },
-                    "required": ["from", "to", "label", "words"],
-                    "additionalProperties": False,
-                },
-            },
+            "at": {"type": "object", "additionalProperties": _PLACE},
+            "bends": {"type": "object", "additionalProperties": {"type": "number"}},
         },
-        "required": ["id", "title", "description", "states", "moves"],
+        "required": ["at"],
         "additionalProperties": False,
     },
 }
@@ -59,44 +30,46 @@ def state_diagrams(catalogue: Catalogue) -> Mapping[str, StateDiagram]:
     """The diagrams by their IDs.
 
     Raises:
-        UsageError: the file is wrong, or names a frame, requirement or state that does not exist.
+        UsageError: the layout is wrong: a state has no place, or it names what does not exist.
     """
     source = resources.files("relaykit.docs_gen").joinpath("guides/states.yaml")
     document = parse_yaml(source.read_text("utf-8"), "docs_gen/guides/states.yaml")
     require_valid(document, _SCHEMA)
-    return {
-        entry["id"]: _diagram(entry, f"/{i}", document, catalogue) for i, entry in enumerate(document.data)
-    }
+    machines = {machine.id: machine for machine in state_machines(catalogue)}
+    _same(document, "", document.data, machines)
+    return {name: _diagram(machine, document) for name, machine in machines.items()}
 
 
-def _diagram(entry: Any, pointer: str, document: Document, catalogue: Catalogue) -> StateDiagram:
-    types = catalogue.types("c2s") | catalogue.types("s2c")
-    for place, move in enumerate(entry["moves"]):
-        for name, known in (
-            *((frame, types) for frame in move.get("frames", ())),
-            *((id_, catalogue.requirements) for id_ in move.get("requirements", ())),
-            (move["from"], entry["states"]),
-            (move["to"], entry["states"]),
-        ):
-            if name not in known:
-                raise UsageError(f"{document.place(f'{pointer}/moves/{place}')}: {name!r} does not exist")
-    return StateDiagram(
-        id=entry["id"],
-        title=entry["title"],
-        description=entry["description"],
+def _same(document: Document, pointer: str, laid_out: Any, known: Any) -> None:
+    for name in sorted(set(laid_out) ^ set(known)):
+        what = "has no place" if name in known else "does not exist"
+        raise UsageError(f"{document.place(pointer)}: {name!r} {what}")
+
+
+def _diagram(machine: Machine, document: Document) -> StateDiagram:
+    layout, pointer = document.data[machine.id], f"/{machine.id}"
+    bends = dict(layout.get("bends", {}))
+    _same(document, f"{pointer}/at", layout["at"], machine.states)
+    diagram = StateDiagram(
+        id=machine.id,
+        title=machine.title,
+        description=machine.description,
         states=tuple(
-            State(name, state["title"], state["at"][0], state["at"][1], state.get("kind", ""))
-            for name, state in entry["states"].items()
+            State(name, state.title, layout["at"][name][0], layout["at"][name][1], state.kind)
+            for name, state in machine.states.items()
         ),
         transitions=tuple(
             Transition(
-                move["from"],
-                move["to"],
-                move["label"],
-                move["words"],
-                float(move.get("bend", 0)),
-                tuple(move.get("requirements", ())),
+                move.start,
+                move.end,
+                move.label,
+                move.words,
+                float(bends.pop(f"{move.start}-{move.end}", 0)),
+                move.requirements,
             )
-            for move in entry["moves"]
+            for move in machine.moves
         ),
     )
+    for name in bends:
+        raise UsageError(f"{document.place(f'{pointer}/bends/{name}')}: {name!r} is not an arrow")
+    return diagram

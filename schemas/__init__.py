@@ -13,7 +13,7 @@ A catalogue never changes. The schema is always chosen by the frame's `type` and
 client, `s2c`: from the server). `decode` parses strictly, `judge` and `is_valid` look at a parsed frame,
 `validate` does both; `frame` and `types` look a frame up; `protocol` and `requirements` hold the rest;
 `bundle` and `frame_bundle` write self-contained schemas for other tools. `control_operations` describes what
-test benches arrange beside the frames.
+test benches arrange beside the frames, `state_machines` what states messages, calls and devices go through.
 """
 
 from relaykit.schemas.bundle import bundle, frame_bundle
@@ -41,6 +41,7 @@ from relaykit.schemas.model import (
     Validation,
     Vector,
 )
+from relaykit.schemas.states import Machine, Move, Way, state_machines
 from relaykit.schemas.strict_json import FrameError
 
 __all__ = [
@@ -58,6 +59,8 @@ __all__ = [
     "FrameError",
     "FrameSpec",
     "Limit",
+    "Machine",
+    "Move",
     "Operation",
     "Profile",
     "Protocol",
@@ -67,10 +70,12 @@ __all__ = [
     "UnknownType",
     "Validation",
     "Vector",
+    "Way",
     "bundle",
     "control_lines",
     "control_operations",
     "frame_bundle",
     "load_catalogue",
+    "state_machines",
     "thaw",
 ]

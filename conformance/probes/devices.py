@@ -60,6 +60,7 @@ async def denied_while_away(context: Context) -> None:
     capabilities=("devices",),
     operations=(*_APPROVAL, "advance_clock"),
     exclusive=True,
+    moves=("device-decided-late",),
 )
 async def late_decision(context: Context) -> None:
     laptop, request = await _asked(context, expires_in=20)

@@ -20,6 +20,7 @@ _UNTIL_TOLD = 1_000_000
     operations=("inject_fault",),
     exclusive=True,
     frames=("send", "sent_ack", "deliver", "error"),
+    moves=("message-failed",),
 )
 async def server_fault(context: Context) -> None:
     alice, bob = context.device("alice"), context.device("bob")

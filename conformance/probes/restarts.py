@@ -45,6 +45,7 @@ async def _restart(context: Context, server: Launched, how: str) -> None:
     catches="A server that acknowledges what stands in its memory only.",
     exclusive=True,
     frames=("send", "sent_ack", "deliver"),
+    moves=("message-survived",),
 )
 async def survives_sigkill(context: Context) -> None:
     server = _server()
@@ -70,6 +71,7 @@ async def survives_sigkill(context: Context) -> None:
     exclusive=True,
     slow=True,
     frames=("send", "sent_ack", "deliver"),
+    moves=("message-survived",),
 )
 async def shutdown(context: Context) -> None:
     server = _server()

@@ -21,14 +21,15 @@ TARGET = """\
 url: ws://127.0.0.1:{port}/ws
 tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}
 control: {http: {url: "http://127.0.0.1:{control_port}", token: {env: RELAYKIT_CONTROL_TOKEN}}}
-limits: {max_frame_bytes: 65536, connections_per_user: 6, frames_per_second: 50, burst: 60}
+limits:
+  {max_frame_bytes: 65536, connections_per_user: 6, frames_per_second: 50, burst: 60, waiting_per_user: 150}
 timing: {reply_ms: 1500, case_s: 30}
 """
 SECRETS = {
     "RELAYKIT_SECRET": "a secret of the tests, long enough for it",
     "RELAYKIT_CONTROL_TOKEN": "a-control-token-of-the-tests",
 }
-STATED = "--limits burst=60 --limits connections_per_user=6"
+STATED = "--limits burst=60 --limits connections_per_user=6 --limits waiting_per_user=150"
 
 
 def found(tmp_path: Path, fault: str, options: str, *cases: str, target: str = TARGET) -> dict[str, Any]:
@@ -63,6 +64,8 @@ def found(tmp_path: Path, fault: str, options: str, *cases: str, target: str = T
         ("rate-beyond-the-limit", "never-recovers", "", {"LIM-14"}),
         ("rate-counts-everything", "keep-alives-are-free", "", {"LIM-10"}),
         ("rate-of-others", "shared-rate", "", {"LIM-15"}),
+        ("waiting-messages-bounded", "drops-what-it-promised", "", {"LIM-20"}),
+        ("streamed-while-connecting", "new-ones-first", "", {"OFF-09"}),
         ("idle-is-pinged", "none", "--timing ping_interval_s=80", {"KEEP-05"}),
         ("silence-times-out", "none", "--timing idle_timeout_s=1000", {"KEEP-07", "KEEP-08"}),
         ("silence-times-out", "drops-the-silent", "", {"KEEP-07"}),
