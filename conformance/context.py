@@ -5,75 +5,32 @@ from __future__ import annotations
 import asyncio
 import random
 import ssl
-import time
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from websockets.extensions import ClientExtensionFactory
 
 from relaykit import tokens
-from relaykit.conformance.control import Control
+from relaykit.conformance.dialect import Interpreter, Peer
 from relaykit.conformance.dialing import dial
 from relaykit.conformance.endpoints import at_node
+from relaykit.conformance.environment import Environment as Environment
 from relaykit.conformance.grammar import SINGLE_DEVICE
-from relaykit.conformance.issuing import Issuer, TokenError
+from relaykit.conformance.issuing import TokenError
 from relaykit.conformance.matching import ambient_types
-from relaykit.conformance.pacing import FramePace, Pace
+from relaykit.conformance.pacing import FramePace
 from relaykit.conformance.presenting import Presentation as Presentation
 from relaykit.conformance.presenting import dressed
 from relaykit.conformance.presenting import present as present
-from relaykit.conformance.record import Recorder, ShapeBook
+from relaykit.conformance.record import Recorder
 from relaykit.conformance.results import Blame, Case, Outcome
 from relaykit.conformance.stops import CaseStop as CaseStop
 from relaykit.conformance.stops import NotApplicableError as NotApplicableError
 from relaykit.conformance.stops import UntestableError as UntestableError
-from relaykit.conformance.target import Target, Waits
 from relaykit.conformance.token_spec import Identity, Minting
 from relaykit.conformance.values import Scope, fresh_uuid
 from relaykit.conformance.wire import Connection, DialError
-from relaykit.schemas import Catalogue
-
-
-@dataclass(slots=True)
-class Environment:
-    """What all cases of a run share.
-
-    Attributes:
-        factor: by which all waits were stretched.
-        carrier: how ordinary cases present the token.
-        issuer: gives tokens where the suite does not sign them itself.
-        fences: whether the target answers heartbeats, so that a fence means something.
-        clock_offset_s: by how much the target's clock was moved (`advance`); tokens follow it.
-        unreachable: connections in a row that could not even be opened: the target may be gone.
-    """
-
-    target: Target
-    catalogue: Catalogue
-    waits: Waits
-    seed: str
-    tls: ssl.SSLContext | None
-    control: Control | None
-    issuer: Issuer
-    factor: float = 1.0
-    carrier: str = "header"
-    fences: bool = True
-    shapes: ShapeBook = field(default_factory=ShapeBook)
-    clock_offset_s: float = 0.0
-    unreachable: int = 0
-    gone: str | None = None
-    pace: Pace = field(default_factory=lambda: Pace(None))
-
-    def now(self) -> float:
-        """Unix time as the target sees it, as far as the suite knows."""
-        return time.time() + self.clock_offset_s
-
-    async def close(self) -> None:
-        """Let go of the control interface and of where tokens come from."""
-        if self.control is not None:
-            await self.control.close()
-        await self.issuer.close()
 
 
 class Device:
@@ -287,26 +244,38 @@ class Context:
                 extensions=extensions,
                 tls=tls or self.env.tls,
                 seconds=self.env.waits.connect,
+                made=lambda new: self._made(new, shown.token),
             )
         except DialError as error:
             self.env.unreachable = self.env.unreachable + 1 if error.kind == "unreachable" else 0
             raise
         self.env.unreachable = 0
-        ambient = ambient_types(self.env.catalogue)
-        connection.passed_over = ambient - self.about
-        connection.answers_ping = "ping" not in self.about
-        if self.env.target.frames_per_second is not None:
-            connection.pace = FramePace(self.env.target.frames_per_second, self.allow)
         self.connections.append(connection)
         return connection
 
+    def _made(self, connection: Connection, token: str | None) -> None:
+        """Set a connection up, before anything can arrive on it."""
+        env = self.env
+        connection.passed_over = ambient_types(env.catalogue) - self.about
+        connection.answers_ping = "ping" not in self.about
+        if env.target.frames_per_second is not None:
+            connection.pace = FramePace(env.target.frames_per_second, self.allow)
+        if env.dialect is not None:
+            peer = Peer(*self._whose(connection.label), token)
+            connection.dialect = Interpreter(env.dialect, peer, self.recorder, connection.label)
+
+    def _whose(self, label: str) -> tuple[str, str]:
+        """The ids of user and device behind a label; empty for one that a case makes up."""
+        for user in self.users.values():
+            for device in user.devices.values():
+                if device.label == label:
+                    return user.id, device.id
+        return "", ""
+
     def _dressed(self, headers: Mapping[str, str], label: str) -> Mapping[str, str]:
         """Headers with what their names stand for in this connection."""
-        known = (d for user in self.users.values() for d in user.devices.values() if d.label == label)
-        device = next(known, None)
         # A seed by itself, so that what is in a header changes nothing that the case makes up later.
-        seed = f"{self.env.seed}/{self.case.id}/{self._dials}"
-        return dressed(headers, seed, device.user.id if device else "", device.id if device else "")
+        return dressed(headers, f"{self.env.seed}/{self.case.id}/{self._dials}", *self._whose(label))
 
     def allow(self, seconds: float) -> None:
         """Let the case take longer, for what waits for the pace that the target wants."""

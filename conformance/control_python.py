@@ -9,15 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
-import importlib.util
 import inspect
-import sys
 from collections.abc import Mapping
 from typing import Any
 
 from relaykit.conformance.control_spec import ControlFailedError, ControlMissingError, PythonControl
-from relaykit.errors import UsageError
+from relaykit.conformance.python_object import load_object
 
 
 class OverPython:
@@ -69,41 +66,4 @@ def load_adapter(spec: PythonControl) -> Any:
     Raises:
         UsageError: there is none, or it cannot be made; with the place in the target file.
     """
-    source, _, name = spec.adapter.rpartition(":")
-    try:
-        module = _file(spec, source) if source.endswith(".py") else _module(spec, source)
-        found: Any = module
-        for part in name.split("."):
-            found = getattr(found, part)
-        return found(**spec.options) if isinstance(found, type) else found
-    except Exception as error:
-        # Whatever the file does while it is loaded is the user's: say what, and where.
-        raise UsageError(
-            f"{spec.place}: the control adapter {spec.adapter!r} cannot be loaded: "
-            f"{type(error).__name__}: {error}",
-            hint="adapter: file.py:Class (relative to the target file) or package.module:attribute",
-        ) from error
-
-
-def _file(spec: PythonControl, source: str) -> Any:
-    path = (spec.folder / source).resolve()
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {path}")
-    # A name that no package has, so that nothing is shadowed.
-    name = f"relaykit_adapter_{abs(hash(path)):x}"
-    found = importlib.util.spec_from_file_location(name, path)
-    if found is None or found.loader is None:
-        raise ImportError(f"{path} cannot be imported")
-    module = importlib.util.module_from_spec(found)
-    sys.modules[name] = module
-    found.loader.exec_module(module)
-    return module
-
-
-def _module(spec: PythonControl, source: str) -> Any:
-    folder = str(spec.folder.resolve())
-    sys.path.insert(0, folder)
-    try:
-        return importlib.import_module(source)
-    finally:
-        sys.path.remove(folder)
+    return load_object(spec.adapter, spec.folder, spec.options, place=spec.place, what="control adapter")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from websockets.client import ClientProtocol
 from websockets.extensions import ClientExtensionFactory
@@ -27,6 +27,7 @@ async def dial(
     extensions: Sequence[ClientExtensionFactory] = (),
     tls: ssl.SSLContext | None = None,
     seconds: float,
+    made: Callable[[Connection], None] = lambda _: None,
 ) -> Connection:
     """Open a connection.
 
@@ -36,6 +37,7 @@ async def dial(
         subprotocols: offered as `Sec-WebSocket-Protocol`, just as they are.
         extensions: of the WebSocket protocol, to be offered.
         seconds: for all of it.
+        made: is given the connection before anything can arrive on it.
 
     Raises:
         DialError: there is none, and why.
@@ -52,10 +54,16 @@ async def dial(
         request.headers[name] = value
     loop = asyncio.get_running_loop()
     connection: Connection | None = None
+
+    def fresh() -> Connection:
+        new = Connection(client, request, recorder, label)
+        made(new)
+        return new
+
     try:
         async with asyncio.timeout(seconds):
             _, connection = await loop.create_connection(
-                lambda: Connection(client, request, recorder, label),
+                fresh,
                 uri.host,
                 uri.port,
                 ssl=tls,

@@ -12,16 +12,17 @@ from relaykit.conformance.templates import filled, random_ipv4
 from relaykit.conformance.values import fresh_uuid
 
 if TYPE_CHECKING:
-    from relaykit.conformance.context import Environment
+    from relaykit.conformance.environment import Environment
 
 
 @dataclass(frozen=True, slots=True)
 class Presentation:
-    """A token on its way into a handshake."""
+    """A token on its way into a handshake, and that token where a case presents it as the protocol says."""
 
     url: str
     headers: Mapping[str, str]
     subprotocols: tuple[str, ...]
+    token: str | None = None
 
 
 def present(env: Environment, token: str | None, carrier: str, *, legacy: bool = False) -> Presentation:
@@ -35,10 +36,10 @@ def present(env: Environment, token: str | None, carrier: str, *, legacy: bool =
     if token is None:
         return Presentation(url, headers, ())
     if carrier == "query":
-        return Presentation(_with_query(url, f"token={quote(token, safe='')}"), headers, ())
+        return Presentation(_with_query(url, f"token={quote(token, safe='')}"), headers, (), token)
     if carrier == "subprotocol":
-        return Presentation(url, headers, (env.catalogue.protocol.subprotocol, token))
-    return Presentation(url, {**headers, "Authorization": f"Bearer {token}"}, ())
+        return Presentation(url, headers, (env.catalogue.protocol.subprotocol, token), token)
+    return Presentation(url, {**headers, "Authorization": f"Bearer {token}"}, (), token)
 
 
 def _with_query(url: str, query: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 import time
 from dataclasses import dataclass, field
@@ -148,3 +149,13 @@ class Recorder:
         requirement = self.catalogue.protocol.faults["s2c"].get("utf8" if keyword == "binary" else keyword)
         finding = Finding("error", "", keyword, message, requirement)
         self.shapes.note(UNREADABLE, finding, None, self.case, actor, self.transcript.now_ms())
+
+
+def leniently(data: bytes) -> Any:
+    """What a message that is not strict JSON was probably meant to be; its fault is noted already."""
+    text = data.decode("utf-8", "replace")
+    try:
+        value = json.loads(text.removeprefix("\ufeff"))
+    except (ValueError, RecursionError):
+        return text
+    return value if isinstance(value, dict) else text

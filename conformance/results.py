@@ -28,13 +28,15 @@ class Verdict(StrEnum):
     ERROR = "error"
 
 
+GATHERED = frozenset({"shape", "dialect"})
+"""Kinds of cases that are not run: what was seen in all others is gathered in them."""
 UNTESTED = "untested"
 """In the table of requirements only: no case that ran has shown it either way."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A scenario or a probe, ready to run; or one that stands for the shape of all frames of a type.
+    """A scenario or a probe, ready to run; or one that gathers what was seen of all frames of a type.
 
     Attributes:
         level: the strongest level among its requirements.
@@ -53,7 +55,7 @@ class Case:
     id: str
     title: str
     area: str
-    kind: Literal["scenario", "probe", "shape"]
+    kind: Literal["scenario", "probe", "shape", "dialect"]
     level: str
     requirements: tuple[str, ...]
     catches: str

@@ -13,11 +13,13 @@ from datetime import UTC, datetime
 
 from relaykit.conformance.context import Environment
 from relaykit.conformance.control import open_control
+from relaykit.conformance.dialect import Dialect
+from relaykit.conformance.divergence import dialect_cases
 from relaykit.conformance.issuing import Issuer
 from relaykit.conformance.judge import JUDGE_ALL, Rules, expect_failures, requirement_table, shape_cases
 from relaykit.conformance.pacing import Pace
 from relaykit.conformance.preflight import Readiness, preflight
-from relaykit.conformance.results import Case, CaseResult, RunResult, Verdict
+from relaykit.conformance.results import GATHERED, Case, CaseResult, RunResult, Verdict
 from relaykit.conformance.schedule import run_cases, run_one
 from relaykit.conformance.target import Target
 from relaykit.errors import ExitCode
@@ -61,7 +63,7 @@ def environment(target: Target, catalogue: Catalogue, settings: Settings) -> Env
     """What all cases of a run share; within an event loop, and to be closed at the end.
 
     Raises:
-        UsageError: TLS or a control adapter cannot be set up.
+        UsageError: TLS, a control adapter or a dialect cannot be set up.
     """
     waits, https = target.waits.scaled(settings.timeout_factor), target.https_context()
     return Environment(
@@ -74,6 +76,7 @@ def environment(target: Target, catalogue: Catalogue, settings: Settings) -> Env
         issuer=Issuer(target.tokens, waits.reply * 5, settings.secret, https),
         factor=settings.timeout_factor,
         pace=Pace(target.connections_per_second),
+        dialect=Dialect(target.dialect, catalogue, settings.secret) if target.dialect else None,
     )
 
 
@@ -207,7 +210,8 @@ def conclude(
 ) -> RunResult:
     """Add what follows from all cases together: shapes, expectations, the table of requirements."""
     shapes = shape_cases(env.catalogue, env.shapes, settings.rules)
-    marked, stale = expect_failures((*results, *shapes), env.target.expected)
+    dialect = dialect_cases(env.catalogue, env.dialect.book if env.dialect else None)
+    marked, stale = expect_failures((*results, *shapes, *dialect), env.target.expected)
     more = [env.gone] if env.gone else []
     return RunResult(
         cases=marked,
@@ -233,7 +237,7 @@ def exit_code(result: RunResult, fail_on: frozenset[str]) -> int:
     if result.count(Verdict.ERROR):
         return ExitCode.KIT_DEFECT
     executed = (Verdict.PASS, Verdict.FAIL, Verdict.WARN)
-    if not any(case.verdict in executed and case.case.kind != "shape" for case in result.cases):
+    if not any(case.verdict in executed and case.case.kind not in GATHERED for case in result.cases):
         return ExitCode.NOTHING
     if result.unexpected or result.stale:
         return ExitCode.FAILED

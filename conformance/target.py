@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from relaykit.config import Document, problems, suggest
 from relaykit.conformance.control_spec import ControlSpec, HttpControl, read_control
+from relaykit.conformance.dialect import DialectSpec, read_dialect
 from relaykit.conformance.endpoints import Tls, read_tls, read_urls
 from relaykit.conformance.loader import schema
 from relaykit.conformance.stops import UntestableError
@@ -74,6 +75,7 @@ class Target:
         concurrency: cases at the same time; None: the suite decides.
         connections_per_second: the suite opens no more; None: as many as it likes.
         frames_per_second: the suite sends no more on one connection, but where a case is about that.
+        dialect: translates frames, for a server whose wire differs.
     """
 
     urls: tuple[str, ...]
@@ -93,6 +95,7 @@ class Target:
     concurrency: int | None = None
     connections_per_second: float | None = None
     frames_per_second: float | None = None
+    dialect: DialectSpec | None = None
     expected: tuple[Expectation, ...] = ()
 
     @property
@@ -173,6 +176,7 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
         concurrency=data.get("concurrency"),
         connections_per_second=pacing.get("connections_per_second"),
         frames_per_second=pacing.get("frames_per_second"),
+        dialect=read_dialect(document, base),
         expected=tuple(
             Expectation(
                 entry.get("case"),

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from relaykit.conformance.context import Environment, present
+from relaykit.conformance.dialect import Interpreter, Peer
 from relaykit.conformance.dialing import dial
 from relaykit.conformance.presenting import dressed
 from relaykit.conformance.record import Recorder, ShapeBook
 from relaykit.conformance.token_spec import Identity
-from relaykit.conformance.wire import DialError
+from relaykit.conformance.wire import Connection, DialError
 
 
 async def tidy(env: Environment, identities: Iterable[Identity]) -> None:
@@ -24,16 +25,24 @@ async def tidy(env: Environment, identities: Iterable[Identity]) -> None:
 
 async def _empty(env: Environment, user_id: str, device_id: str, token: str) -> None:
     shown = present(env, token, env.carrier)
+    recorder = Recorder(env.catalogue, ShapeBook(), "tidying")
+
+    def made(connection: Connection) -> None:
+        if env.dialect is not None:
+            peer = Peer(user_id, device_id, token)
+            connection.dialect = Interpreter(env.dialect, peer, recorder, "tidying")
+
     await env.pace.turn()
     try:
         connection = await dial(
             shown.url,
-            Recorder(env.catalogue, ShapeBook(), "tidying"),
+            recorder,
             "tidying",
             headers=dressed(shown.headers, token, user_id, device_id),
             subprotocols=shown.subprotocols,
             tls=env.tls,
             seconds=env.waits.connect,
+            made=made,
         )
     except DialError:
         return

@@ -23,8 +23,9 @@ from websockets.protocol import State
 
 from relaykit.conformance.dial_error import NO_ANSWER, refusal_of
 from relaykit.conformance.dial_error import DialError as DialError
+from relaykit.conformance.dialect import Interpreter, on_the_wire
 from relaykit.conformance.pacing import FramePace
-from relaykit.conformance.record import Recorder
+from relaykit.conformance.record import Recorder, leniently
 
 ABNORMAL = 1006
 """Stands for a connection that ended without a close frame (RFC 6455)."""
@@ -60,6 +61,7 @@ class Connection(asyncio.Protocol):
         pings: how many WebSocket pings came.
         mute: say nothing by ourselves, not even that a WebSocket ping was heard.
         pace: makes text messages wait for their turn, for targets that limit how often one may send.
+        dialect: translates frames both ways, for targets whose wire differs.
         forgiven: patterns of frames that came too late for what only SHOULD come; they are passed over.
     """
 
@@ -80,6 +82,7 @@ class Connection(asyncio.Protocol):
         self.pings = 0
         self.mute = False
         self.pace: FramePace | None = None
+        self.dialect: Interpreter | None = None
         self.label = label
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.inbox: list[Arrived] = []
@@ -137,10 +140,20 @@ class Connection(asyncio.Protocol):
         return [arrived.frame for arrived in self.inbox if isinstance(arrived.frame, dict)]
 
     def send(self, frame: Any, *, valid: bool = True, kit: bool = False) -> None:
-        """Send a frame, as compact JSON."""
-        data = orjson.dumps(frame) if isinstance(frame, dict) else json.dumps(frame).encode()
+        """Send a frame, as compact JSON, or as the target's dialect has it."""
+        self._must_be_open()
         beats = valid and isinstance(frame, dict) and frame.get("type") == "heartbeat"
-        self.send_text(data, shown=frame, kit=kit)
+        if not isinstance(frame, dict):
+            self.send_text(json.dumps(frame).encode(), shown=frame, kit=kit)
+            return
+        texts = [orjson.dumps(frame)]
+        if self.dialect is not None:
+            plain, texts = texts[0], self.dialect.outgoing(frame, valid=valid)
+            for text in texts:
+                if text != plain:
+                    self._recorder.transcript.event(self.label, "c2s", on_the_wire(text))
+        for number, text in enumerate(texts):
+            self.send_text(text, shown=frame if number == 0 else None, kit=kit)
         if beats and not kit:
             self._beats.append(None)
 
@@ -338,9 +351,17 @@ class Connection(asyncio.Protocol):
             recorder.broken(self.label, "binary", "a binary message; frames are text")
             recorder.transcript.event(self.label, "s2c", f"binary message of {len(data)} bytes")
             return
+        parts = [data] if self.dialect is None else self.dialect.incoming(data)
+        if parts != [data]:
+            recorder.transcript.event(self.label, "s2c", on_the_wire(data))
+        for part in parts:
+            self._take(part)
+
+    def _take(self, data: bytes) -> None:
+        recorder = self._recorder
         frame = recorder.arrived(self.label, data).frame
         if frame is None:
-            frame = _leniently(data)
+            frame = leniently(data)
         kind = frame.get("type") if isinstance(frame, dict) else None
         if kind == "heartbeat_ack":
             self._acks += 1
@@ -376,13 +397,3 @@ class Connection(asyncio.Protocol):
             if owner is not None and not owner.done():
                 owner.set_result(None)
         self._recorder.bell.ring()
-
-
-def _leniently(data: bytes) -> Any:
-    """What a message that is not strict JSON was probably meant to be; its fault is noted already."""
-    text = data.decode("utf-8", "replace")
-    try:
-        value = json.loads(text.removeprefix("\ufeff"))
-    except (ValueError, RecursionError):
-        return text
-    return value if isinstance(value, dict) else text

@@ -7,6 +7,7 @@ from typing import Any
 
 from relaykit.conformance.reports.claims import claims, outcome_text
 from relaykit.conformance.reports.text import plural
+from relaykit.conformance.results import GATHERED
 from relaykit.errors import ExitCode, UsageError
 
 Data = Mapping[str, Any]
@@ -100,7 +101,7 @@ def _cases(named: Sequence[tuple[str, Data]]) -> tuple[list[dict[str, Any]], lis
     cases, notes = [], []
     for same in found.values():
         chosen = min(same, key=lambda each: _WORST.index(each[1]["verdict"]))[1]
-        if chosen.get("kind") == "shape":
+        if chosen.get("kind") in GATHERED:
             cases.append(_shape(chosen, [case for _, case in same]))
             continue
         cases.append(chosen)
@@ -152,7 +153,7 @@ def _outcome(merged: Data, reports: Sequence[Data]) -> dict[str, Any]:
     expected = sum("expected_failure" in case for case in cases)
     interrupted = any(data["outcome"].get("interrupted") for data in reports)
     executed = any(
-        case["verdict"] in ("pass", "fail", "warn") and case.get("kind") != "shape" for case in cases
+        case["verdict"] in ("pass", "fail", "warn") and case.get("kind") not in GATHERED for case in cases
     )
     if interrupted:
         code = ExitCode.INTERRUPTED

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby, islice
 from typing import Any
 
+from relaykit.conformance.results import GATHERED
+
 Data = Mapping[str, Any]
 
 
@@ -125,7 +127,7 @@ def scenes(data: Data, case: Data, most: int) -> tuple[list[Point], list[Scene]]
 
 
 def _is_shape(case: Data) -> bool:
-    return case.get("kind") == "shape"
+    return case.get("kind") in GATHERED
 
 
 def _scene(origin: str, transcript: Sequence[Data], found: Iterable[Point], most: int, around: int) -> Scene:

@@ -8,6 +8,8 @@ import shlex
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from relaykit.conformance.results import GATHERED
+
 Data = Mapping[str, Any]
 
 _KIT_PLACE = re.compile(r"(?:^|[\\/])((?:conformance|schemas)[\\/](?:scenarios|probes|frames)[\\/].+)$")
@@ -109,7 +111,7 @@ def rerun(data: Data, case: Data) -> str:
         for value in options.get(name) or ():
             words += [option, str(value)]
     names = [case["id"]]
-    if case.get("kind") == "shape":
+    if case.get("kind") in GATHERED:
         # One that was first seen outside of any case (in preflight) shows whatever is run.
         known = {each["id"] for each in data["cases"]}
         names = [each for each in origins(case) if each in known]

@@ -1,0 +1,56 @@
+"""What all cases of a run share."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from dataclasses import dataclass, field
+
+from relaykit.conformance.control import Control
+from relaykit.conformance.dialect import Dialect
+from relaykit.conformance.issuing import Issuer
+from relaykit.conformance.pacing import Pace
+from relaykit.conformance.record import ShapeBook
+from relaykit.conformance.target import Target, Waits
+from relaykit.schemas import Catalogue
+
+
+@dataclass(slots=True)
+class Environment:
+    """What all cases of a run share.
+
+    Attributes:
+        factor: by which all waits were stretched.
+        carrier: how ordinary cases present the token.
+        issuer: gives tokens where the suite does not sign them itself.
+        fences: whether the target answers heartbeats, so that a fence means something.
+        clock_offset_s: by how much the target's clock was moved (`advance`); tokens follow it.
+        unreachable: connections in a row that could not even be opened: the target may be gone.
+    """
+
+    target: Target
+    catalogue: Catalogue
+    waits: Waits
+    seed: str
+    tls: ssl.SSLContext | None
+    control: Control | None
+    issuer: Issuer
+    factor: float = 1.0
+    carrier: str = "header"
+    fences: bool = True
+    shapes: ShapeBook = field(default_factory=ShapeBook)
+    clock_offset_s: float = 0.0
+    unreachable: int = 0
+    gone: str | None = None
+    pace: Pace = field(default_factory=lambda: Pace(None))
+    dialect: Dialect | None = None
+
+    def now(self) -> float:
+        """Unix time as the target sees it, as far as the suite knows."""
+        return time.time() + self.clock_offset_s
+
+    async def close(self) -> None:
+        """Let go of the control interface and of where tokens come from."""
+        if self.control is not None:
+            await self.control.close()
+        await self.issuer.close()
