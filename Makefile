@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := schemas reference_server conformance docs_gen
 
-.PHONY: help demo test lint types imports tree docs bench clean
+.PHONY: help demo test lint types imports tree docs selftest bench clean
 help: ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
@@ -43,6 +43,9 @@ imports: $(STAMP) tree ## the direction of imports between the packages
 
 docs: $(STAMP) ## the documentation, as a site under build/docs
 	$(BIN)/relaykit docs build --out build/docs
+
+selftest: $(STAMP) ## prove that the suite finds what is wrong, on servers with one defect each
+	$(BIN)/relaykit selftest
 
 bench: $(STAMP) ## every figure that the README quotes; run it on a quiet machine
 	@for file in validate suite server_throughput server_connections; do \

@@ -1,0 +1,261 @@
+"""`relaykit selftest`."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import random
+import secrets
+import shlex
+import signal
+import tempfile
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+
+from relaykit.conformance import terminal
+from relaykit.conformance.cases import load_cases
+from relaykit.conformance.selftest import matrix, show
+from relaykit.conformance.selftest.judging import Outcome, Verdicts, rows
+from relaykit.conformance.selftest.running import Plan, run_all, run_sound
+from relaykit.conformance.selftest.seeded import PROGRAM, Listing, Seeded, choose, list_defects
+from relaykit.errors import ExitCode, UsageError
+from relaykit.schemas import Catalogue, load_catalogue
+
+_PATH: Any = click.Path(path_type=Path, dir_okay=False)
+
+
+@dataclass(slots=True)
+class _Found:
+    """What there is so far, also when the run is interrupted."""
+
+    listing: Listing
+    chosen: tuple[Seeded, ...]
+    verdicts: list[Verdicts] = field(default_factory=list)
+    sound: list[str] = field(default_factory=list)
+    interrupted: bool = False
+
+
+@click.command()
+@click.option(
+    "--run",
+    "run_",
+    multiple=True,
+    metavar="PATTERN",
+    help="Only defects that fit: a glob of IDs, or area:, requirement:, setup: and a glob.",
+)
+@click.option("--sample", type=click.IntRange(1), metavar="N", help="Only so many of them, chosen by --seed.")
+@click.option("--seed", help="Chooses the same sample again.  [random]")
+@click.option("--full", is_flag=True, help="Run every case against each defect: slow.")
+@click.option(
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, 64),
+    default=lambda: 2 * (os.cpu_count() or 2),
+    help="Servers at the same time.  [twice the cores]",
+)
+@click.option(
+    "--timeout-factor",
+    type=click.FloatRange(0.05, 1000),
+    default=1.0,
+    show_default=True,
+    help="Wait longer: for slow machines.",
+)
+@click.option(
+    "--report", "reports", multiple=True, metavar="json=FILE", help="Write all that was found, as JSON."
+)
+@click.option(
+    "--matrix",
+    "matrix_file",
+    type=_PATH,
+    help="Write the matrix, as it is committed for the documentation; or renew in it what runs.",
+)
+@click.option(
+    "--defects",
+    "program",
+    metavar="CMD",
+    help="The program that starts defective servers.  [the reference server's]",
+)
+@click.option("--list", "list_", is_flag=True, help="List the defects, and stop.")
+@click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="Of the list.")
+@click.option("-v", "--verbose", is_flag=True, help="Name every step that kills, with its message.")
+def selftest(
+    run_: tuple[str, ...],
+    sample: int | None,
+    seed: str | None,
+    full: bool,
+    jobs: int,
+    timeout_factor: float,
+    reports: tuple[str, ...],
+    matrix_file: Path | None,
+    program: str | None,
+    list_: bool,
+    format_: str,
+    verbose: bool,
+) -> int:
+    """Prove that the suite finds what is wrong, on servers that are wrong on purpose.
+
+    \b
+    relaykit selftest                              every seeded defect
+    relaykit selftest --sample 12                  some of them, as CI does
+    relaykit selftest --run ack-before-commit -v   one, with every step that finds it
+    relaykit selftest --run 'requirement:MSG-3*'
+
+    Each defect breaks a requirement. Against a server with it run the cases that claim the requirement, and a
+    smoke test. It is killed if a step that names the requirement fails; it is misnamed if only others do, and
+    has survived if none does: then the suite has a gap. A server without a defect must pass the same cases.
+
+    \b
+    Exit codes: 0 all were killed; 1 one was not, or the sound server fails; 2 usage; 4 nothing was run;
+    5 a defect of the kit.
+    """
+    files = [_json_file(spec) for spec in reports]
+    catalogue = load_catalogue()
+    words = tuple(shlex.split(program)) if program else PROGRAM
+    listing = asyncio.run(list_defects(words, catalogue.requirements))
+    chosen = choose(listing, run_)
+    seed = seed or secrets.token_hex(4)
+    if sample is not None and sample < len(chosen):
+        kept = set(random.Random(seed).sample([each.id for each in chosen], sample))  # noqa: S311
+        chosen = tuple(each for each in chosen if each.id in kept)
+    if list_:
+        click.echo(_as_json(chosen) if format_ == "json" else show.listing(chosen))
+        return ExitCode.OK
+    console, started = terminal.console(), time.perf_counter()
+    with tempfile.TemporaryDirectory(prefix="relaykit-selftest-") as folder:
+        cases = load_cases(catalogue)
+        plan = Plan(catalogue, listing, cases, full, jobs, timeout_factor, Path(folder), seed)
+        found = _Found(listing, chosen)
+        with show.Live(Console(stderr=True), len(chosen)) as live:
+            asyncio.run(_run(plan, found, live))
+    options = {
+        "run": list(run_),
+        "sample": sample,
+        "seed": seed,
+        "full": full,
+        "jobs": jobs,
+        "timeout_factor": timeout_factor,
+        "program": shlex.join(words),
+    }
+    duration = round(time.perf_counter() - started, 1)
+    return _conclude(catalogue, found, console, options, duration, files, matrix_file, verbose=verbose)
+
+
+async def _run(plan: Plan, found: _Found, live: show.Live) -> None:
+    task = asyncio.current_task()
+    if task is not None:
+        with contextlib.suppress(NotImplementedError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+    def done(verdict: Verdicts) -> None:
+        found.verdicts.append(verdict)
+        live.done(verdict)
+
+    try:
+        setups = {
+            setup: plan.cases_of([each for each in found.chosen if each.setup == setup])
+            for setup in dict.fromkeys(each.setup for each in found.chosen)
+        }
+        found.sound = await run_sound(plan, setups)
+        live.begin()
+        found.verdicts = list(await run_all(plan, found.chosen, done))
+    except asyncio.CancelledError:
+        found.interrupted = True
+        if task is not None:
+            task.uncancel()
+
+
+def _conclude(
+    catalogue: Catalogue,
+    found: _Found,
+    console: Console,
+    options: dict[str, Any],
+    duration: float,
+    files: list[Path],
+    matrix_file: Path | None,
+    *,
+    verbose: bool,
+) -> int:
+    listing, verdicts = found.listing, found.verdicts
+    table = rows(catalogue.requirements.values(), listing.defects, verdicts)
+    show.matrix(console, verdicts, verbose=verbose)
+    whole = len(found.chosen) == len(listing.defects)
+    if whole:
+        show.unproven(console, table)
+    show.alive(console, verdicts)
+    for line in found.sound:
+        console.print(f"the server without a defect fails: {line}", style="bold red", markup=False)
+    for path in files:
+        matrix.write(
+            path,
+            matrix.as_data(
+                catalogue, verdicts, table, sound=found.sound, options=options, duration_s=duration
+            ),
+        )
+        console.print(f"json report: {path}")
+    if matrix_file is not None:
+        _keep(catalogue, found, matrix_file, console)
+    stale: list[str] = []
+    if matrix_file is None and listing.program == PROGRAM and matrix.COMMITTED.exists():
+        stale = matrix.drift(matrix.committed(), verdicts)
+        for line in stale:
+            console.print(f"stale matrix: {line}", style="yellow", markup=False)
+        if stale:
+            console.print(f"`relaykit selftest --matrix {matrix.COMMITTED}` writes it anew")
+    if options["sample"]:
+        console.print(f"the same sample again: --sample {options['sample']} --seed {options['seed']}")
+    console.print(show.conclusion(verdicts, [row for row in table if row.verdict != "not-run"], duration))
+    if found.interrupted:
+        return ExitCode.INTERRUPTED
+    if not verdicts:
+        return ExitCode.NOTHING
+    if any(verdict.outcome in (Outcome.ERROR, Outcome.UNUSABLE) for verdict in verdicts):
+        return ExitCode.KIT_DEFECT
+    bad = found.sound or stale or any(verdict.outcome is not Outcome.KILLED for verdict in verdicts)
+    return ExitCode.FAILED if bad else ExitCode.OK
+
+
+def _keep(catalogue: Catalogue, found: _Found, path: Path, console: Console) -> None:
+    """Write the matrix; of defects that did not run it goes on saying what it has said."""
+    ran = {verdict.defect.id: verdict for verdict in found.verdicts}
+    others = [each for each in found.listing.defects if each.id not in ran]
+    before = matrix.recorded(matrix.read(path), others) if others and path.exists() else ()
+    known = ran | {verdict.defect.id: verdict for verdict in before}
+    verdicts = [known[each.id] for each in found.listing.defects if each.id in known]
+    table = rows(catalogue.requirements.values(), found.listing.defects, verdicts)
+    matrix.write(path, matrix.as_data(catalogue, verdicts, table))
+    missing = len(found.listing.defects) - len(verdicts)
+    console.print(f"matrix: {path}" + (f" (without {missing} defects that have not run)" if missing else ""))
+
+
+def _json_file(spec: str) -> Path:
+    kind, equals, name = spec.partition("=")
+    if kind != "json" or not equals or not name:
+        raise UsageError(f"--report {spec}: json=FILE is all there is")
+    path = Path(name)
+    if not path.absolute().parent.is_dir():
+        raise UsageError(f"--report {spec}: the folder does not exist")
+    return path
+
+
+def _as_json(defects: tuple[Seeded, ...]) -> str:
+    return json.dumps(
+        [
+            {
+                "id": each.id,
+                "title": each.title,
+                "area": each.area,
+                "breaks": list(each.breaks),
+                "setup": each.setup,
+            }
+            for each in defects
+        ],
+        indent=2,
+        ensure_ascii=False,
+    )

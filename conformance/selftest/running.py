@@ -1,0 +1,168 @@
+"""Runs the cases against one defective server after the other, several at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import shutil
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from relaykit.conformance.cases import select
+from relaykit.conformance.launch import launched
+from relaykit.conformance.results import Case, RunResult
+from relaykit.conformance.run import Settings, run_session
+from relaykit.conformance.selftest import judging
+from relaykit.conformance.selftest.judging import Outcome, Verdicts
+from relaykit.conformance.selftest.seeded import SOUND, Listing, Seeded, prepare
+from relaykit.conformance.setup import CONTROL_VARIABLE, SECRET_VARIABLE
+from relaykit.errors import RelaykitError, UnreachableError
+from relaykit.schemas import Catalogue
+
+WAITS: Mapping[str, float] = {"reply_ms": 1500, "quiet_ms": 50, "connect_ms": 5000, "case_s": 20}
+"""How long the suite waits for what a defective server may never say."""
+_START_S = 30.0
+_ATTEMPTS = 2
+"""To start a server: somebody else may have taken the free port meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What runs.
+
+    Attributes:
+        cases: every case there is.
+        full: run them all against each defect.
+        jobs: servers at the same time.
+        folder: for the servers' files.
+        seed: of the cases' users and texts.
+    """
+
+    catalogue: Catalogue
+    listing: Listing
+    cases: tuple[Case, ...]
+    full: bool
+    jobs: int
+    factor: float
+    folder: Path
+    seed: str
+    secrets: Mapping[str, str] = field(
+        default_factory=lambda: {
+            SECRET_VARIABLE: secrets.token_hex(32),
+            CONTROL_VARIABLE: secrets.token_urlsafe(32),
+        }
+    )
+
+    def against(self, defect: Seeded) -> tuple[Case, ...]:
+        """The cases that run against a defect: those that claim what it breaks, and a smoke test."""
+        if self.full:
+            return self.cases
+        claims = {case.id for case in self.cases if set(defect.breaks) & set(case.requirements)}
+        also = {case.id for case in smoke(self.catalogue, self.cases)}
+        return tuple(case for case in self.cases if case.id in claims or case.id in also)
+
+    def cases_of(self, defects: Sequence[Seeded]) -> tuple[Case, ...]:
+        """All that run against one of some defects."""
+        ids = {case.id for each in defects for case in self.against(each)}
+        return tuple(case for case in self.cases if case.id in ids)
+
+
+def smoke(catalogue: Catalogue, cases: Sequence[Case]) -> tuple[Case, ...]:
+    """What runs against every defect: the scenarios that are quick and bear company."""
+    return tuple(case for case in select(catalogue, cases, profile="smoke") if case.kind == "scenario")
+
+
+async def run_all(
+    plan: Plan, defects: Iterable[Seeded], done: Callable[[Verdicts], None]
+) -> tuple[Verdicts, ...]:
+    """Judge the defects; `done` gets each verdict as it is there.
+
+    When this is cancelled (Ctrl-C), the servers are stopped; what was judged until then has been handed out.
+    """
+    queue = list(reversed(list(defects)))
+    order = {each.id: place for place, each in enumerate(reversed(queue))}
+    found: list[Verdicts] = []
+
+    async def worker() -> None:
+        while queue:
+            verdict = await _one(plan, queue.pop())
+            found.append(verdict)
+            done(verdict)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(plan.jobs, len(queue))):
+            group.create_task(worker())
+    return tuple(sorted(found, key=lambda verdict: order[verdict.defect.id]))
+
+
+async def run_sound(plan: Plan, setups: Mapping[str, Sequence[Case]]) -> list[str]:
+    """Run the cases against a server without a defect, in each setup; what they find, which must be nothing.
+
+    Cases that fail run once more, alone and with more patience: a busy machine is no defect of the suite.
+    """
+    limit = asyncio.Semaphore(plan.jobs)
+
+    async def one(setup: str, cases: Sequence[Case]) -> list[str]:
+        async with limit:
+            try:
+                result = await _against(plan, SOUND, setup, cases, plan.factor)
+                bad = [each.case for each in result.cases if each.findings]
+                if bad:
+                    again = [case for case in bad if case.kind != "shape"] or cases
+                    result = await _against(plan, SOUND, setup, again, plan.factor * 4, concurrency=2)
+            except UnreachableError as error:
+                return [f"{setup}: {error}"]
+            return [f"{setup}: {line}" for line in judging.complaints(result)]
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(one(setup, cases)) for setup, cases in setups.items()]
+    return [line for task in tasks for line in task.result()]
+
+
+async def _one(plan: Plan, defect: Seeded) -> Verdicts:
+    try:
+        result = await _against(plan, defect.id, defect.setup, plan.against(defect), plan.factor)
+    except UnreachableError as error:
+        return judging.unusable(defect, str(error))
+    except RelaykitError as error:
+        return judging.unusable(defect, str(error), Outcome.ERROR)
+    return judging.judge(defect, result, plan.catalogue.requirements)
+
+
+async def _against(
+    plan: Plan,
+    name: str,
+    setup: str,
+    cases: Sequence[Case],
+    factor: float,
+    concurrency: int | None = None,
+) -> RunResult:
+    """Start one server, run the cases against it, stop it.
+
+    Raises:
+        UnreachableError: there is nothing to judge.
+    """
+    settings = Settings(plan.seed, timeout_factor=factor, concurrency=concurrency)
+    result: RunResult | None = None
+    attempt = 0
+    while result is None:
+        attempt += 1
+        folder = plan.folder / f"{name}-{setup}-{time.monotonic_ns()}"
+        folder.mkdir()
+        server = prepare(plan.listing, name, setup, folder, plan.secrets, WAITS)
+        process = None
+        try:
+            async with launched(
+                server.command, server.target.url, environment=plan.secrets, seconds=_START_S * factor
+            ) as process:
+                result = await run_session(server.target, plan.catalogue, cases, settings)
+        except UnreachableError:
+            if attempt == _ATTEMPTS or process is not None:
+                raise
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+    if result.interrupted:
+        raise asyncio.CancelledError  # it was taken for the run's own
+    return result

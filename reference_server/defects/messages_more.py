@@ -1,0 +1,144 @@
+"""Defects where a message is sent again, under a foreign id, or out of order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+
+import orjson
+
+from relaykit.reference_server import messages
+from relaykit.reference_server.app import App
+from relaykit.reference_server.connection import Connection
+from relaykit.reference_server.defects import Defect, defect
+from relaykit.reference_server.defects.blocks import Frame, Handler, handling
+from relaykit.reference_server.defects.seams import Seams
+from relaykit.reference_server.ids import key_of
+from relaykit.reference_server.session import Session
+
+
+def _if_repeated(what: Handler) -> Handler:
+    """A handler of `send` that does something else with a message_id which the same user has used."""
+
+    def wrapper(original: Handler, app: App, session: Session, frame: Frame) -> None:
+        if app.mailboxes.find(key_of(frame["message_id"])) == session.user:
+            what(original, app, session, frame)
+        else:
+            original(app, session, frame)
+
+    return wrapper
+
+
+def _if_stolen(what: Handler) -> Handler:
+    """A handler of `send` that does something else with a message_id which another user has used."""
+
+    def wrapper(original: Handler, app: App, session: Session, frame: Frame) -> None:
+        if app.mailboxes.find(key_of(frame["message_id"])) in (None, session.user):
+            original(app, session, frame)
+        else:
+            what(original, app, session, frame)
+
+    return wrapper
+
+
+def _stored_frame(app: App, session: Session, frame: Frame) -> bytes:
+    return app.frames.make("deliver", dict(frame["payload"]), user=session.user, message=frame["message_id"])
+
+
+def _replace(original: Handler, app: App, session: Session, frame: Frame) -> None:
+    """Put the new content in the place of the old one."""
+    data, boxes = _stored_frame(app, session, frame), app.mailboxes
+    entry = boxes._ledger.find(key_of(frame["message_id"]))
+    boxes._settle()
+    if entry is not None:
+        app.store.write("UPDATE messages SET frame = ? WHERE seq = ?", bytearray(data), entry.seq)
+    app.turn.send(session, app.frames.make("sent_ack", {"status": "sent"}, message=frame["message_id"]))
+
+
+def _deliver_again(original: Handler, app: App, session: Session, frame: Frame) -> None:
+    original(app, session, frame)
+    receiver = (frame["payload"].get("receiver_id") or "").lower()
+    messages._deliver(app, receiver, _stored_frame(app, session, frame))
+
+
+def _take_over(original: Handler, app: App, session: Session, frame: Frame) -> None:
+    """The message is the second sender's from now on: status updates go there."""
+    entry = app.mailboxes._ledger.find(key_of(frame["message_id"]))
+    if entry is not None:
+        entry.sender = session.user
+    app.turn.send(session, app.frames.make("sent_ack", {"status": "sent"}, message=frame["message_id"]))
+
+
+def _late(original: Handler, app: App, session: Session, frame: Frame) -> None:
+    """Handle the frame a moment later than what came behind it."""
+
+    def now() -> None:
+        app.turn.schedule()
+        if not session.closed:
+            mark = app.turn.mark
+            original(app, session, frame)
+            app.turn.bind(mark, session.link, frame)
+
+    app.clock.call_later(0.03, now)
+
+
+AGAIN = (
+    Defect(
+        "repeated-send-unanswered",
+        "A message that is sent again is not acknowledged again.",
+        ("MSG-33",),
+        handling("send", _if_repeated(lambda *_: None)),
+    ),
+    Defect(
+        "repeated-send-replaces",
+        "A message that is sent again replaces the content of the first.",
+        ("MSG-34",),
+        handling("send", _if_repeated(_replace)),
+    ),
+    Defect(
+        "repeated-send-delivered",
+        "A message that is sent again is delivered again.",
+        ("MSG-35",),
+        handling("send", _if_repeated(_deliver_again)),
+    ),
+    Defect(
+        "stolen-id-replaces",
+        "A message under another sender's message_id replaces that one's content.",
+        ("MSG-37",),
+        handling("send", _if_stolen(_replace)),
+    ),
+    Defect(
+        "stolen-id-takes-the-status",
+        "A message under another sender's message_id takes over its status updates.",
+        ("MSG-37",),
+        handling("send", _if_stolen(_take_over)),
+    ),
+    Defect(
+        "send-handled-late",
+        "A send is handled after the frames that follow it.",
+        ("MSG-40",),
+        handling("send", _late),
+    ),
+)
+
+
+@defect("order-swapped", "Of two messages close on each other the second arrives first.", "MSG-41")
+def order_swapped(seams: Seams) -> None:
+    held: dict[Connection, bytes] = {}
+
+    def put(original: Callable[[Connection, bytes], None], self: Connection, data: bytes) -> None:
+        if orjson.loads(data)["type"] not in ("deliver", "group_message"):
+            original(self, data)
+        elif self in held:
+            original(self, data)
+            original(self, held.pop(self))
+        else:
+            held[self] = data
+            self._app.clock.call_later(0.05, partial(let_go, original, self))
+
+    def let_go(original: Callable[[Connection, bytes], None], connection: Connection) -> None:
+        connection._app.turn.schedule()
+        if connection in held:
+            original(connection, held.pop(connection))
+
+    seams.around(Connection, "put", put)

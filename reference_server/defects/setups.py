@@ -1,0 +1,70 @@
+"""Configurations in which defects show: how the server is set up, and what a target file says of it.
+
+Both are templates: `{dir}` is a folder of the run, `{port}` and `{control_port}` are free ports. The secrets
+come from the environment: RELAYKIT_SECRET signs tokens, RELAYKIT_CONTROL_TOKEN opens the control interface.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from relaykit.schemas import load_catalogue
+
+STANDARD = "standard"
+_HS256 = {"algorithm": "HS256", "secret": {"env": "RELAYKIT_SECRET"}}
+# Small, so that reaching them costs little; what is slow here is slow everywhere.
+_LIMITS = {"connections_per_user": 6, "burst": 60}
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One configuration.
+
+    Attributes:
+        config: the server's configuration file.
+        target: the target file that describes the server then.
+    """
+
+    config: Mapping[str, Any]
+    target: Mapping[str, Any]
+
+
+def setups() -> Mapping[str, Setup]:
+    """Name → configuration."""
+    protocol = load_catalogue().protocol
+    limits = {name: limit.default for name, limit in protocol.limits.items() if not limit.fixed} | _LIMITS
+    timing = {name: limit.default for name, limit in protocol.timing.items()}
+    config: dict[str, Any] = {"store": "{dir}/store.db", "keys": [_HS256], "limits": limits}
+    target: dict[str, Any] = {
+        "url": f"ws://127.0.0.1:{{port}}{protocol.path}",
+        "tokens": {"mint": {"secret": {"env": "RELAYKIT_SECRET"}}},
+        "control": {
+            "http": {"url": "http://127.0.0.1:{control_port}", "token": {"env": "RELAYKIT_CONTROL_TOKEN"}}
+        },
+        "limits": limits,
+        "timing": timing,
+        "legacy": {"query": "frames=1"},
+        "capabilities": dict.fromkeys(protocol.capabilities, True),
+    }
+    few = {**limits, "waiting_per_user": 20}
+    return MappingProxyType(
+        {
+            STANDARD: Setup(config, target),
+            "no-legacy": Setup(
+                {**config, "legacy_frames": False},
+                {**target, "capabilities": {**target["capabilities"], "legacy_frames": False}},
+            ),
+            "few-waiting": Setup({**config, "limits": few}, {**target, "limits": few}),
+            "tls": Setup(
+                {**config, "tls_self_signed": True, "tls_ca_out": "{dir}/ca.pem"},
+                {
+                    **target,
+                    "url": f"wss://127.0.0.1:{{port}}{protocol.path}",
+                    "tls": {"ca_file": "{dir}/ca.pem"},
+                },
+            ),
+        }
+    )
