@@ -1,9 +1,7 @@
-"""The commands that the catalogue brings: `relaykit validate` and `relaykit export bundle`."""
+"""The command `relaykit validate`."""
 
 from __future__ import annotations
 
-import io
-import json
 import os
 import signal
 import sys
@@ -12,14 +10,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, get_args
+from typing import Any, get_args
 
 import click
 
 from relaykit.errors import ExitCode, NothingToDo, UsageError
-from relaykit.schemas.bundle import bundle, frame_bundle
 from relaykit.schemas.catalogue import load_catalogue
-from relaykit.schemas.model import DIRECTIONS, Direction, Engine
+from relaykit.schemas.model import Engine
+from relaykit.schemas.output import writer
 from relaykit.schemas.validate import reports
 from relaykit.schemas.validate.checking import Checker, Options, Way
 from relaykit.schemas.validate.sources import Kind, Source, find
@@ -107,7 +105,7 @@ def validate(
     sources = find(inputs, _warn)
     _refuse_overwriting(output, sources)
     options = Options(direction, engine, strict, all_, fail_fast, kind)
-    with _progress(sources) as progress, _writer(output) as stream:
+    with _progress(sources) as progress, writer(output) as stream:
         checker = Checker(catalogue, options, progress.warn, progress.update)
         counts = checker.counts
         colour = stream.isatty() and not os.environ.get("NO_COLOR")
@@ -189,23 +187,6 @@ def _refuse_overwriting(output: Path | None, sources: list[Source]) -> None:
             raise UsageError(f"{output}: the report would overwrite one of the files to check")
 
 
-@contextmanager
-def _writer(output: Path | None) -> Iterator[IO[str]]:
-    """Where the report goes. What a terminal's encoding lacks is escaped rather than fatal."""
-    if output is None:
-        if isinstance(sys.stdout, io.TextIOWrapper):
-            sys.stdout.reconfigure(errors="backslashreplace")
-        yield sys.stdout
-        sys.stdout.flush()
-        return
-    try:
-        stream = output.open("w", encoding="utf-8", errors="backslashreplace", newline="\n")
-    except OSError as error:
-        raise UsageError(f"{output}: cannot be written: {error.strerror}") from error
-    with stream:
-        yield stream
-
-
 class _NoProgress:
     """Where there is no terminal to show progress on."""
 
@@ -282,54 +263,3 @@ def _progress(sources: list[Source]) -> Iterator[_NoProgress]:
         yield progress
     finally:
         progress.clear()
-
-
-# --- relaykit export bundle ---------------------------------------------------------------------------------
-
-
-@click.group()
-def export() -> None:
-    """Write the protocol in forms that other tools read."""
-
-
-@export.command("bundle")
-@click.option(
-    "--extensions/--no-extensions",
-    default=True,
-    show_default=True,
-    help="Keep the x- keywords (direction, capability, requirements …). Strict tools refuse them.",
-)
-@click.option(
-    "--closed",
-    is_flag=True,
-    help="Server frames as written, without undocumented properties. Clients must tolerate those.",
-)
-@click.option("--frame", "frame", metavar="DIRECTION/TYPE", help="One frame only, such as c2s/send.")
-@click.option("--output", type=click.Path(path_type=Path), help="Write to this file.")
-def export_bundle(extensions: bool, closed: bool, frame: str | None, output: Path | None) -> None:
-    """Write the schemas as one self-contained JSON Schema (draft 2020-12).
-
-    All references are internal and nothing is fetched. #/$defs/c2s and #/$defs/s2c are the frames of
-    each direction, #/$defs/c2s.send is one of them.
-
-    \b
-    Examples:
-      relaykit export bundle --no-extensions --output protocol.schema.json
-      relaykit export bundle --frame s2c/deliver
-    """
-    catalogue = load_catalogue()
-    if frame is None:
-        schema: dict[str, Any] = bundle(catalogue, extensions=extensions, closed=closed)
-    else:
-        direction, name = _frame_name(frame)
-        schema = frame_bundle(catalogue.frame(direction, name), extensions=extensions, closed=closed)
-    text = json.dumps(schema, indent=2, ensure_ascii=output is None) + "\n"
-    with _writer(output) as stream:
-        stream.write(text)
-
-
-def _frame_name(text: str) -> tuple[Direction, str]:
-    for direction in DIRECTIONS:
-        if text.startswith(f"{direction}/"):
-            return direction, text.partition("/")[2]
-    raise UsageError(f"{text!r} names no frame", hint="write it as direction and type, such as c2s/send")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
-import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
+from support.axe import violations
 from websockets.asyncio.server import ServerConnection, serve
 
 from relaykit.docs_gen import build
@@ -20,7 +20,6 @@ from relaykit.schemas import load_catalogue
 
 pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser")]
 
-CACHE = Path(__file__).parents[2] / "build" / "node"
 PAGES = (
     *("index", "frames/index", "frames/c2s/send", "frames/s2c/presence", "frames/c2s/message"),
     *("guides/messages", "guides/calls", "guides/errors", "guides/commands", "guides/target-file"),
@@ -71,21 +70,6 @@ def _open(page: Page, site: Path, name: str) -> None:
 # --- for everybody ------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def axe() -> str:
-    """axe-core, installed once by the registry's ordinary client."""
-    if shutil.which("npm") is None:
-        pytest.skip("no npm on this machine")
-    script = CACHE / "node_modules" / "axe-core" / "axe.min.js"
-    if not script.is_file():
-        CACHE.mkdir(parents=True, exist_ok=True)
-        command = ("npm", "install", "--silent", "--no-audit", "--no-fund", "--prefix", CACHE, "axe-core@4")
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"axe-core cannot be installed: {done.stderr[-200:]}")
-    return script.read_text("utf-8")
-
-
 @pytest.mark.node
 @pytest.mark.timeout(
     600
@@ -93,16 +77,14 @@ def axe() -> str:
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("width", "names"), [(390, PAGES), (1280, PAGES), (1280, SINGLE)])
 def test_axe_finds_nothing(
-    browser: Browser, site: Path, axe: str, scheme: Any, width: int, names: tuple[str, ...]
+    browser: Browser, site: Path, scheme: Any, width: int, names: tuple[str, ...]
 ) -> None:
     context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
     page = context.new_page()
     found = []
     for name in names:
         _open(page, site, name)
-        page.evaluate(axe)
-        violations = page.evaluate("axe.run({resultTypes: ['violations']})")["violations"]
-        found += [(name, each["id"], each["nodes"][0]["html"][:160]) for each in violations]
+        found += [f"{name}: {each}" for each in violations(page)]
     context.close()
     assert found == []
 

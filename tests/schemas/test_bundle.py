@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +11,11 @@ import jsonschema
 import jsonschema_rs
 import pytest
 from click.testing import CliRunner
+from support.node_tools import run_node
 
 from relaykit.errors import UsageError
 from relaykit.schemas import DIRECTIONS, Vector, bundle, frame_bundle, load_catalogue, thaw
-from relaykit.schemas.commands import export
+from relaykit.schemas.export.commands import export
 
 CATALOGUE = load_catalogue()
 
@@ -115,63 +113,28 @@ def test_mistakes_are_named(arguments: list[str], said: str) -> None:
 
 
 AJV = """
-const [folder, ...files] = process.argv.slice(2);
-const load = name => require(require.resolve(name, {paths: [folder]}));
-const Ajv = load("ajv/dist/2020").default, addFormats = load("ajv-formats").default;
-const fs = require("fs"), frames = JSON.parse(fs.readFileSync(0));
-for (const file of files) {
+const Ajv = require("ajv/dist/2020").default, addFormats = require("ajv-formats").default;
+const {schemas, frames} = JSON.parse(require("fs").readFileSync(0));
+const judged = schemas.map(schema => {
   const ajv = new Ajv({strict: true, allErrors: true});
   addFormats(ajv);
-  const check = ajv.compile(JSON.parse(fs.readFileSync(file)));
-  console.log(JSON.stringify(frames.map(frame => check(frame))));
-}
+  const check = ajv.compile(schema);
+  return frames.map(frame => check(frame));
+});
+console.log(JSON.stringify(judged));
 """
 
 
-@pytest.fixture(scope="session")
-def ajv(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with Ajv in it, kept between runs."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "relaykit-tests" / "ajv-8"
-    required = "node" in os.environ.get("RELAYKIT_REQUIRE", "").split(",")
-    if not (folder / "node_modules" / "ajv-formats").is_dir():
-        npm = shutil.which("npm")
-        if npm is None:
-            pytest.fail("npm is missing") if required else pytest.skip("no npm on this machine")
-        fresh = tmp_path_factory.mktemp("ajv")
-        command = [npm, "install", "--silent", "--no-audit", "--no-fund", "ajv@8", "ajv-formats@3"]
-        done = subprocess.run(command, cwd=fresh, capture_output=True, text=True, timeout=100, check=False)
-        if done.returncode:
-            reason = f"npm cannot install Ajv: {done.stderr.strip()[-200:]}"
-            pytest.fail(reason) if required else pytest.skip(reason)
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        shutil.rmtree(folder, ignore_errors=True)
-        shutil.move(fresh, folder)
-    return folder
-
-
 @pytest.mark.node
-def test_ajv_takes_the_bundle_in_its_strictest_mode_and_judges_alike(ajv: Path, tmp_path: Path) -> None:
-    script = tmp_path / "check.cjs"
-    script.write_text(AJV)
-    files = []
-    for closed in (True, False):
-        files.append(tmp_path / f"closed-{closed}.json")
-        files[-1].write_text(json.dumps(bundle(CATALOGUE, extensions=False, closed=closed)))
+def test_ajv_takes_the_bundle_in_its_strictest_mode_and_judges_alike() -> None:
+    schemas = [bundle(CATALOGUE, extensions=False, closed=closed) for closed in (True, False)]
     frames = [vector.data for vector in vectors()]
-    done = subprocess.run(
-        ["node", str(script), str(ajv), *map(str, files)],
-        input=json.dumps(frames),
-        capture_output=True,
-        text=True,
-        timeout=100,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    for line, closed in zip(done.stdout.splitlines(), (True, False), strict=True):
-        ours = rust(bundle(CATALOGUE, extensions=False, closed=closed))
+    verdicts = run_node(AJV, given={"schemas": schemas, "frames": frames})
+    for schema, judged in zip(schemas, verdicts, strict=True):
+        ours = rust(schema)
         odd = [
             frame
-            for frame, verdict in zip(frames, json.loads(line), strict=True)
+            for frame, verdict in zip(frames, judged, strict=True)
             if ours.is_valid(frame) != verdict and ":60" not in json.dumps(frame)
         ]
         assert odd == []

@@ -1,0 +1,1 @@
+"""The protocol in forms that other tools read: AsyncAPI, OpenAPI, TypeScript, one JSON Schema."""

@@ -1,0 +1,231 @@
+"""What other tools read: their own parsers take it without a word, and judge by it as the source does."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jsonschema_rs
+import pytest
+from click.testing import CliRunner, Result
+from openapi_spec_validator import OpenAPIV31SpecValidator
+from support.node_tools import run_node
+
+from relaykit.schemas import Vector, control_operations, load_catalogue
+from relaykit.schemas.bundle import references
+from relaykit.schemas.export.asyncapi import VIEWS, View, asyncapi
+from relaykit.schemas.export.commands import export, exports
+from relaykit.schemas.export.openapi import control_openapi
+from relaykit.schemas.export.typescript import typescript
+
+CATALOGUE = load_catalogue()
+
+
+def vectors() -> Iterator[Vector]:
+    return CATALOGUE.vectors()
+
+
+def run(*arguments: str) -> Result:
+    return CliRunner().invoke(export, arguments, standalone_mode=False)
+
+
+# --- AsyncAPI -----------------------------------------------------------------------------------------------
+
+PARSER = """
+const { Parser } = require("@asyncapi/parser");
+(async () => {
+  const text = require("fs").readFileSync(0, "utf8");
+  const { document, diagnostics } = await new Parser().parse(text);
+  console.log(JSON.stringify({
+    diagnostics: diagnostics.map(each => [each.code, each.path.join("/"), each.message]),
+    operations: document ? document.operations().all().map(operation => ({
+      id: operation.id(), action: operation.action(),
+      messages: operation.messages().all().map(each => [each.id(), each.name(), each.payload().json()]),
+      replies: operation.reply()?.messages().all().map(each => each.name()) ?? [],
+    })) : [],
+  }));
+})();
+"""
+# That newer versions of AsyncAPI exist is no fault: tools are known to pass over those in silence.
+_IS_OLDER = "asyncapi-latest-version"
+
+
+@pytest.mark.node
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_official_parser_takes_asyncapi_and_every_vector_is_judged_alike(view: View) -> None:
+    document = asyncapi(CATALOGUE, view)
+    parsed = run_node(PARSER, given=document)
+    assert [each for each in parsed["diagnostics"] if each[0] != _IS_OLDER] == []
+    judges: dict[tuple[str, str], Any] = {}
+    for operation in parsed["operations"]:
+        ((id_, name, payload),) = operation["messages"]
+        direction = id_.partition(".")[0]
+        assert operation["id"] == id_ == f"{direction}.{name}"
+        assert operation["action"] == ("send" if (direction == "c2s") == (view == "client") else "receive")
+        spec = CATALOGUE.frame(direction, name)
+        assert set(operation["replies"]) == {reply.type for reply in spec.replies}
+        # By draft 7, which AsyncAPI's schemas extend: what they would mean to its readers.
+        judges[direction, name] = jsonschema_rs.Draft7Validator(payload, offline=True, validate_formats=True)
+    assert set(judges) == set(CATALOGUE.frames)
+    odd = []
+    for vector in vectors():  # of what servers send, undocumented properties are tolerated on both sides
+        text = json.dumps(vector.data)
+        ours = CATALOGUE.validate(text, vector.direction).valid
+        if judges[vector.direction, vector.type].is_valid(vector.data) != ours:
+            odd.append((vector.direction, vector.data))
+    assert odd == []
+
+
+def test_asyncapi_holds_everything_inside() -> None:
+    for view in VIEWS:
+        text = json.dumps(asyncapi(CATALOGUE, view))
+        assert '"$ref": "#/' in text
+        assert text.count('"$ref"') == text.count('"$ref": "#/')
+    client, server = (asyncapi(CATALOGUE, view)["operations"]["c2s.send"]["action"] for view in VIEWS[::-1])
+    assert (client, server) == ("send", "receive")
+
+
+def test_examples_of_asyncapi_are_valid_frames() -> None:
+    for key, message in asyncapi(CATALOGUE, "client")["components"]["messages"].items():
+        direction = key.partition(".")[0]
+        assert message["examples"]
+        for example in message["examples"]:
+            assert CATALOGUE.validate(example["payload"], direction).valid, key
+
+
+# --- OpenAPI ------------------------------------------------------------------------------------------------
+
+
+def test_openapi_is_valid_and_describes_every_operation() -> None:
+    document = control_openapi(CATALOGUE.root)
+    OpenAPIV31SpecValidator(document).validate()
+    assert {path.removeprefix("/") for path in document["paths"]} == set(control_operations())
+    assert [ref for ref in references(document["components"]["schemas"]) if not ref.startswith("#/")] == []
+    assert "types.schema.json" not in json.dumps(document)
+
+
+# --- TypeScript ---------------------------------------------------------------------------------------------
+
+TSC = """
+const ts = require("typescript");
+const {files} = JSON.parse(require("fs").readFileSync(0));
+const options = {strict: true, noEmit: true, exactOptionalPropertyTypes: true, types: [], noLib: false,
+  target: ts.ScriptTarget.ES2022, module: ts.ModuleKind.ES2022,
+  moduleResolution: ts.ModuleResolutionKind.Bundler};
+const host = ts.createCompilerHost(options);
+const own = host.getSourceFile.bind(host);
+host.getSourceFile = (name, ...rest) =>
+  name in files ? ts.createSourceFile(name, files[name], options.target) : own(name, ...rest);
+host.fileExists = name => name in files || ts.sys.fileExists(name);
+host.readFile = name => files[name] ?? ts.sys.readFile(name);
+const program = ts.createProgram(Object.keys(files), options, host);
+console.log(JSON.stringify(ts.getPreEmitDiagnostics(program).map(each => [
+  each.file?.fileName ?? "", each.file ? each.file.getLineAndCharacterOfPosition(each.start).line : 0,
+  ts.flattenDiagnosticMessageText(each.messageText, " ")])));
+"""
+
+
+def _compiled(lines: list[str], declarations: str | None = None) -> dict[int, str]:
+    """What the compiler says of lines of code that import the declarations: line → message."""
+    code = ['import type { ClientFrame, ClientFrames, ServerFrame, ServerFrames } from "./frames";', *lines]
+    files = {"/frames.d.ts": declarations or typescript(CATALOGUE), "/use.ts": "\n".join(code)}
+    found: dict[int, str] = {}
+    for name, line, text in run_node(TSC, given={"files": files}):
+        assert name == "/use.ts", (name, text)
+        found[line - 1] = text
+    return found
+
+
+def _line(number: int, vector: Vector) -> str:
+    who = "Client" if vector.direction == "c2s" else "Server"
+    # A fresh literal may hold nothing undocumented; what comes from a server may.
+    text = json.dumps(vector.data, ensure_ascii=True)
+    return f"const v{number}: {who}Frames[{json.dumps(vector.type)}] = {text};"
+
+
+def _documented(vector: Vector) -> bool:
+    judged = CATALOGUE.judge(dict(vector.data), vector.direction)
+    return judged.valid and not judged.findings
+
+
+@pytest.mark.node
+def test_every_valid_vector_has_its_type() -> None:
+    valid = [vector for vector in vectors() if vector.valid and _documented(vector)]
+    assert len(valid) > 400
+    found = _compiled([_line(number, vector) for number, vector in enumerate(valid)])
+    assert {number: (valid[number].data, text) for number, text in found.items()} == {}
+
+
+# What a type cannot say, by the keyword that judges it: forms, limits, and rules that hang on a value.
+_BEYOND_TYPES = {
+    *("pattern", "format", "minLength", "maxLength", "not", "anyOf"),
+    *("minItems", "maxItems", "uniqueItems", "minimum", "maximum"),
+}
+
+
+@pytest.mark.node
+def test_most_invalid_vectors_do_not_have_it() -> None:
+    wrong = []
+    for vector in vectors():
+        if vector.valid or vector.direction != "c2s" or not isinstance(vector.data, dict):
+            continue
+        errors = [f for f in CATALOGUE.judge(dict(vector.data), "c2s").findings if f.severity == "error"]
+        told = {finding.keyword for finding in errors}
+        whole = any(isinstance(f.value, str) and "." in f.value and f.keyword == "type" for f in errors)
+        if not told & _BEYOND_TYPES and not whole:
+            wrong.append(vector)
+    assert len(wrong) > 300
+    found = _compiled([_line(number, vector) for number, vector in enumerate(wrong)])
+    taken = [wrong[number].data for number in range(len(wrong)) if number not in found]
+    assert taken == []
+
+
+@pytest.mark.node
+def test_the_type_tells_the_frame() -> None:
+    use = [
+        "declare const frame: ServerFrame;",
+        'if (frame.type === "deliver") { const id: string = frame.message_id; }',
+        'if (frame.type === "deliver") { const wrong: number = frame.payload.ciphertext; }',
+        'const unknown: ClientFrame = { type: "sned" };',
+        'const known: ClientFrame = { type: "heartbeat" };',
+        'const word: ServerFrames["error"]["payload"]["error_code"] = "a_code_of_their_own";',
+    ]
+    assert sorted(_compiled(use)) == [2, 3]
+
+
+def test_no_text_of_a_schema_leaves_its_comment(tmp_path: Path) -> None:
+    import shutil
+
+    folder = tmp_path / "schemas"
+    shutil.copytree(CATALOGUE.root, folder, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+    path = folder / "frames/c2s/typing.schema.json"
+    schema = json.loads(path.read_text("utf-8"))
+    schema["description"] = "Ends */ export const evil = 1; /*\nsecond line"
+    path.write_text(json.dumps(schema), "utf-8")
+    text = typescript(load_catalogue(folder))
+    assert "Ends *\\/ export const evil = 1; /* second line" in text
+
+
+# --- the commands -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "name"),
+    [
+        (["asyncapi"], "asyncapi.client.json"),
+        (["asyncapi", "--view", "server"], "asyncapi.server.json"),
+        (["openapi"], "control.openapi.json"),
+        (["typescript"], "frames.d.ts"),
+        (["bundle"], "protocol.schema.json"),
+    ],
+)
+def test_each_command_writes_what_the_documentation_holds(
+    tmp_path: Path, arguments: list[str], name: str
+) -> None:
+    out = tmp_path / "out"
+    assert run(*arguments, "--output", str(out)).exit_code == 0
+    assert out.read_text("utf-8") == exports(CATALOGUE)[name]
+    printed = run(*arguments).stdout
+    assert printed == out.read_text("utf-8") or json.loads(printed) == json.loads(out.read_text("utf-8"))
