@@ -100,8 +100,12 @@ def _limits(walked: Sequence[Step], scenario: Scenario) -> frozenset[str]:
 
 
 def _capabilities(catalogue: Catalogue, scenario: Scenario) -> frozenset[str]:
-    """Those that the scenario names, and those of the frames that it cannot do without."""
+    """Those that the scenario names, and those of its requirements and of the frames it cannot do without."""
     needed = set(scenario.capabilities)
+    # A frame that is wrong must be refused, whether or not the server would serve a right one.
+    if not any(isinstance(step, Send) and step.invalid for step in walk(scenario.steps)):
+        rules = (catalogue.requirements[name] for name in scenario.requirements)
+        needed |= {rule.capability for rule in rules if rule.capability is not None}
     for step in _certain(scenario.steps):
         if isinstance(step, Send) and step.frame is not None and not step.invalid:
             spec = catalogue.frames.get(("c2s", str(step.frame.get("type"))))

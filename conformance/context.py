@@ -171,6 +171,9 @@ class Context:
         self.users: dict[str, User] = {}
         self.outcomes: list[Outcome] = []
         self.connections: list[Connection] = []
+        self.fenced: set[tuple[str, str]] = set()
+        """From which user to which messages went that mark a place; see `fence`."""
+        self.marks = random.Random(f"{env.seed}/{case.id}/marks")  # noqa: S311
         self.leased: list[Identity] = []
         self.scope = Scope(f"{env.seed}/{case.id}", {}, {})
         self.step = ""

@@ -11,6 +11,8 @@ from uuid import uuid4
 
 import jsonschema_rs
 
+from relaykit.conformance.capabilities import Tried, try_capabilities
+from relaykit.conformance.cases import load_cases
 from relaykit.conformance.context import Environment
 from relaykit.conformance.control import ControlFailedError, ControlMissingError
 from relaykit.conformance.issuing import TokenError
@@ -59,7 +61,19 @@ async def examine(target: Target, catalogue: Catalogue, settings: Settings, tell
         tell(Step("handshake", "ok", f"the token is taken as {ready.carrier}", "; ".join(_refused(ready))))
         _fence(env, ready, tell)
         _clock(env, ready, tell)
-        return await _provisioning(env, tell)
+        good = await _provisioning(env, tell)
+        if good and target.probed:
+            env.carrier, env.fences = ready.carrier, ready.fences
+            for each in await try_capabilities(env, load_cases(catalogue)):
+                tell(
+                    Step(
+                        f"capability {each.capability}",
+                        "ok" if each.served else "note",
+                        each.said,
+                        _advice(each),
+                    )
+                )
+        return good
     finally:
         await env.close()
 
@@ -106,6 +120,12 @@ async def _token(env: Environment, tell: Tell) -> bool:
         return False
     tell(Step("token", "ok", "given out by the issuer for a user of the suite's own"))
     return True
+
+
+def _advice(tried: Tried) -> str:
+    if tried.served:
+        return f"state capabilities.{tried.capability}: true, so that it stays so"
+    return "its cases will not apply; if it is served, the line above says what did not come"
 
 
 def _refused(ready: Readiness) -> list[str]:

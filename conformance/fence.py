@@ -9,6 +9,7 @@ from typing import Any
 
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.matching import compare
+from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import Arrived, Connection
 
 
@@ -32,17 +33,50 @@ async def fence(context: Context, observers: Iterable[Device]) -> None:
     """Wait until whatever was to come to the observers must have come.
 
     First whoever acted since the last fence gets a heartbeat answered, so that the target has handled what
-    they sent; then the observers', so that what was queued for them before is here; then a quiet window,
-    because a target may fan out later than it answers. This is the only place of the suite that sleeps.
+    they sent; then the observers', so that what was queued for them before is here, or (`timing.fence:
+    frame`) a later message from who acted; then a quiet window, because a target may fan out later than it
+    answers.
+    This is the only place of the suite that sleeps.
     """
-    env = context.env
+    env, observers = context.env, tuple(observers)
+    acted = [device for device in devices(context) if device.acted]
+    by_frame = env.target.fence == "frame"
     if env.fences:
-        acted = [device for device in devices(context) if device.acted]
         await _beats(context, acted)
+    if by_frame:
+        observers = tuple([each for each in observers if not await _marked(context, acted, each)])
+    if env.fences:
         await _beats(context, observers)
+    if env.fences or by_frame:
         for device in acted:
             device.acted = False
     await asyncio.sleep(env.waits.quiet if env.fences else max(env.waits.quiet, 0.25))
+
+
+async def _marked(context: Context, acted: Iterable[Device], observer: Device) -> bool:
+    """Whether messages from who acted have come to the observer, behind all that went before."""
+    recorder = context.recorder
+    waiting: set[tuple[str, str]] = set()
+    for device in acted:
+        pair = (observer.user.name, device.user.name)
+        connected = _alive(device) and _alive(observer)
+        # Never back as well: who has written to each other is in contact from then on.
+        if not connected or device.user is observer.user or pair in context.fenced:
+            continue
+        context.fenced.add((device.user.name, observer.user.name))
+        name = fresh_uuid(context.marks)
+        recorder.fences.add(name)
+        payload = {"receiver_id": observer.user.id, "ciphertext": "cmVsYXlraXQ=", "message_type": "text"}
+        device.live.send({"type": "send", "message_id": name, "payload": payload}, kit=True)
+        waiting.add((observer.label, name))
+    deadline = asyncio.get_running_loop().time() + context.env.waits.reply + context.lag
+    while not waiting <= recorder.reached and _alive(observer) and await context.wait(deadline):
+        pass
+    return bool(waiting) and waiting <= recorder.reached
+
+
+def _alive(device: Device) -> bool:
+    return device.connection is not None and device.connection.alive
 
 
 async def _beats(context: Context, asked: Iterable[Device]) -> None:

@@ -131,6 +131,17 @@ class Recorder:
         self.case = case
         self.transcript = Transcript()
         self.bell = Bell()
+        self.fences: set[str] = set()
+        """Messages of the suite's own that mark a place; no scenario sees them, nor what is about them."""
+        self.reached: set[tuple[str, str]] = set()
+        """Which of them came to whom."""
+
+    def fence_of(self, frame: Any) -> str | None:
+        """The message of the suite's own that a frame is, or is about."""
+        if not self.fences or not isinstance(frame, dict):
+            return None
+        name = frame.get("message_id")
+        return name.lower() if isinstance(name, str) and name.lower() in self.fences else None
 
     def arrived(self, actor: str, data: bytes) -> Validation:
         """Check a text message; its findings go to the run's book, not to the case."""

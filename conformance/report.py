@@ -61,7 +61,8 @@ def report(
             "name": target.name,
             "url": target.url,
             "carrier": result.carrier,
-            "capabilities": sorted(target.capabilities),
+            "capabilities": sorted(result.capabilities or target.capabilities),
+            **_tried(result),
             "clock_skew_s": result.clock_skew_s,
         },
         "started": result.started,
@@ -83,6 +84,12 @@ def report(
     data["outcome"]["profiles"] = claims(data)
     cleaned: dict[str, Any] = redactor.deep(data)
     return cleaned
+
+
+def _tried(result: RunResult) -> dict[str, Any]:
+    """The capabilities that the target file leaves open, and what was found of each."""
+    found = {name: {"served": served, "said": said} for name, (served, said) in result.tried.items()}
+    return {"tried": found} if found else {}
 
 
 def _requirement(row: RequirementResult, catalogue: Catalogue) -> dict[str, Any]:

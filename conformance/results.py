@@ -154,6 +154,8 @@ class RunResult:
     Attributes:
         stale: expected failures that did not fail.
         notes: what a reader should know.
+        capabilities: those that count as declared; None: as the target file has it.
+        tried: those that it leaves open → whether each is served, and what showed that.
         clock_skew_s: by how much the target's clock is ahead of ours, in seconds; None: not known.
     """
 
@@ -168,6 +170,8 @@ class RunResult:
     interrupted: bool = False
     server_log: tuple[str, ...] = ()
     clock_skew_s: float | None = None
+    capabilities: frozenset[str] | None = None
+    tried: Mapping[str, tuple[bool, str]] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def count(self, verdict: Verdict) -> int:

@@ -8,9 +8,11 @@ import math
 import secrets
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from relaykit.conformance.capabilities import Tried, in_words, try_capabilities
+from relaykit.conformance.cases import load_cases
 from relaykit.conformance.context import Environment
 from relaykit.conformance.control import open_control
 from relaykit.conformance.dialect import Dialect
@@ -21,7 +23,7 @@ from relaykit.conformance.pacing import Pace
 from relaykit.conformance.preflight import Readiness, preflight
 from relaykit.conformance.results import GATHERED, Case, CaseResult, RunResult, Verdict
 from relaykit.conformance.schedule import run_cases, run_one
-from relaykit.conformance.target import Target
+from relaykit.conformance.target import Target, in_force
 from relaykit.errors import ExitCode
 from relaykit.schemas import Catalogue
 
@@ -98,13 +100,17 @@ class Session:
 
     Attributes:
         ready: what was found out about the target.
+        tried: what trying the capabilities showed that the target file leaves open.
         results: by case, in the order in which they came.
     """
 
-    def __init__(self, env: Environment, settings: Settings, ready: Readiness) -> None:
+    def __init__(
+        self, env: Environment, settings: Settings, ready: Readiness, tried: tuple[Tried, ...] = ()
+    ) -> None:
         self.env = env
         self.settings = settings
         self.ready = ready
+        self.tried = tried
         self.results: dict[str, CaseResult] = {}
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
@@ -146,6 +152,8 @@ class Session:
             interrupted=interrupted,
         )
         result.clock_skew_s = self.ready.skew_s
+        result.capabilities = self.env.target.capabilities
+        result.tried = {each.capability: (each.served, each.said) for each in self.tried}
         return result
 
 
@@ -160,7 +168,11 @@ async def open_session(target: Target, catalogue: Catalogue, settings: Settings)
     try:
         ready = await preflight(env)
         env.carrier, env.fences = ready.carrier, ready.fences
-        yield Session(env, settings, ready)
+        tried: tuple[Tried, ...] = ()
+        if target.probed:
+            tried = await try_capabilities(env, load_cases(catalogue))
+            ready = replace(ready, notes=(*ready.notes, *in_words(tried)))
+        yield Session(env, settings, ready, tried)
     finally:
         await env.close()
 
@@ -211,8 +223,9 @@ def conclude(
     """Add what follows from all cases together: shapes, expectations, the table of requirements."""
     shapes = shape_cases(env.catalogue, env.shapes, settings.rules)
     dialect = dialect_cases(env.catalogue, env.dialect.book if env.dialect else None)
-    marked, stale = expect_failures((*results, *shapes, *dialect), env.target.expected)
-    more = [env.gone] if env.gone else []
+    expected, lapsed = in_force(env.target.expected, started.date())
+    marked, stale = expect_failures((*results, *shapes, *dialect), expected)
+    more = [*lapsed, *([env.gone] if env.gone else [])]
     return RunResult(
         cases=marked,
         requirements=requirement_table(env.catalogue, marked, [result.case for result in marked]),

@@ -82,7 +82,7 @@ def doctor(target_file: Path | None, url: str | None, secret_file: Path | None, 
     "capabilities",
     multiple=True,
     metavar="NAME",
-    help="The server has it; `all` for every one.",
+    help="The server has it; `all` for every one, `none` for no other than core.  [default: the suite tries]",
 )
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 def init(
@@ -118,12 +118,13 @@ def init(
     known = [c.name for c in catalogue.protocol.capabilities.values() if not c.required]
     if not capabilities and asks:
         text = click.prompt(
-            f"What does it serve, of {', '.join(known)} (or all)?", default="", show_default=False
+            f"What does it serve, of {', '.join(known)} (or all, or none)? By default the suite tries each",
+            default="",
+            show_default=False,
         )
         capabilities = tuple(text.replace(",", " ").split())
-    answers = Answers(
-        url, name, tokens, algorithm or "HS256", control, _known(capabilities, known, catalogue)
-    )
+    served = _known(capabilities, known, catalogue) if capabilities else None
+    answers = Answers(url, name, tokens, algorithm or "HS256", control, served)
     try:
         output.write_text(target_text(answers, catalogue), encoding="utf-8")
     except OSError as error:
@@ -144,6 +145,8 @@ def _choose(question: str, choices: dict[str, str], default: str) -> str:
 def _known(given: tuple[str, ...], known: list[str], catalogue: Catalogue) -> frozenset[str]:
     if "all" in given:
         return frozenset(known)
+    if given == ("none",):
+        return frozenset()
     for name in given:
         if name not in catalogue.protocol.capabilities:
             raise UsageError(f"--capability {name}: unknown{suggest(name, known)}")

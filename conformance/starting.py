@@ -27,14 +27,19 @@ CONTROLS = {
 
 @dataclass(frozen=True, slots=True)
 class Answers:
-    """What a target file is made of. `tokens` and `control` are keys of `TOKENS` and `CONTROLS`."""
+    """What a target file is made of.
+
+    Attributes:
+        tokens, control: keys of `TOKENS` and `CONTROLS`.
+        capabilities: those that the server has; None: the suite is to try.
+    """
 
     url: str
     name: str | None = None
     tokens: str = "mint"
     algorithm: str = "HS256"
     control: str = "none"
-    capabilities: Collection[str] = ()
+    capabilities: Collection[str] | None = None
 
 
 def target_text(answers: Answers, catalogue: Catalogue) -> str:
@@ -49,6 +54,8 @@ def target_text(answers: Answers, catalogue: Catalogue) -> str:
         "# What `relaykit test -t FILE` has to know of the server; `relaykit doctor -t FILE` tries it.",
         *([f"name: {json.dumps(answers.name)}"] if answers.name else []),
         f"url: {json.dumps(answers.url)}",
+        *_tls(answers),
+        '# headers: {Origin: "https://app.example.org"}  # of every handshake',
         "",
         "# Where the tokens of the suite's users come from. Secrets stay outside: {env: NAME}, {file: PATH}.",
         "tokens:",
@@ -57,12 +64,10 @@ def target_text(answers: Answers, catalogue: Catalogue) -> str:
         "# How the suite arranges what frames cannot: users, contacts, groups, conversations, devices.",
         *_control(answers),
         "",
-        "# What the server serves. Not declared: its cases do not apply. Declared but not served: a failure.",
+        "# What the server serves. true, but not served: a failure. false: its cases do not apply.",
+        "# probe: the suite tries it before the first case, and reports what it found.",
         "capabilities:",
-        *(
-            f"  {c.name}: {'true' if c.name in answers.capabilities else 'false'}  # {c.title}"
-            for c in optional
-        ),
+        *(f"  {c.name}: {_served(answers, c.name)}  # {c.title}" for c in optional),
         "",
         "# The server's own limits, where they can be judged. What is not stated is not judged.",
         "# limits:",
@@ -78,12 +83,12 @@ def target_text(answers: Answers, catalogue: Catalogue) -> str:
         "#   quiet_ms: 50  # what must not come is waited for, after a fence",
         *(f"#   {name}: {time.default:g}  # {time.title}" for name, time in protocol.timing.items()),
         "",
-        "# For servers that limit connection attempts.",
-        "# pacing: {connections_per_second: 10}",
+        "# For servers that limit how often clients connect or send.",
+        "# pacing: {connections_per_second: 10, frames_per_second: 20}",
         "",
         "# Known failures, each with its reason. They do not fail the run; one that passes does.",
         "# expected_failures:",
-        "#   - {requirement: ID, reason: what is planned}",
+        '#   - {requirement: ID, reason: what is planned, until: "2030-12-31"}',
     ]
     text = "\n".join(line.rstrip() for line in lines) + "\n"
     wrong = problems(parse_yaml(text, "the target file"), target_schema(catalogue))
@@ -91,6 +96,23 @@ def target_text(answers: Answers, catalogue: Catalogue) -> str:
     if own:
         raise KitDefect("\n".join(map(str, own)))
     return text
+
+
+def _served(answers: Answers, name: str) -> str:
+    if answers.capabilities is None:
+        return "probe"
+    return "true" if name in answers.capabilities else "false"
+
+
+def _tls(answers: Answers) -> list[str]:
+    if not answers.url.startswith("wss:"):
+        return []
+    return [
+        "# tls:",
+        "#   ca_file: ca.pem  # an authority that the system does not trust",
+        "#   certificate: client.pem  # for servers that ask clients for one",
+        "#   key: client-key.pem",
+    ]
 
 
 def _tokens(answers: Answers) -> list[str]:

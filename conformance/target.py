@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -41,12 +42,13 @@ class Waits:
 
 @dataclass(frozen=True, slots=True)
 class Expectation:
-    """An expected failure, of one case or of one requirement."""
+    """An expected failure, of one case or of one requirement; `until` is the last day on which it excuses."""
 
     case: str | None
     requirement: str | None
     reason: str
     place: str
+    until: date | None = None
 
     @property
     def subject(self) -> str:
@@ -68,10 +70,13 @@ class Target:
     Attributes:
         urls: where it listens; several: the nodes of one cluster, over which connections are spread.
         previous: how tokens are signed with the key before the current one, if that is still accepted.
+        capabilities: those that it declares.
+        probed: those that are tried before the first case; see `relaykit.conformance.capabilities`.
         carrier: None: the first that works.
         limits: every limit of the protocol, with the target's value or the default.
         stated: the limits that the target file states: only those can be judged.
         timing: every time of the protocol in seconds, likewise.
+        fence: what shows that nothing came: `heartbeat` or `frame`; see `relaykit.conformance.fence`.
         concurrency: cases at the same time; None: the suite decides.
         connections_per_second: the suite opens no more; None: as many as it likes.
         frames_per_second: the suite sends no more on one connection, but where a case is about that.
@@ -87,10 +92,12 @@ class Target:
     tls: Tls = field(default_factory=Tls)
     control: ControlSpec | None = None
     capabilities: frozenset[str] = frozenset()
+    probed: frozenset[str] = frozenset()
     limits: Mapping[str, float] = field(default_factory=dict)
     stated: frozenset[str] = frozenset()
     timing: Mapping[str, float] = field(default_factory=dict)
     waits: Waits = Waits()
+    fence: str = "heartbeat"
     legacy: Legacy | None = None
     concurrency: int | None = None
     connections_per_second: float | None = None
@@ -155,7 +162,8 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
     pacing = data.get("pacing", {})
     check_names(document, "/headers", data.get("headers", {}), HEADER_NAMES)
     protocol = catalogue.protocol
-    declared = {name for name, served in data.get("capabilities", {}).items() if served}
+    stated = data.get("capabilities", {})
+    declared = {name for name, served in stated.items() if served is True}
     core = {name for name, capability in protocol.capabilities.items() if capability.required}
     urls = read_urls(document, protocol.path)
     return Target(
@@ -168,24 +176,37 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
         tls=read_tls(document, base),
         control=read_control(document, base),
         capabilities=frozenset(declared | core),
+        probed=frozenset(name for name, served in stated.items() if served == "probe") - core,
         limits=_numbers(data.get("limits", {}), protocol.limits),
         stated=frozenset(data.get("limits", {})),
         timing=_numbers(data.get("timing", {}), protocol.timing),
         waits=_waits(data.get("timing", {})),
+        fence=data.get("timing", {}).get("fence", "heartbeat"),
         legacy=Legacy(legacy.get("query", ""), legacy.get("headers", {})) if legacy else None,
         concurrency=data.get("concurrency"),
         connections_per_second=pacing.get("connections_per_second"),
         frames_per_second=pacing.get("frames_per_second"),
         dialect=read_dialect(document, base),
         expected=tuple(
-            Expectation(
-                entry.get("case"),
-                entry.get("requirement"),
-                entry["reason"],
-                document.place(f"/expected_failures/{index}"),
-            )
+            _expectation(document, index, entry)
             for index, entry in enumerate(data.get("expected_failures", ()))
         ),
+    )
+
+
+def _expectation(document: Document, index: int, entry: Mapping[str, Any]) -> Expectation:
+    until = date.fromisoformat(entry["until"]) if "until" in entry else None
+    place = document.place(f"/expected_failures/{index}")
+    return Expectation(entry.get("case"), entry.get("requirement"), entry["reason"], place, until)
+
+
+def in_force(expected: Iterable[Expectation], today: date) -> tuple[tuple[Expectation, ...], tuple[str, ...]]:
+    """The expectations whose day has not passed, and a line for each of the others."""
+    known = tuple(expected)
+    return tuple(e for e in known if e.until is None or today <= e.until), tuple(
+        f"{e.place}: {e.subject} was expected to fail until {e.until} ({e.reason}); that excuses it no longer"
+        for e in known
+        if e.until is not None and today > e.until
     )
 
 
@@ -201,7 +222,7 @@ def target_schema(catalogue: Catalogue) -> dict[str, Any]:
         merged = {**own.get("properties", {}), **listed}
         properties[key] = {**own, "properties": merged, "additionalProperties": False}
 
-    named("capabilities", protocol.capabilities, {"type": "boolean"})
+    named("capabilities", protocol.capabilities, {"enum": [True, False, "probe"]})
     named("limits", protocol.limits, {"type": "number", "exclusiveMinimum": 0})
     named("timing", protocol.timing, {"type": "number", "minimum": 0})
     return {**base, "properties": properties}

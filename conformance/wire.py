@@ -371,7 +371,15 @@ class Connection(asyncio.Protocol):
                 if not owner.done():
                     owner.set_result(None)
                 return
-        recorder.transcript.frame(self.label, "s2c", frame)
+        mark = recorder.fence_of(frame)
+        recorder.transcript.frame(self.label, "s2c", frame, kit=mark is not None)
+        if mark is not None:
+            if kind == "deliver":
+                recorder.reached.add((self.label, mark))
+                if self.alive:
+                    self.send({"type": "delivery_ack", "message_id": mark}, kit=True)
+            recorder.bell.ring()
+            return
         if kind == "ping" and self.answers_ping and self.alive:
             self.send({"type": "pong"}, kit=True)
         if kind not in self.passed_over:

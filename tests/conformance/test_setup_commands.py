@@ -46,6 +46,20 @@ def test_what_is_commented_out_is_valid_too() -> None:
     assert not problems(parse_yaml(head + settings), target_schema(CATALOGUE))
 
 
+def test_what_is_not_answered_is_left_to_be_tried(tmp_path: Path) -> None:
+    def stated(*words: str) -> set[object]:
+        path = tmp_path / "t.yaml"
+        made = asyncio.run(relaykit("init", str(path), "--force", "--url", "wss://127.0.0.1:9/ws", *words))
+        assert made.code == 0, made
+        assert "# tls:" in path.read_text()
+        return set(parse_yaml(path.read_text()).data["capabilities"].values())
+
+    assert stated() == {"probe"}
+    assert stated("--capability", "calls") == {True, False}
+    assert stated("--capability", "none") == {False}
+    assert stated("--capability", "all") == {True}
+
+
 def test_init_writes_once_and_says_what_is_next(tmp_path: Path) -> None:
     path = tmp_path / "mine.yaml"
 
@@ -105,6 +119,22 @@ def test_doctor_names_what_a_run_would_suffer_from(fault: str, code: int, said: 
     assert ended.code == code, ended
     assert said in ended.out
     assert "→ " in ended.out
+
+
+def test_doctor_tries_the_capabilities_that_are_left_open(tmp_path: Path) -> None:
+    async def main() -> Ended:
+        async with bench() as served:
+            (tmp_path / "t.yaml").write_text(
+                f"url: {served.server.url}\n"
+                "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\n"
+                "capabilities: {media_keys: probe, groups: probe}\n"
+            )
+            return await relaykit("doctor", "-t", os.fspath(tmp_path / "t.yaml"), RELAYKIT_SECRET=SECRET)
+
+    ended = asyncio.run(main())
+    assert ended.code == 0, ended
+    assert "ok     capability media_keys: media-key-" in ended.out
+    assert "note   capability groups: needs create_group" in ended.out
 
 
 def test_doctor_says_where_it_ends() -> None:

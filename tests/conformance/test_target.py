@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from relaykit.config import load_yaml
 from relaykit.conformance.setup import Given, make_target
-from relaykit.conformance.target import Target, check_expectations, read_target
+from relaykit.conformance.target import Target, check_expectations, in_force, read_target
 from relaykit.errors import UsageError
 from relaykit.schemas import load_catalogue
 
@@ -118,6 +119,19 @@ def test_expected_failures_must_name_something(tmp_path: Path) -> None:
     first, second = str(caught.value).splitlines()
     assert "target.yaml:4: unknown case 'mesage-life' (did you mean 'message-life'?)" in first
     assert "target.yaml:5: unknown requirement 'MSG-999'" in second
+
+
+def test_an_expectation_lapses_after_its_day(tmp_path: Path) -> None:
+    text = GOOD + "expected_failures:\n  - {case: x, reason: known, until: 2026-03-01}\n"
+    target = read(tmp_path, text + "  - {requirement: Y-01, reason: known}\n")
+    live, lines = in_force(target.expected, date(2026, 3, 1))
+    assert (len(live), lines) == (2, ())
+    live, (line,) = in_force(target.expected, date(2026, 3, 2))
+    assert [entry.subject for entry in live] == ["Y-01"]
+    assert "target.yaml:4: x was expected to fail until 2026-03-01 (known)" in line
+    for wrong in ("2026-02-31", "tomorrow", "2026-3-1"):
+        with pytest.raises(UsageError, match="/expected_failures/0/until"):
+            read(tmp_path, text.replace("2026-03-01", wrong))
 
 
 def given(**more: object) -> Given:
