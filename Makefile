@@ -7,7 +7,7 @@ PACKAGES := schemas reference_server conformance docs_gen
 
 .PHONY: help demo test lint types imports tree docs selftest bench clean
 help: ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "relaykit needs Python 3.11 or newer: make PYTHON=python3.11 …")'
@@ -41,8 +41,12 @@ types: $(STAMP) tree ## mypy, strict
 imports: $(STAMP) tree ## the direction of imports between the packages
 	cd build/tree && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache
 
-docs: $(STAMP) ## the documentation, as a site under build/docs
+docs: $(STAMP) ## the documentation: a site under build/docs, and docs/ as Markdown
 	$(BIN)/relaykit docs build --out build/docs
+	$(BIN)/relaykit docs build --markdown --out docs
+
+docs-check: $(STAMP) ## whether docs/ says what schemas, requirements and scenarios say
+	$(BIN)/relaykit docs build --markdown --out docs --check
 
 selftest: $(STAMP) ## prove that the suite finds what is wrong, on servers with one defect each
 	$(BIN)/relaykit selftest

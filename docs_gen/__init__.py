@@ -1,12 +1,12 @@
 """The protocol's documentation, rendered from the catalogue, the scenarios and a few guides.
 
 The way of a page: *resolve* (`site`, and a module per concept: `frames`, `fields`, `examples`,
-`requirements`, `sequence`, `states`, `guides` with their generated `parts`) makes a typed view model
-(`model`) in which every link is known; `pages` says which pages there are; `render` draws them through
-templates that only draw, with a pen (`pen`) that knows how links, IDs and inline texts look in HTML, in
-one file, or in Markdown; `build` puts files together. Nothing is written twice: a description stands in a
-schema, a rule in a requirement, an example in a schema or vector, a number in `protocol.yaml`; guides
-only add what connects them.
+`requirements`, `defects`, `sequence`, `states`, `guides` with their generated `parts`) makes a typed view
+model (`model`, `diagrams`) in which every link is known; `pages` says which pages there are; `render` draws
+them through templates that only draw, with a pen (`pen`) that knows how links, IDs and inline texts look in
+HTML, in one file, or in Markdown; `downloads` adds what machines find; `build` puts files together. Nothing
+is written twice: a description stands in a schema, a rule in a requirement, an example in a schema or
+vector, a number in `protocol.yaml`; guides only add what connects them. `diff` compares two editions.
 
 How requirements and cases find each other: a scenario names requirements at its steps (`req`), a probe in
 its decorator. `suite.listed_cases` asks the suite for all of them

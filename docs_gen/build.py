@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from relaykit.docs_gen.downloads import DOWNLOADS, FOLDER, download_files
 from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.model import Entry, Site
 from relaykit.docs_gen.pages import Page, pages
@@ -18,6 +18,7 @@ from relaykit.docs_gen.suite import Results, listed_cases
 from relaykit.docs_gen.text import plain
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue
+from relaykit.schemas.export.commands import json_text
 
 SCRIPTS = ("validator.js", "site.js", "console.js")
 MANIFEST = ".relaykit-docs"
@@ -60,8 +61,7 @@ def site_files(docs: Documentation) -> Mapping[str, str]:
     files["assets/schemas.js"] = f"const relaySchemas = {script_json(script_schemas(docs.catalogue))};\n"
     found = search_entries(docs.site)
     files["assets/search.js"] = f"window.relaySearch = {script_json(found)};\n"
-    files["search.json"] = json.dumps(_search_json(docs.site), ensure_ascii=False, indent=1) + "\n"
-    files["llms.txt"] = llms(docs)
+    files |= _for_programs(docs, ".html")
     return dict(sorted(files.items()))
 
 
@@ -80,7 +80,17 @@ def single_file(docs: Documentation) -> str:
 
 def markdown_files(docs: Documentation) -> Mapping[str, str]:
     """The pages as Markdown: file name → text."""
-    return {**dict(docs.drawer.markdown()), "llms.txt": llms(docs)}
+    return {**dict(docs.drawer.markdown()), **_for_programs(docs, ".md")}
+
+
+def _for_programs(docs: Documentation, suffix: str) -> dict[str, str]:
+    """What machines find. `suffix`: of the pages that the search leads to."""
+    entries = [_json_entry(entry, suffix) for entry in docs.site.entries]
+    return {
+        **download_files(docs.catalogue, docs.site),
+        "search.json": json_text(entries),
+        "llms.txt": llms(docs),
+    }
 
 
 def _rows(site: Site) -> Iterator[tuple[str, str, str, str]]:
@@ -93,12 +103,9 @@ def search_entries(site: Site) -> list[list[str]]:
     return [[title, kind, _file(to), text[:90]] for title, kind, to, text in _rows(site)]
 
 
-def _search_json(site: Site) -> list[dict[str, str]]:
-    return [_json_entry(entry) for entry in site.entries]
-
-
-def _json_entry(entry: Entry) -> dict[str, str]:
-    return {"title": entry.title, "kind": entry.kind, "href": _file(entry.target), "text": entry.text}
+def _json_entry(entry: Entry, suffix: str) -> dict[str, str]:
+    href = _file(entry.target, suffix)
+    return {"title": entry.title, "kind": entry.kind, "href": href, "text": entry.text}
 
 
 def _file(target: str, suffix: str = ".html") -> str:
@@ -128,6 +135,8 @@ def llms(docs: Documentation) -> str:
             for page in docs.drawer.pages
             if page.target.startswith(prefix)
         ]
+    lines += ["", "## Machine-readable", ""]
+    lines += [f"- [{each.title}]({FOLDER}/{each.name}): {plain(each.text)}" for each in DOWNLOADS]
     lines += [
         "",
         "## Optional",

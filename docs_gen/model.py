@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from relaykit.docs_gen.diagrams import Sequence, StateDiagram
 from relaykit.schemas import Direction
 
 Tone = Literal["send", "receive", "good", "bad", "warn", "quiet"]
@@ -139,6 +140,46 @@ class CaseView:
 
 
 @dataclass(frozen=True, slots=True)
+class DefectView:
+    """A server with one seeded defect, and what the suite made of it.
+
+    Attributes:
+        setup: the configuration in which it shows.
+        outcome: `killed`, or how it got away.
+        breaks: each requirement that it breaks, the outcome for it, and the cases that caught it by it.
+    """
+
+    id: str
+    title: str
+    area: str
+    setup: str
+    outcome: str
+    breaks: tuple[tuple[Link, str, tuple[Link, ...]], ...]
+    reason: str | None
+
+    @property
+    def target(self) -> str:
+        return f"requirements/defects#{self.id}"
+
+    def caught(self, requirement: str) -> bool:
+        """Whether a step that names the requirement failed."""
+        return any(link.words == requirement and outcome == "killed" for link, outcome, _ in self.breaks)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """Whether seeded defects that break a requirement are caught: `proven`, `open` or `untested`."""
+
+    verdict: str
+    defects: tuple[DefectView, ...]
+    reason: str | None
+
+    def caught(self, requirement: str) -> int:
+        """How many of the defects were caught by a step that names the requirement."""
+        return sum(defect.caught(requirement) for defect in self.defects)
+
+
+@dataclass(frozen=True, slots=True)
 class RequirementView:
     """A requirement with everything that points to it or that it points to."""
 
@@ -155,7 +196,7 @@ class RequirementView:
     untested: str | None
     cases: tuple[CaseView, ...]
     verdict: str | None
-    defects: tuple[str, ...]
+    proof: Proof | None
 
     @property
     def target(self) -> str:
@@ -197,86 +238,6 @@ class FrameView:
     @property
     def sends(self) -> bool:
         return self.direction == "c2s"
-
-
-# --- diagrams -----------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Arrow:
-    """A frame, a connection or its end, between a device and the server (lifelines by index)."""
-
-    start: int
-    end: int
-    label: str
-    detail: str
-    tone: str
-    words: str
-    requirements: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Note:
-    """Words over lifelines: an operation of the control interface, a moved clock, silence."""
-
-    over: tuple[int, ...]
-    label: str
-    tone: str
-    words: str
-    requirements: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Box:
-    """A frame around rows: alternatives, any order, repetition. `sections` are the alternatives."""
-
-    label: str
-    sections: tuple[tuple[Row, ...], ...]
-
-
-Row = Arrow | Note | Box
-
-
-@dataclass(frozen=True, slots=True)
-class Sequence:
-    """A sequence diagram. `server` is the index of the server's lifeline."""
-
-    id: str
-    title: str
-    target: str
-    lifelines: tuple[str, ...]
-    server: int
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class State:
-    name: str
-    title: str
-    column: int
-    row: int
-    kind: str
-
-
-@dataclass(frozen=True, slots=True)
-class Transition:
-    """An arrow between states. `frame` is the type that brings it about, if one does."""
-
-    start: str
-    end: str
-    label: str
-    words: str
-    bend: float
-    requirements: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class StateDiagram:
-    id: str
-    title: str
-    description: str
-    states: tuple[State, ...]
-    transitions: tuple[Transition, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,6 +321,16 @@ class Guide:
 
 
 @dataclass(frozen=True, slots=True)
+class Download:
+    """A file for programs. `command` writes it by itself, if one does."""
+
+    name: str
+    title: str
+    text: str
+    command: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Entry:
     """Something that search finds."""
 
@@ -389,5 +360,6 @@ class Site:
     scenarios: tuple[ScenarioView, ...]
     guides: tuple[Guide, ...]
     areas: Mapping[str, str]
+    defects: tuple[DefectView, ...]
     entries: tuple[Entry, ...]
     report: str | None

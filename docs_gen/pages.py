@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Any
 
+from relaykit.docs_gen.downloads import DOWNLOADS, FOLDER, ROOT_FILES
 from relaykit.docs_gen.links import Names
-from relaykit.docs_gen.model import Entry, Link, NavGroup, Site
+from relaykit.docs_gen.model import DefectView, Entry, Link, NavGroup, Site
 from relaykit.docs_gen.parts import Material, capabilities
 from relaykit.docs_gen.site import shared_types
 from relaykit.docs_gen.suite import ListedCase, Results
@@ -92,12 +93,20 @@ def _pages(
         "reference/capabilities", "Capabilities", "What a server may leave out.", "capabilities", table_=table
     )
     yield _overview(
+        "reference/downloads",
+        "Machine-readable forms",
+        "JSON Schema, AsyncAPI, TypeScript, OpenAPI and the requirements as data.",
+        "downloads",
+        files=[(f"{FOLDER}/{each.name}", each) for each in DOWNLOADS],
+        others=[(each.name, each) for each in ROOT_FILES],
+    )
+    yield _overview(
         "requirements/index",
         "Requirements",
         f"Every requirement of the {about}, with the cases that prove it.",
         "matrix",
         by_area=list(_grouped(site.requirements)),
-        defects=any(view.defects for view in site.requirements),
+        proved=sum(1 for view in site.requirements if view.proof and view.proof.verdict == "proven"),
     )
     for title, views in _grouped(site.requirements):
         yield Page(
@@ -108,6 +117,13 @@ def _pages(
             {"kind": "area", "title": title, "list": views},
             turn="requirements",
         )
+    yield _overview(
+        "requirements/defects",
+        "Seeded defects",
+        "Faulty servers that show that the suite bites, with the cases that catch them.",
+        "defects",
+        by_area=_by_area(site),
+    )
     yield _overview(
         "scenarios/index",
         "Scenarios",
@@ -185,6 +201,14 @@ def _grouped(views: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:
         yield title, list(group)
 
 
+def _by_area(site: Site) -> list[tuple[str, list[DefectView]]]:
+    """The defects by the area that they are about."""
+    found: dict[str, list[DefectView]] = {}
+    for defect in site.defects:
+        found.setdefault(site.areas.get(defect.area, defect.area), []).append(defect)
+    return list(found.items())
+
+
 def _contents(site: Site) -> list[tuple[str, list[Entry]]]:
     """The entries of the search, as an index by kind."""
     groups: dict[str, dict[str, Entry]] = {
@@ -217,7 +241,9 @@ def navigation(site: Site, *, single: bool) -> tuple[NavGroup, ...]:
         Link("All frames", "frames/index"),
         Link("Shared types", "reference/types"),
         Link("Capabilities", "reference/capabilities"),
+        Link("Machine-readable forms", "reference/downloads"),
         Link("Requirements", "requirements/index"),
+        *(() if single else (Link("Seeded defects", "requirements/defects"),)),
         Link("Scenarios", "scenarios/index"),
         Link("Probes", "scenarios/probes"),
     )

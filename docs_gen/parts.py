@@ -8,6 +8,7 @@ from typing import Any
 
 from relaykit.conformance.loader import schema as suite_schema
 from relaykit.docs_gen.commands_help import commands_help
+from relaykit.docs_gen.diagrams import StateDiagram
 from relaykit.docs_gen.fields import constraints, merge, merge_all, types_in_words
 from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.model import (
@@ -17,7 +18,6 @@ from relaykit.docs_gen.model import (
     RequirementView,
     Rules,
     ScenarioView,
-    StateDiagram,
     Table,
     TableRow,
 )

@@ -12,7 +12,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token as Mark
 from markupsafe import Markup, escape
 
-from relaykit.docs_gen import model, svg
+from relaykit.docs_gen import diagrams, model, svg
 from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.text import drawn, pieces, slug, with_requirements
 from relaykit.schemas import Direction
@@ -50,6 +50,10 @@ class HtmlPen:
         return (
             suffix if page in ("", self.page) and suffix else f"{self.root}{page or self.page}.html{suffix}"
         )
+
+    def file(self, name: str) -> str:
+        """The link to a file of the site that is no page."""
+        return f"{self.root}{name}"
 
     def id(self, name: str) -> str:
         """An element ID, unique in the document."""
@@ -92,10 +96,10 @@ class HtmlPen:
         """Lines of JSON, coloured."""
         return drawn("\n".join(_line(line) for line in lines))
 
-    def sequence(self, diagram: model.Sequence) -> Markup:
+    def sequence(self, diagram: diagrams.Sequence) -> Markup:
         return svg.sequence_svg(diagram, self.id(f"svg-{diagram.id}"))
 
-    def states(self, diagram: model.StateDiagram) -> Markup:
+    def states(self, diagram: diagrams.StateDiagram) -> Markup:
         return svg.states_svg(diagram, self.id(f"svg-{diagram.id}"))
 
 
@@ -192,6 +196,10 @@ class MarkdownPen:
         up = "../" * self.page.count("/")
         suffix = f"#{anchor}" if anchor else ""
         return suffix if page in ("", self.page) and suffix else f"{up}{page or self.page}.md{suffix}"
+
+    def file(self, name: str) -> str:
+        """The link to a file beside the pages."""
+        return "../" * self.page.count("/") + name
 
     def text(self, text: str) -> str:
         """An inline text, with what Markdown would take for markup escaped."""

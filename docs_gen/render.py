@@ -20,6 +20,9 @@ from relaykit.docs_gen.pen import HtmlPen, MarkdownPen
 from relaykit.docs_gen.sequence import sentences
 from relaykit.docs_gen.text import drawn, plain
 
+NOT_IN_ONE_FILE = frozenset({"contents", "requirements/defects"})
+"""In one document the browser's own search finds every name; and defects are read by few."""
+
 
 def static(name: str) -> str:
     """A file of `static/`."""
@@ -100,8 +103,8 @@ class Drawer:
         pen = HtmlPen("index", self.names, single=True)
         sections: list[str] = []
         for page in self.pages:
-            if page.target == "contents":
-                continue  # in one document, the browser's own search finds every name
+            if page.target in NOT_IN_ONE_FILE:
+                continue
             here = HtmlPen(page.target, self.names, page.prefer, single=True)
             shown = "" if sections else ' class="shown"'
             sections.append(f'<section id="{here.section}"{shown}>{self.body(page, here)}</section>')

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from relaykit.docs_gen.links import ERRORS, Names
-from relaykit.docs_gen.model import CaseView, Link, RequirementView
+from relaykit.docs_gen.model import CaseView, Link, Proof, RequirementView
 from relaykit.docs_gen.suite import ListedCase, Results
 from relaykit.schemas import Requirement
 
 
 def requirement_views(
-    names: Names, cases: Iterable[ListedCase], results: Results
+    names: Names, cases: Iterable[ListedCase], results: Results, proofs: Mapping[str, Proof]
 ) -> Mapping[str, RequirementView]:
     """Every requirement by its ID, in the order of the catalogue."""
     proving: dict[str, list[CaseView]] = {}
@@ -19,18 +19,25 @@ def requirement_views(
         view = CaseView(
             id=case.id,
             title=case.title,
-            link=f"scenarios/{case.id}" if case.scenario else f"scenarios/probes#{case.id}",
+            link=case.target,
             kind=case.kind,
             verdict=results.cases.get(case.id),
         )
         for id_ in case.requirements:
             proving.setdefault(id_, []).append(view)
     requirements = names.catalogue.requirements
-    return {id_: _view(r, names, tuple(proving.get(id_, ())), results) for id_, r in requirements.items()}
+    return {
+        id_: _view(rule, names, tuple(proving.get(id_, ())), results.requirements.get(id_), proofs.get(id_))
+        for id_, rule in requirements.items()
+    }
 
 
 def _view(
-    requirement: Requirement, names: Names, cases: tuple[CaseView, ...], results: Results
+    requirement: Requirement,
+    names: Names,
+    cases: tuple[CaseView, ...],
+    verdict: str | None,
+    proof: Proof | None,
 ) -> RequirementView:
     area = names.catalogue.protocol.areas[requirement.area]
     return RequirementView(
@@ -46,6 +53,6 @@ def _view(
         error_codes=tuple(Link(code, f"{ERRORS}#{code}") for code in requirement.error_codes),
         untested=requirement.untested,
         cases=cases,
-        verdict=results.requirements.get(requirement.id),
-        defects=results.defects.get(requirement.id, ()),
+        verdict=verdict,
+        proof=proof,
     )

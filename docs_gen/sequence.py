@@ -24,7 +24,7 @@ from relaykit.conformance.grammar import (
     Unordered,
     walk,
 )
-from relaykit.docs_gen.model import Arrow, Box, Note, Row, Sequence
+from relaykit.docs_gen.diagrams import Arrow, Box, Note, Row, Sequence
 from relaykit.docs_gen.text import either
 
 SERVER = "server"

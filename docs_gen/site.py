@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from relaykit.conformance.grammar import Expect, Send, walk
+from relaykit.conformance.judge import SHAPE_PREFIX
+from relaykit.docs_gen.defects import read_matrix
 from relaykit.docs_gen.fields import merge, types_in_words
 from relaykit.docs_gen.frames import frame_view
 from relaykit.docs_gen.guides import read_guides
@@ -36,7 +38,8 @@ def resolve(catalogue: Catalogue, cases: tuple[ListedCase, ...], results: Result
         UsageError: a guide or diagram names something that does not exist.
     """
     names = Names(catalogue)
-    requirements = requirement_views(names, cases, results)
+    matrix = read_matrix(names, _case_target(catalogue, cases))
+    requirements = requirement_views(names, cases, results, matrix.proofs)
     scenarios = tuple(_scenario(case, names, results) for case in cases if case.scenario)
     frames = _frames(names, requirements, scenarios)
     material = Material(
@@ -53,9 +56,19 @@ def resolve(catalogue: Catalogue, cases: tuple[ListedCase, ...], results: Result
         scenarios=scenarios,
         guides=guides,
         areas=areas,
+        defects=matrix.defects,
         entries=tuple(_entries(catalogue, frames, requirements.values(), scenarios, guides)),
         report=results.name,
     )
+
+
+def _case_target(catalogue: Catalogue, cases: Iterable[ListedCase]) -> Callable[[str], str | None]:
+    """Where a case is described. The shape of what comes is judged in every case, by the frame's schema."""
+    targets = {case.id: case.target for case in cases}
+    targets |= {
+        f"{SHAPE_PREFIX}{name.replace('_', '-')}": f"frames/s2c/{name}" for name in catalogue.types("s2c")
+    }
+    return targets.get
 
 
 def _frames(

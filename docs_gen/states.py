@@ -7,7 +7,7 @@ from importlib import resources
 from typing import Any
 
 from relaykit.config import Document, parse_yaml, require_valid
-from relaykit.docs_gen.model import State, StateDiagram, Transition
+from relaykit.docs_gen.diagrams import State, StateDiagram, Transition
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue, Machine, state_machines
 

@@ -27,6 +27,11 @@ class ListedCase:
     source: str
     scenario: Scenario | None
 
+    @property
+    def target(self) -> str:
+        """Where it is described."""
+        return f"scenarios/{self.id}" if self.scenario else f"scenarios/probes#{self.id}"
+
 
 @dataclass(frozen=True, slots=True)
 class Results:
@@ -35,7 +40,6 @@ class Results:
     name: str | None = None
     cases: Mapping[str, str] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
-    defects: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def listed_cases(catalogue: Catalogue) -> tuple[ListedCase, ...]:

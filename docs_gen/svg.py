@@ -8,7 +8,7 @@ from math import atan2, cos, hypot, sin
 
 from markupsafe import Markup, escape
 
-from relaykit.docs_gen.model import Arrow, Box, Note, Row, Sequence, State, StateDiagram, Transition
+from relaykit.docs_gen.diagrams import Arrow, Box, Note, Row, Sequence, State, StateDiagram, Transition
 from relaykit.docs_gen.text import drawn, plain
 
 _GAP = 146  # between lifelines

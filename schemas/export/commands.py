@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import orjson
 
 from relaykit.errors import UsageError
 from relaykit.schemas.bundle import bundle, frame_bundle
@@ -129,13 +130,14 @@ def exports(catalogue: Catalogue) -> dict[str, str]:
     }
 
 
-def json_text(value: Any, *, ascii_only: bool = False) -> str:
+def json_text(value: Any) -> str:
     """JSON, indented, with a newline at its end."""
-    return json.dumps(value, indent=2, ensure_ascii=ascii_only) + "\n"
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE).decode()
 
 
 def _write_json(value: Any, output: Path | None) -> None:
-    text = json_text(value, ascii_only=output is None)
+    # What a terminal's encoding lacks must not be lost: there, JSON has escapes of its own.
+    text = json_text(value) if output is not None else json.dumps(value, indent=2) + "\n"
     with writer(output) as stream:
         stream.write(text)
 

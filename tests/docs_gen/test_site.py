@@ -80,11 +80,11 @@ def _places(pages: Mapping[str, _Page]) -> Iterator[tuple[str, str, str, str]]:
             yield name, link, normpath(join(dirname(name), to)) if to else name, anchor
 
 
-def test_no_link_is_broken(pages: Mapping[str, _Page]) -> None:
+def test_no_link_is_broken(pages: Mapping[str, _Page], files: Mapping[str, str]) -> None:
     broken = [
         f"{name}: {link}"
         for name, link, to, anchor in _places(pages)
-        if to not in pages or (anchor and anchor not in pages[to].ids)
+        if to not in files or (anchor and anchor not in pages[to].ids)
     ]
     assert broken == []
 
