@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from websockets.http11 import Response
 
@@ -22,7 +22,6 @@ from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.frames import Frames
 from relaykit.reference_server.handshake import Admission, Door, Refusal, origin_pattern
 from relaykit.reference_server.hub import Hub
-from relaykit.reference_server.ids import message_id_of
 from relaykit.reference_server.limits import Bucket, Rate
 from relaykit.reference_server.mailbox import Mailboxes
 from relaykit.reference_server.people import People
@@ -212,9 +211,9 @@ class App:
         finally:
             self.store.commit()
 
-    def _server_error(self, frame: dict[str, Any]) -> bytes:
+    def _server_error(self, message_id: str | None) -> bytes:
         text = "the server could not store this; it may be sent again"
-        return self.frames.error(SERVER_ERROR, text, about=message_id_of(frame))
+        return self.frames.error(SERVER_ERROR, text, about=message_id)
 
 
 def _nothing() -> None:

@@ -17,6 +17,7 @@ from typing import Any
 
 log = logging.getLogger(__name__)
 
+_TO_SECONDS = len("2025-12-04T07:00:00")
 LAST = 253_402_300_799.0
 """Unix time of the last second of the year 9999."""
 
@@ -76,6 +77,7 @@ class Clock:
         self._armed_for = 0.0  # real monotonic time of the handle
         self._stamp_ms = -1
         self._stamp = ""
+        self._second = (-1, "")
 
     def now(self) -> float:
         """Unix time in seconds."""
@@ -88,11 +90,13 @@ class Clock:
     def stamp(self, at: float | None = None) -> str:
         """RFC 3339 text, UTC, milliseconds, of the Unix time `at` or of now; at most `LAST`, as years have
         four digits there."""
-        ms = int(min(time.time() + self._offset if at is None else at, LAST) * 1000)
+        ms = int((time.time() + self._offset if at is None else at) * 1000)
         if ms != self._stamp_ms:  # many frames share a millisecond
             self._stamp_ms = ms
-            moment = datetime.fromtimestamp(ms // 1000, UTC)
-            self._stamp = f"{moment:%Y-%m-%dT%H:%M:%S}.{ms % 1000:03d}Z"
+            seconds, rest = divmod(min(ms, int(LAST) * 1000), 1000)
+            if seconds != self._second[0]:
+                self._second = seconds, datetime.fromtimestamp(seconds, UTC).isoformat()[:_TO_SECONDS]
+            self._stamp = f"{self._second[1]}.{rest:03d}Z"
         return self._stamp
 
     def advance(self, seconds: float) -> None:

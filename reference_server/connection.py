@@ -241,7 +241,7 @@ class Connection(asyncio.Protocol):
             session.closed = True
             self.fail(1009, f"more than {app.max_frame_bytes} bytes")
         else:
-            app.dispatcher.receive(session, data if type(data) is bytes else bytes(data), text=text)
+            app.dispatcher.receive(session, data if type(data) is bytes else bytes(data), text)
 
     # --- Link: called at the end of a turn ---
 
@@ -251,10 +251,10 @@ class Connection(asyncio.Protocol):
         if not self._chunks:
             self._app.turn.unwritten.append(self)
         extensions = self._protocol.extensions
-        if extensions:
-            self._chunks.append(Frame(_TEXT, data).serialize(mask=False, extensions=extensions))
-        else:
+        if not extensions:
             self._chunks += (text_header(len(data)), data)
+        else:
+            self._chunks.append(Frame(_TEXT, data).serialize(mask=False, extensions=extensions))
 
     def write_out(self) -> None:
         chunks, self._chunks = self._chunks, []

@@ -10,6 +10,8 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from relaykit.errors import KitDefect
 from relaykit.reference_server import calls, calls_state, devices, keepalive, messages, presence
 from relaykit.reference_server.ids import message_id_of
@@ -19,11 +21,15 @@ from relaykit.reference_server.relay import Choice, make_relay
 from relaykit.reference_server.session import Session
 from relaykit.reference_server.store import StoreError
 from relaykit.schemas import FrameError
+from relaykit.schemas.strict_json import AS_FRAME
 
 if TYPE_CHECKING:
     from relaykit.reference_server.app import App
 
 log = logging.getLogger(__name__)
+
+_parse, _write = orjson.loads, orjson.dumps
+_ACCEPT = Ruling.ACCEPT
 
 Frame = dict[str, Any]
 Handler = Callable[["App", Session, Frame], None]
@@ -49,7 +55,14 @@ class Dispatcher:
 
     def __init__(self, app: App) -> None:
         self._app = app
+        self._turn, self._store = app.turn, app.store
         self._handlers: dict[str, Handler] = {}
+        # Types whose schema bounds how deep they are: for these the check of a parsed frame says it all.
+        self._checks = {
+            kind: app.catalogue.quick_check("c2s", kind)
+            for kind in app.catalogue.types("c2s")
+            if app.catalogue.deepest("c2s", kind) <= app.catalogue.max_depth
+        }
         for kind in app.catalogue.types("c2s"):
             spec = app.catalogue.frame("c2s", kind)
             if kind in HANDLERS:
@@ -61,30 +74,43 @@ class Dispatcher:
                     f"{spec.source}: {kind!r} has no x-route, and the server has no handler for it"
                 )
 
-    def receive(self, session: Session, data: bytes, *, text: bool) -> None:
-        """Handle one message of a client. It never raises: what goes wrong becomes an answer."""
+    def receive(self, session: Session, data: bytes, text: bool) -> None:
+        """Handle one message of a client; `text`: not a binary one. It never raises: what goes wrong becomes
+        an answer."""
         if session.closed:
             return
-        app = self._app
         ruling = session.bucket.take(session.link.heard)
-        if ruling is not Ruling.ACCEPT:
+        if ruling is not _ACCEPT:
             self._limit(session, ruling)
             return
         if not text:
             self._refuse(session, INVALID, "frames are text, not binary messages")
             return
+        # The usual frame: compact JSON that says the same when it is written again, and fits its schema.
         try:
-            frame = app.catalogue.decode(data)
+            frame = _parse(data)
+            usual = _write(frame, None, AS_FRAME) == data and self._checks[frame["type"]](frame)
+        except (ValueError, TypeError, KeyError):
+            usual = False
+        if usual:
+            self._handle(session, frame)
+        else:
+            self._look_closely(session, data)
+
+    def _look_closely(self, session: Session, data: bytes) -> None:
+        catalogue = self._app.catalogue
+        try:
+            frame = catalogue.decode(data)
         except FrameError as error:
             self._undecodable(session, data, error)
             return
-        if app.catalogue.is_valid(frame, "c2s"):
+        if catalogue.is_valid(frame, "c2s"):
             self._handle(session, frame)
         else:
             self._invalid(session, frame)
 
     def _handle(self, session: Session, frame: Frame) -> None:
-        turn, store = self._app.turn, self._app.store
+        turn, store = self._turn, self._store
         mark = turn.mark
         store.used = False
         if session.pending and frame["type"] not in devices.KEEP_ALIVES:
@@ -101,7 +127,7 @@ class Dispatcher:
             turn.retract(mark)
             self._refuse(session, SERVER_ERROR, "the server failed on this frame", frame)
         if store.used:
-            turn.bind(mark, session.link, frame)
+            turn.bind(mark, session.link, frame.get("message_id"))
 
     # --- refusals ---
 

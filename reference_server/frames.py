@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, Literal
 
 import orjson
 
@@ -15,7 +16,10 @@ from relaykit.schemas import Catalogue, FrameSpec
 
 log = logging.getLogger(__name__)
 
-_SOURCES = {"user": 0, "device": 1, "now": 2, "server": 3, "message": 4}
+Source = Literal["user", "device", "now", "server", "message"]
+_SOURCES: Mapping[str, int] = {"user": 0, "device": 1, "now": 2, "server": 3, "message": 4}
+Prepared = Callable[..., bytes]
+"""Makes frames of one type from their payload as JSON and the values of the sources it was prepared with."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +49,10 @@ class Frames:
         }
         self.defects: list[str] = []
         """What was wrong with frames that were built, if they are checked."""
+        # What every message needs.
+        self.deliver = self.prepare("deliver", "message", "user", "now")
+        self.sent_ack = self.prepare("sent_ack", "message", "now")
+        self.status_update = self.prepare("status_update", "message", "now")
 
     def make(
         self,
@@ -86,6 +94,32 @@ class Frames:
             self._validate(frame)
         return orjson.dumps(frame)
 
+    def prepare(self, kind: str, *sources: Source) -> Prepared:
+        """A quicker `make` for one type: what is the same in all its frames is written once.
+
+        Args:
+            kind: the type.
+            sources: where the stamps come from. The function takes the payload as JSON and then their values
+                in this order, none of which may need an escape in JSON: identifiers and times do not.
+        """
+        form = self._forms[kind]
+        fields = {source: field for field, source in form.envelope}
+        numbers = [_SOURCES[source] for source in sources]
+        if form.payload or fields.keys() != set(numbers) or len(numbers) not in _FILLERS:
+            return partial(self._make_anyhow, kind, sources)  # the catalogue stamps more than was thought of
+        stamps = "".join(f',"{fields[number]}":"%s"' for number in numbers)
+        fill = _FILLERS[len(numbers)](*f'{{"type":"{kind}"{stamps},"payload":'.split("%s"))
+        return partial(self._make_checked, fill) if self._check else fill
+
+    def _make_anyhow(self, kind: str, sources: Sequence[Source], payload: bytes, *values: str) -> bytes:
+        given: dict[str, Any] = dict(zip(sources, values, strict=True))
+        return self.make(kind, orjson.loads(payload), at=given.pop("now", None), **given)
+
+    def _make_checked(self, fill: Prepared, payload: bytes, *values: str) -> bytes:
+        data = fill(payload, *values)
+        self._validate(orjson.loads(data))
+        return data
+
     def error(
         self,
         code: str,
@@ -121,6 +155,24 @@ class Frames:
             self.defects.append(text)
             log.error("built an invalid frame: %s", text)
             raise KitDefect(f"the reference server built an invalid frame: {text}")
+
+
+def _fill_two(a: str, b: str, c: str) -> Prepared:
+    def fill(payload: bytes, one: str, two: str) -> bytes:
+        return b"".join((f"{a}{one}{b}{two}{c}".encode(), payload, b"}"))
+
+    return fill
+
+
+def _fill_three(a: str, b: str, c: str, d: str) -> Prepared:
+    def fill(payload: bytes, one: str, two: str, three: str) -> bytes:
+        return b"".join((f"{a}{one}{b}{two}{c}{three}{d}".encode(), payload, b"}"))
+
+    return fill
+
+
+# By how many values are filled in: a loop over them would take twice as long.
+_FILLERS: Mapping[int, Callable[..., Prepared]] = {2: _fill_two, 3: _fill_three}
 
 
 def _form(spec: FrameSpec) -> _Form:

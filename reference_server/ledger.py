@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from relaykit.reference_server.store import Store
 
 _RECENT = 4096  # ids held in memory before they enter the index
-_FILTER_BITS = 1 << 23
-_FILTER_MASK = _FILTER_BITS - 1
+_FILTER = 1 << 22  # places in the filter
 
 
 @dataclass(slots=True)
@@ -32,10 +31,6 @@ class Entry:
     status: str | None
 
 
-def _by_key(item: tuple[bytes, Entry]) -> bytes:
-    return item[0]
-
-
 class Ledger:
     """Finds messages by the 16 bytes of their ids."""
 
@@ -43,14 +38,14 @@ class Ledger:
         self._store = store
         self._recent: dict[bytes, Entry] = {}
         self._stale = False  # whether _recent is to be read again
-        # One bit per hash of an id in the index: most ids that are looked up are new, and need no query.
-        self._filter = bytearray(_FILTER_BITS // 8)
+        # 1 at the hash of each id in the index: most ids that are looked up are new, and need no query.
+        # A byte for each place: every message would pay for picking out a bit.
+        self._filter = bytearray(_FILTER)
         self._load()
         for (key,) in store.read("SELECT id FROM ids"):
-            self._note(key)
-        self.next = 1 + int(store.read("SELECT COALESCE(MAX(seq), 0) FROM messages")[0][0])
-        """The place of the next message."""
-        store.on_settle(self._settle, self._forget)
+            self._filter[hash(key) % _FILTER] = 1
+        self._next = 1 + int(store.read("SELECT COALESCE(MAX(seq), 0) FROM messages")[0][0])
+        store.on_settle(lambda: None, self._forget)
 
     def find(self, key: bytes) -> Entry | None:
         """The message with this id, if there is one."""
@@ -60,8 +55,7 @@ class Ledger:
         if entry is not None:
             self._store.used = True  # it may be of this turn: what is answered depends on the commit
             return entry
-        place = hash(key) & _FILTER_MASK
-        if not self._filter[place >> 3] & 1 << (place & 7):
+        if not self._filter[hash(key) % _FILTER]:
             return None
         rows = self._store.read(
             "SELECT seq, sender, target FROM ids JOIN messages ON seq = message WHERE ids.id = ?", key
@@ -71,22 +65,24 @@ class Ledger:
         seq, sender, target = rows[0]
         return Entry(seq, sender, target, None)
 
-    def add(self, key: bytes, entry: Entry) -> None:
-        """Remember a message that is being stored."""
-        self._recent[key] = entry
+    def add(self, key: bytes, sender: str, target: str, status: str | None) -> int:
+        """Remember a message that is being stored; its place in the order of all."""
+        seq = self._next
+        self._next = seq + 1
+        self._recent[key] = Entry(seq, sender, target, status)
+        return seq
 
-    def _note(self, key: bytes) -> None:
-        place = hash(key) & _FILTER_MASK
-        self._filter[place >> 3] |= 1 << (place & 7)
-
-    def _settle(self) -> None:
+    def settle(self) -> None:
+        """Let ids enter the index if they are many by now. All messages must be in their table."""
         if len(self._recent) < _RECENT:
             return
-        rows = [(bytearray(key), entry.seq) for key, entry in sorted(self._recent.items(), key=_by_key)]
-        self._store.insert("ids", rows)
-        self._store.write("UPDATE indexed SET upto = ?", max(entry.seq for entry in self._recent.values()))
+        self._store.write(
+            "INSERT INTO ids SELECT id, seq FROM messages WHERE seq > (SELECT upto FROM indexed) ORDER BY id"
+        )
+        self._store.write("UPDATE indexed SET upto = ?", self._next - 1)
+        places = self._filter
         for key in self._recent:
-            self._note(key)
+            places[hash(key) % _FILTER] = 1
         self._recent = {}
 
     def _forget(self) -> None:

@@ -19,6 +19,9 @@ class Ruling(Enum):
     """Refused, and the flood has lasted too long for the connection to live."""
 
 
+_ACCEPT = Ruling.ACCEPT
+
+
 @dataclass(frozen=True, slots=True)
 class Rate:
     """Frames per second, frames in one burst, and refused frames in a row that end the connection."""
@@ -42,6 +45,9 @@ class Bucket:
 
     def take(self, now: float) -> Ruling:
         """Count one frame."""
+        if now == self._updated and self._tokens >= 1.0:  # one more of those that came together
+            self._tokens -= 1.0
+            return _ACCEPT
         rate = self._rate
         tokens = self._tokens + (now - self._updated) * rate.per_second
         self._updated = now
@@ -50,7 +56,7 @@ class Bucket:
             self._refused = 0  # a full bucket: the client has calmed down
         if tokens >= 1.0:
             self._tokens = tokens - 1.0
-            return Ruling.ACCEPT
+            return _ACCEPT
         self._tokens = tokens
         self._refused += 1
         if self._refused > rate.refusals_before_close:

@@ -7,16 +7,17 @@ device takes.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from relaykit.reference_server.cache import Cache
 from relaykit.reference_server.ledger import Entry, Ledger
-from relaykit.reference_server.store import Store
+from relaykit.reference_server.store import ROWS, Store
 
 SENT, DELIVERED, READ = "sent", "delivered", "read"
 _RANK = {SENT: 0, DELIVERED: 1, READ: 2}
 _NOBODY = ""  # the device of a box that no device has taken yet
+_MESSAGE = 5  # columns of the table of messages
 
 # What nobody waits for needs no content any more. It is looked up by the recipients' boxes: for an index of
 # `waiting` by message every new message would pay.
@@ -59,11 +60,14 @@ class Mailboxes:
         self._store = store
         self._bound = waiting_per_user
         self._boxes: Cache[str, list[Box]] = Cache()
-        self._ledger = Ledger(store)
+        self._ledger = ledger = Ledger(store)
+        self.find: Callable[[bytes], Entry | None] = ledger.find
+        """Looks a message up by the 16 bytes of its id."""
         self._notices: Cache[str, int] = Cache()  # how many a user has at most
-        self._new_messages: list[tuple[int, bytearray, str, str, bytearray]] = []
-        self._new_recipients: list[tuple[int, str, str]] = []
-        self._new_waiting: list[tuple[int, int]] = []
+        # Values of new rows, one row after the other.
+        self._new_messages: list[int | str | bytearray] = []
+        self._new_recipients: list[int | str] = []
+        self._new_waiting: list[int] = []
         self._let_go: set[int] = set()  # messages for which a device waits no longer, and perhaps none does
         store.on_settle(self._end_turn, self._forget)
 
@@ -127,11 +131,6 @@ class Mailboxes:
 
     # --- sending ---
 
-    def find(self, key: bytes) -> str | None:
-        """The sender of a message, if it exists."""
-        entry = self._ledger.find(key)
-        return None if entry is None else entry.sender
-
     def add(
         self,
         key: bytes,
@@ -160,16 +159,15 @@ class Mailboxes:
             if box.waiting >= self._bound:
                 return False
         self._store.begin()
-        ledger = self._ledger
-        seq = ledger.next
-        ledger.next += 1
-        ledger.add(key, Entry(seq, sender, target, SENT if members is None else None))
-        self._new_messages.append((seq, bytearray(key), sender, target, bytearray(frame)))
-        if members is not None:
-            self._new_recipients += ((seq, member, SENT) for member in members)
+        seq = self._ledger.add(key, sender, target, SENT if members is None else None)
+        self._new_messages += (seq, bytearray(key), sender, target, bytearray(frame))
+        for member in members or ():
+            self._new_recipients += (seq, member, SENT)
         for box in boxes:
             box.waiting += 1
-            self._new_waiting.append((box.id, seq))
+            self._new_waiting += (box.id, seq)
+        if len(self._new_messages) >= _MESSAGE * ROWS:
+            self._settle()  # a turn may bring many: none of them is to wait long enough to leave the caches
         return True
 
     def _nameless_box(self, user: str) -> list[Box]:
@@ -184,7 +182,7 @@ class Mailboxes:
         Returns:
             The sender to be told, or None: nothing new, no such message, or not this user's.
         """
-        entry = self._ledger.find(key)
+        entry = self.find(key)
         current = self._status(entry, user) if entry is not None else None
         if entry is None or current is None:
             return None
@@ -284,9 +282,9 @@ class Mailboxes:
         messages, self._new_messages = self._new_messages, []
         recipients, self._new_recipients = self._new_recipients, []
         waiting, self._new_waiting = self._new_waiting, []
-        self._store.insert("messages", messages)
-        self._store.insert("recipients", recipients)
-        self._store.insert("waiting", waiting)
+        self._store.insert("messages", _MESSAGE, messages)
+        self._store.insert("recipients", 3, recipients)
+        self._store.insert("waiting", 2, waiting)
 
     def _end_turn(self) -> None:
         self._settle()
@@ -295,7 +293,8 @@ class Mailboxes:
             rows = [row for seq in sorted(let_go) for row in self._store.read(_NEEDLESS, seq)]
             # Not an UPDATE: SQLite joins pages that have become empty only when rows are deleted.
             self._store.write_many("DELETE FROM messages WHERE seq = ?", ((row[0],) for row in rows))
-            self._store.insert("messages", rows)
+            self._store.insert("messages", _MESSAGE, [value for row in rows for value in row])
+        self._ledger.settle()
 
     def _forget(self) -> None:
         self._boxes.clear()

@@ -9,6 +9,8 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import orjson
+
 from relaykit.reference_server import legacy
 from relaykit.reference_server.ids import key_of, text_of
 from relaykit.reference_server.mailbox import DELIVERED, READ, SENT
@@ -23,6 +25,8 @@ log = logging.getLogger(__name__)
 
 Frame = dict[str, Any]
 
+_write = orjson.dumps
+_SENT = _write({"status": SENT})
 # How much of a backlog is read and queued at a time; the rest follows as the client reads.
 _BATCH_MESSAGES = 64
 _BATCH_BYTES = 256 * 1024
@@ -33,21 +37,21 @@ def send(app: App, session: Session, frame: Frame) -> None:
     """Store a message, acknowledge it, deliver it."""
     message_id, payload, at = frame["message_id"], frame["payload"], app.clock.stamp()
     key = key_of(message_id)
-    sender = app.mailboxes.find(key)
-    if sender is None:
+    known = app.mailboxes.find(key)
+    if known is None:
         if payload.get("group_id") is None:
             _to_user(app, session, key, message_id, payload, at)
         else:
             _to_group(app, session, key, message_id, payload, at)
-    elif sender != session.user:
+    elif known.sender != session.user:
         raise Refused("this message_id is taken")
     # If it was sent before, the first acknowledgement was lost: this is another, and the first content stays.
-    app.turn.send(session, app.frames.make("sent_ack", {"status": SENT}, message=message_id, at=at))
+    app.turn.send(session, app.frames.sent_ack(_SENT, message_id, at))
 
 
 def _to_user(app: App, session: Session, key: bytes, message_id: str, payload: Frame, at: str) -> None:
     receiver = payload["receiver_id"].lower()
-    data = app.frames.make("deliver", payload, user=session.user, message=message_id, at=at)
+    data = app.frames.deliver(_write(payload), message_id, session.user, at)
     if not app.mailboxes.add(key, session.user, receiver, data):
         raise Refused("the recipient has too many waiting messages")
     app.people.note_written(session.user, receiver)
@@ -118,9 +122,11 @@ def _tell_status(
     for session in sessions:
         data = forms.get(session.legacy)
         if data is None:
-            kind = "message_status" if session.legacy else "status_update"
             payload = {"status": status, "recipient_id": recipient}
-            data = app.frames.make(kind, payload, user=recipient, message=message_id, at=at)
+            if session.legacy:
+                data = app.frames.make("message_status", payload, user=recipient, message=message_id, at=at)
+            else:
+                data = app.frames.status_update(_write(payload), message_id, at)
             forms[session.legacy] = data
         app.turn.send(session, data)
 

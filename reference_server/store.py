@@ -10,6 +10,7 @@ import contextlib
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 MEMORY = ":memory:"
 _APPLICATION_ID = 0x524C4B54  # "RLKT": tells a store from any other SQLite file
 _VERSION = 1
-_ROWS = 32  # inserted by one statement
+ROWS = 32
+"""How many one statement inserts."""
 _CACHE_KIB = 8192
 
 # devices: in order of first use. device = '' is the box of a user who has none yet. state: active, or
@@ -142,22 +144,26 @@ class Store:
         except sqlite3.Error as error:
             raise self._spoil(error) from error
 
-    def insert(self, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    def insert(self, table: str, columns: int, values: Sequence[Any]) -> None:
         """Insert rows into a table within the turn's transaction; many at a time cost half as much each.
 
         Bytes are best given as bytearrays: for `bytes` the sqlite3 module looks for an adapter, which takes
         longer than the insertion.
+
+        Args:
+            columns: how many values make a row.
+            values: those of all rows, one row after the other.
         """
-        if not rows:
+        if not values:
             return
         self.begin()
-        whole = len(rows) - len(rows) % _ROWS
-        one = f"({', '.join('?' * len(rows[0]))})"
-        many = f"INSERT INTO {table} VALUES {', '.join((one,) * _ROWS)}"  # noqa: S608  (names of our own)
+        step = ROWS * columns
+        whole = len(values) - len(values) % step
         try:
-            for start in range(0, whole, _ROWS):
-                self._db.execute(many, [value for row in rows[start : start + _ROWS] for value in row])
-            self._db.executemany(f"INSERT INTO {table} VALUES {one}", rows[whole:])  # noqa: S608
+            for start in range(0, whole, step):
+                self._db.execute(_insertion(table, columns, ROWS), values[start : start + step])
+            for start in range(whole, len(values), columns):
+                self._db.execute(_insertion(table, columns, 1), values[start : start + columns])
         except sqlite3.Error as error:
             raise self._spoil(error) from error
 
@@ -247,6 +253,12 @@ class Store:
         self.dirty = self._broken = False
         for forget in self._forget:
             forget()
+
+
+@cache
+def _insertion(table: str, columns: int, rows: int) -> str:
+    row = f"({', '.join('?' * columns)})"
+    return f"INSERT INTO {table} VALUES {', '.join((row,) * rows)}"  # noqa: S608  (names of our own)
 
 
 def _open(path: str) -> sqlite3.Connection:

@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable
-from typing import Any
 
 from relaykit.reference_server.session import Link, Session
 from relaykit.reference_server.store import Store, StoreError
@@ -19,15 +18,14 @@ log = logging.getLogger(__name__)
 
 Action = Callable[[], object]
 """Something to do with a connection in its place among the frames, such as closing it."""
-Frame = dict[str, Any]
 _Item = tuple[Link, bytes | Action]
-_Stretch = tuple[int, int, Link, Action | Frame]
+_Stretch = tuple[int, int, Link, Action | str | None]
 
 
 class Turn:
     """Collects what one turn says, and says it after the commit."""
 
-    def __init__(self, store: Store, server_error: Callable[[Frame], bytes]) -> None:
+    def __init__(self, store: Store, server_error: Callable[[str | None], bytes]) -> None:
         self._store = store
         self._server_error = server_error
         self._scheduled = False
@@ -68,11 +66,12 @@ class Turn:
         """Take back all that was said since `mark`."""
         del self._said[mark:]
 
-    def bind(self, mark: int, link: Link, otherwise: Action | Frame) -> None:
+    def bind(self, mark: int, link: Link, otherwise: Action | str | None) -> None:
         """Let all that was said since `mark` depend on the commit.
 
         Args:
-            otherwise: what happens if it fails: an action, or `server_error` in answer to this frame.
+            otherwise: what happens if it fails: an action, or `server_error` in answer to the frame with this
+                `message_id`, if it has one. (Not the frame itself: a turn of many would keep them all.)
         """
         self._bound.append((mark, len(self._said), link, otherwise))
 

@@ -20,16 +20,19 @@ _TEXT = 0x81  # FIN and opcode 1
 _FIN = _MASKED = 0x80
 _BINARY = 2  # the highest opcode of data frames
 _OPCODES = frozenset((0, 1, 2, 8, 9, 10))
-# Most frames are short: their whole header is a table look-up.
-_SHORT = tuple(bytes((_TEXT, length)) for length in range(126))
 _MEDIUM = struct.Struct("!BBH").pack
 _LONG = struct.Struct("!BBQ").pack
+# Most frames are short: their whole header is a table look-up.
+_HEADERS = (
+    *(bytes((_TEXT, length)) for length in range(126)),
+    *(_MEDIUM(_TEXT, 126, length) for length in range(126, 2048)),
+)
 
 
 def text_header(length: int) -> bytes:
     """The header of an unmasked text message of `length` bytes."""
-    if length < 126:
-        return _SHORT[length]
+    if length < len(_HEADERS):
+        return _HEADERS[length]
     if length < 65536:
         return _MEDIUM(_TEXT, 126, length)
     return _LONG(_TEXT, 127, length)

@@ -94,7 +94,7 @@ async def test_nothing_is_taken_from_a_connection_that_has_ended() -> None:
         session = app.hub.of_user(peer.user)[0]
         app.clock.advance(32)
         # Straight into the dispatcher, before the loop runs again: the connection is not even closed yet.
-        app.dispatcher.receive(session, json.dumps(message(bob.user)).encode(), text=True)
+        app.dispatcher.receive(session, json.dumps(message(bob.user)).encode(), True)
         await ended(peer)
         await bob.expect("ping")
         await bob.silent()

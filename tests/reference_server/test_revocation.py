@@ -94,7 +94,7 @@ async def test_frames_that_arrive_together_with_the_revocation_have_no_effect_on
         await revoke(control, phone)
         # Straight into the dispatcher, before the loop runs again: the connection is not even closed yet.
         data = json.dumps(message(bob.user)).encode()
-        control.server.app.dispatcher.receive(session, data, text=True)
+        control.server.app.dispatcher.receive(session, data, True)
         await turned_out(phone)
         await bob.silent()
 
