@@ -59,7 +59,7 @@ class Dispatcher:
         self._handlers: dict[str, Handler] = {}
         # Types whose schema bounds how deep they are: for these the check of a parsed frame says it all.
         self._checks = {
-            kind: app.catalogue.quick_check("c2s", kind)
+            kind: app.catalogue.quick_check(kind, "c2s")
             for kind in app.catalogue.types("c2s")
             if app.catalogue.deepest("c2s", kind) <= app.catalogue.max_depth
         }
