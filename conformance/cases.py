@@ -1,4 +1,4 @@
-"""Expand: scenarios and probes become cases, all of one kind; and the selection of those that run."""
+"""Expand: scenarios, probes and derived frames become cases, all alike; and the selection that runs."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 
 from relaykit.conformance.coverage import check_moves
+from relaykit.conformance.derived.family import derived_cases
 from relaykit.conformance.grammar import (
     Advance,
     AnyOf,
@@ -48,7 +49,8 @@ def load_cases(catalogue: Catalogue, folders: Iterable[Path] = ()) -> tuple[Case
             raise UsageError(f"{case.source}: the id {case.id!r} is already a scenario's")
     check_moves(catalogue, cases)
     areas = [area.file for area in catalogue.protocol.areas.values()]
-    return tuple(sorted(cases, key=lambda case: areas.index(case.area)))
+    ordered = sorted(cases, key=lambda case: areas.index(case.area))
+    return (*ordered, *derived_cases(catalogue))
 
 
 def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
@@ -149,7 +151,7 @@ def select(
         skip: the same; a case that fits one does not run.
         rules: leaves out cases none of whose requirements is judged.
         profile: one of `PROFILES`: `full` is everything, `default` leaves out what waits for seconds, `smoke`
-            also what must run alone. A case that a pattern of `run` fits runs in any of them.
+            also what must run alone and what is derived. A case that a pattern of `run` fits runs anyway.
 
     Raises:
         UsageError: a pattern is malformed, or one of `run` fits nothing at all.
@@ -180,7 +182,9 @@ def select(
 
 def _within(case: Case, profile: str) -> bool:
     """Whether a case belongs to a profile."""
-    return profile == "full" or not (case.slow or (profile == "smoke" and case.exclusive))
+    if profile == "smoke" and (case.exclusive or case.kind == "derived"):
+        return False
+    return profile == "full" or not case.slow
 
 
 def _check(pattern: str) -> None:
@@ -207,5 +211,7 @@ def fits(case: Case, pattern: str) -> bool:
         case "level":
             values = (case.level,)
         case _:
-            values = (case.id,)
+            # `derived/send` stands for all that is below it.
+            parts = case.id.split("/")
+            values = ["/".join(parts[:count]) for count in range(1, len(parts) + 1)]
     return any(fnmatch.fnmatchcase(value, glob) for value in values)

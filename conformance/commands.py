@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import click
 from rich.console import Console
 
 from relaykit.conformance import api, coverage, options, terminal
+from relaykit.conformance.derived.table import lines, table
 from relaykit.conformance.explain import explain as explain_text
 from relaykit.conformance.options import Running, Selection
 from relaykit.conformance.report import report
@@ -21,7 +24,7 @@ from relaykit.conformance.run import exit_code
 from relaykit.conformance.setup import Given, make_target
 from relaykit.errors import RelaykitError
 from relaykit.redaction import Redactor
-from relaykit.schemas import load_catalogue
+from relaykit.schemas import Catalogue, load_catalogue
 
 
 @click.command()
@@ -102,15 +105,25 @@ def _said(given: Given) -> dict[str, Any]:
     is_flag=True,
     help="Show what the cases cover instead: requirements, frames, error codes, transitions between states.",
 )
-def list_(selection: Selection, format_: str, covered: bool) -> int:
+@click.option(
+    "--derived",
+    is_flag=True,
+    help="Show instead which constraint of which client's frame is tried by which derived cases.",
+)
+def list_(selection: Selection, format_: str, covered: bool, derived: bool) -> int:
     """List the cases of the suite, or with --coverage what they cover.
 
     \b
     relaykit list --run 'area:messages'
     relaykit list --run 'requirement:MSG-0*' --format json
     relaykit list --coverage --profile full
+    relaykit list --run derived/send        the derived cases of a frame, one by one
+    relaykit list --derived                 constraint by constraint, for all frames
     """
     catalogue = load_catalogue()
+    if derived:
+        _table(catalogue, format_)
+        return 0
     chosen = selection.choose(catalogue, selection.load(catalogue))
     if covered:
         tables = coverage.coverage(catalogue, chosen)
@@ -125,13 +138,36 @@ def list_(selection: Selection, format_: str, covered: bool) -> int:
     for area in dict.fromkeys(case.area for case in chosen):
         click.secho(area, bold=True)
         for case in chosen:
-            if case.area == area:
+            if case.area == area and (selection.run or case.kind != "derived"):
                 needs = sorted((case.capabilities - {"core"}) | case.operations)
                 more = f"  ({', '.join(needs)})" if needs else ""
                 click.echo(f"  {case.id:<40} {case.level:<6} {case.title}{more}")
+    made = [case for case in chosen if case.kind == "derived"]
+    if made and not selection.run:
+        click.secho("derived", bold=True)
+        for frame, count in Counter(_family(case.id) for case in made).items():
+            click.echo(f"  {frame:<40} {count:>4} cases, made from the schemas; --run {frame} lists them")
     proved = {name for case in chosen for name in case.requirements}
     click.echo(f"{len(chosen)} cases; they name {len(proved)} of {len(catalogue.requirements)} requirements")
     return 0
+
+
+def _family(name: str) -> str:
+    """The pattern under which a derived case is counted: its frame's, or that of a fault of the type."""
+    parts = name.split("/")
+    return f"'derived/*/{parts[-1]}'" if parts[-1] == "server-only" else "/".join(parts[:2])
+
+
+def _table(catalogue: Catalogue, format_: str) -> None:
+    rows = table(catalogue)
+    if format_ == "json":
+        click.echo(json.dumps([asdict(row) for row in rows], indent=2, ensure_ascii=False))
+        return
+    for line in lines(rows):
+        click.secho(line, bold=not line.startswith(" "))
+    tried = sum(bool(row.refused) for row in rows)
+    count = len({name for row in rows for name in (*row.refused, *row.served)})
+    click.echo(f"{len(rows)} constraints, {tried} of them violated; {count} cases")
 
 
 def _listed(case: Case) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import time
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from relaykit.conformance.control import Control
 from relaykit.conformance.dialect import Dialect
@@ -13,6 +14,12 @@ from relaykit.conformance.pacing import Pace
 from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.target import Target, Waits
 from relaykit.schemas import Catalogue
+
+
+class Leaving(Protocol):
+    """Something that holds connections."""
+
+    def leave(self) -> None: ...
 
 
 @dataclass(slots=True)
@@ -26,6 +33,7 @@ class Environment:
         fences: whether the target answers heartbeats, so that a fence means something.
         clock_offset_s: by how much the target's clock was moved (`advance`); tokens follow it.
         unreachable: connections in a row that could not even be opened: the target may be gone.
+        parked: what waits, connected, to be lent to another case; `stations` counts what was made for that.
     """
 
     target: Target
@@ -44,13 +52,17 @@ class Environment:
     gone: str | None = None
     pace: Pace = field(default_factory=lambda: Pace(None))
     dialect: Dialect | None = None
+    parked: list[Leaving] = field(default_factory=list)
+    stations: int = 0
 
     def now(self) -> float:
         """Unix time as the target sees it, as far as the suite knows."""
         return time.time() + self.clock_offset_s
 
     async def close(self) -> None:
-        """Let go of the control interface and of where tokens come from."""
+        """Let go of parked connections, of the control interface and of where tokens come from."""
+        while self.parked:
+            self.parked.pop().leave()
         if self.control is not None:
             await self.control.close()
         await self.issuer.close()

@@ -83,7 +83,10 @@ def requirement(catalogue: Catalogue, cases: Sequence[Case], name: str) -> str:
     lines.append("")
     if proving:
         lines.append("proved by")
-        lines.extend(f"  {case.id:<36} {case.title}" for case in proving)
+        lines.extend(f"  {case.id:<36} {case.title}" for case in proving if case.kind != "derived")
+        made = sum(case.kind == "derived" for case in proving)
+        if made:
+            lines.append(f"  {made} derived cases: relaykit list --run requirement:{name} --run derived")
     elif known.untested:
         lines.append(f"not tested: {known.untested}")
     else:

@@ -132,7 +132,7 @@ selection: Callable[[F], F] = grouped(
         "--profile",
         type=click.Choice(PROFILES),
         default="default",
-        help="smoke: none that must run alone; full: those that wait for seconds, too.",
+        help="smoke: none that must run alone, nor derived ones; full: those that wait for seconds, too.",
     ),
     click.option(
         "--scenarios", "folders", multiple=True, type=_PATH, help="A further folder (or file) of scenarios."

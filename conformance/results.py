@@ -36,7 +36,7 @@ UNTESTED = "untested"
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A scenario or a probe, ready to run; or one that gathers what was seen of all frames of a type.
+    """A scenario, a probe or a derived case, ready to run; or what was seen of all frames of a type.
 
     Attributes:
         level: the strongest level among its requirements.
@@ -55,7 +55,7 @@ class Case:
     id: str
     title: str
     area: str
-    kind: Literal["scenario", "probe", "shape", "dialect"]
+    kind: Literal["scenario", "probe", "derived", "shape", "dialect"]
     level: str
     requirements: tuple[str, ...]
     catches: str

@@ -67,7 +67,7 @@ def applicable(env: Environment, case: Case) -> CaseResult | None:
     if target.legacy is None and any(actor.legacy for actor in actors):
         reason = "the target file does not state how a connection asks for deprecated frames (`legacy`)"
         return CaseResult(case, Verdict.UNTESTABLE, reason=reason)
-    if not env.fences and case.kind == "probe":
+    if not env.fences and case.kind in ("probe", "derived"):
         reason = "the target answers no heartbeat, so that nothing tells a connection that is served"
         return CaseResult(case, Verdict.UNTESTABLE, reason=reason)
     if env.gone is not None:

@@ -16,6 +16,7 @@ from rich.text import Text
 from relaykit.conformance import run as running
 from relaykit.conformance.matching import short
 from relaykit.conformance.reports.claims import claim_text, claimed
+from relaykit.conformance.reports.families import in_short, shown_in_full
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.results import CaseResult, Verdict
 
@@ -84,8 +85,10 @@ def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) ->
     data = _harmless(data)
     cases: list[dict[str, Any]] = data["cases"]
     bad = [case for case in cases if case["verdict"] in ("error", "fail") and "expected_failure" not in case]
-    for case in bad:
+    for case in shown_in_full(bad):
         console.print(_failure(case))
+    for place, names in in_short(bad):
+        console.print(Text.assemble((" FAIL ", STYLES["fail"] + " reverse"), f" {place}/ ", ", ".join(names)))
     warned = [case for case in cases if case["verdict"] == "warn"]
     if warned:
         console.print(_warnings(warned))

@@ -187,17 +187,19 @@ _TOKEN = re.compile(
     rb"|(?P<nan>-?(?:NaN|Infinity)\b)"
 )
 _BLANK = re.compile(rb"[ \t\n\r]*+")
+_FOREIGN = "it looks like UTF-16, UTF-32 or binary data"
 
 
 def _explain(data: bytes, max_depth: int, otherwise: str = "not JSON", position: int = 0) -> Never:
     """Raise the first fault of `data`, which is known to have one."""
     if data[:3] == b"\xef\xbb\xbf":
         raise FrameError("bom", "a byte-order mark stands before the JSON text", offset=0, line=1)
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4]:
-        raise FrameError("utf8", "not UTF-8: it looks like UTF-16, UTF-32 or binary data", offset=0, line=1)
+    foreign = data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4]
     try:
         data.decode()
     except UnicodeDecodeError as error:
+        if foreign:
+            raise FrameError("utf8", f"not UTF-8: {_FOREIGN}", offset=0, line=1) from None
         line = data.count(b"\n", 0, error.start) + 1
         raise FrameError(
             "utf8",
@@ -205,6 +207,8 @@ def _explain(data: bytes, max_depth: int, otherwise: str = "not JSON", position:
             offset=error.start,
             line=line,
         ) from None
+    if foreign:  # zero bytes are UTF-8, so that no server would notice before it looks for JSON
+        raise FrameError("json", f"not JSON: {_FOREIGN}", offset=0, line=1)
     fault = _scan(data, max_depth) or _Fault("json", otherwise, position)
     line = data.count(b"\n", 0, fault.offset) + 1
     where = f"at byte {fault.offset}" if line == 1 else f"on line {line} of the frame"

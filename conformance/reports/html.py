@@ -17,7 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from relaykit.conformance.reports import drawing, scenes, text, view
+from relaykit.conformance.reports import drawing, families, scenes, text, view
 from relaykit.conformance.reports.scenes import Line, Point, Scene
 
 Data = Mapping[str, Any]
@@ -102,6 +102,7 @@ def to_html(data: Data, budget: int = BUDGET) -> bytes:
         .render(
             data=data,
             view=view,
+            families=families,
             headline=view.headline(data),
             groups=grouped,
             cases={name: markup for name, (_, markup) in drawn.items()},

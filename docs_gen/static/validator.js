@@ -39,7 +39,7 @@ const relayValidator = (() => {
   function parse(text, maxDepth) {
     if (LONE.test(text)) throw new Fault("surrogate", "a lone surrogate: half of a character is missing", text.search(LONE));
     if (text.startsWith("\ufeff")) throw new Fault("bom", "a byte-order mark stands before the JSON text", 0);
-    if (text.slice(0, 4).includes("\0")) throw new Fault("utf8", "not UTF-8: it looks like UTF-16, UTF-32 or binary data", 0);
+    if (text.slice(0, 4).includes("\0")) throw new Fault("json", "not JSON: it looks like UTF-16, UTF-32 or binary data", 0);
     const places = new Map(), open = [];
     let state = VALUE, mayClose = false, at = 0, root;
     const here = () => open.length ? `${open.at(-1).pointer}/${escapeKey(open.at(-1).key)}` : "";

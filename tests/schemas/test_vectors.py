@@ -10,9 +10,10 @@ from typing import Any
 
 import jsonschema_rs
 import pytest
-from support.constraints import constraints, options, options_taken, reference_validator, violations
+from support.constraints import options, options_taken, reference_validator, violations
 
 from relaykit.schemas import DIRECTIONS, Direction, FrameSpec, Vector, load_catalogue, thaw
+from relaykit.schemas.constraints import constraints
 
 CATALOGUE = load_catalogue()
 FRAMES = [pytest.param(spec, id=f"{spec.direction}-{spec.type}") for spec in CATALOGUE.frames.values()]

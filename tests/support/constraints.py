@@ -1,55 +1,22 @@
-"""Which constraints a schema has, which of them a frame violates, and which optional parts a frame takes.
-
-A constraint is named by its JSON pointer into a self-contained schema, such as `/$defs/uuid/pattern`; of
-`required` every name counts by itself (`/required/1`). A `$ref` counts as violated when anything behind it
-is, so that a property that refers to the wrong type cannot hide behind one that refers to the right one.
-"""
+"""Which constraints of a schema a frame violates (as `relaykit.schemas.constraints` names them), and which
+optional parts it takes."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
-from typing import Any, cast
+from collections.abc import Iterable, Iterator, Mapping
+from typing import cast
 
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
 from relaykit.config import escape
-
-Json = Any
-
-_ASSERTIONS = frozenset(
-    {"type", "const", "enum", "pattern", "format", "minLength", "maxLength", "minimum", "maximum"}
-    | {"minItems", "maxItems", "uniqueItems", "not", "anyOf", "oneOf"}
-)
-_LISTS = ("allOf", "anyOf", "oneOf")
+from relaykit.schemas.constraints import Json
+from relaykit.schemas.strict_json import at_pointer
 
 
 def reference_validator(schema: Mapping[str, Json]) -> Draft202012Validator:
     """The field's reference validator, formats on."""
     return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
-
-
-def constraints(schema: Mapping[str, Json], without: Collection[str] = ()) -> frozenset[str]:
-    """All constraints of a self-contained schema that its root reaches, those behind `without` left out."""
-    found: set[str] = set()
-    waiting, seen = [""], set(without)
-    while waiting:
-        pointer = waiting.pop()
-        sub = at(schema, pointer)
-        if pointer in seen or not isinstance(sub, Mapping):
-            continue
-        seen.add(pointer)
-        found.update(f"{pointer}/{keyword}" for keyword in sub if keyword in _ASSERTIONS)
-        found.update(f"{pointer}/required/{index}" for index, _ in enumerate(sub.get("required", ())))
-        if sub.get("additionalProperties") is False:
-            found.add(f"{pointer}/additionalProperties")
-        if "$ref" in sub:
-            found.add(f"{pointer}/$ref")
-            waiting.append(sub["$ref"].removeprefix("#"))
-        waiting += [f"{pointer}/properties/{escape(name)}" for name in sub.get("properties", {})]
-        waiting += [f"{pointer}/{word}/{i}" for word in _LISTS for i, _ in enumerate(sub.get(word, ()))]
-        waiting += [f"{pointer}/{word}" for word in ("items", "then", "else") if word in sub]
-    return frozenset(found)
 
 
 def violations(schema: Mapping[str, Json], frame: Json) -> frozenset[str]:
@@ -59,7 +26,7 @@ def violations(schema: Mapping[str, Json], frame: Json) -> frozenset[str]:
         pointer = ""
         for part in error.absolute_schema_path:
             # jsonschema passes over `$ref` in its paths.
-            while "$ref" in (sub := at(schema, pointer)):
+            while "$ref" in (sub := at_pointer(schema, pointer)):
                 found.add(f"{pointer}/$ref")
                 pointer = sub["$ref"].removeprefix("#")
             pointer += f"/{escape(str(part))}"
@@ -92,7 +59,7 @@ def options_taken(schema: Mapping[str, Json], frame: Json) -> frozenset[str]:
 def _options(
     root: Mapping[str, Json], pointer: str, validator: Draft202012Validator, value: Json, *, everything: bool
 ) -> Iterator[str]:
-    sub = at(root, pointer)
+    sub = at_pointer(root, pointer)
     if not isinstance(sub, Mapping):
         return
 
@@ -127,11 +94,3 @@ def _options(
     if "items" in sub:
         for item in [None] if everything else value:
             yield from inner(f"{pointer}/items", item)
-
-
-def at(document: Json, pointer: str) -> Json:
-    """What a JSON pointer points to."""
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        document = document[int(key)] if isinstance(document, list | tuple) else document[key]
-    return document

@@ -74,6 +74,10 @@
         if (fits) { some = true; count += 1; }
       }
       group.hidden = !some;
+      for (const family of all(".family", group)) {
+        family.hidden = !one(".case:not([hidden])", family);
+        if (wanted.length) family.open = true;
+      }
     }
     found.textContent = count === cases.length ? "" : `${count} of ${cases.length} cases`;
     one(".nothing").hidden = count > 0 || !cases.length;
@@ -99,6 +103,7 @@
   fold.addEventListener("click", () => {
     const open = fold.textContent.startsWith("Unfold");
     for (const each of cases) if (!each.hidden) each.open = open;
+    for (const each of all(".family")) if (!each.hidden) each.open = open;
     fold.textContent = open ? "Fold all" : "Unfold all";
   });
 

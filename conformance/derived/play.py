@@ -1,0 +1,214 @@
+"""Runs a derived case: sends its frame, looks at what comes, and says what that shows."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from relaykit.conformance.awaiting import kind_of, until
+from relaykit.conformance.context import CaseStop, Context, Device
+from relaykit.conformance.derived.binding import GOT, scope
+from relaykit.conformance.derived.effects import Effect, effects
+from relaykit.conformance.derived.stations import Station, arranged, receive, station_for
+from relaykit.conformance.derived.verdict import FORWARDING, Seen, judged
+from relaykit.conformance.fence import fence
+from relaykit.conformance.matching import ambient_types, compare, nearest, plain
+from relaykit.conformance.steps import roots
+from relaykit.conformance.values import fresh_uuid
+from relaykit.conformance.wire import ConnectionEnded
+
+if TYPE_CHECKING:
+    from relaykit.conformance.derived.family import Derived
+
+_WANTED = re.compile(rf"\$\{{{GOT}\.([0-9]+)")
+_FEW = 3
+"""So many messages are arranged for an invalid frame that names more: enough to see an effect."""
+_ABOUT = {"presence": "presence", "heartbeat": "heartbeat_ack"}
+"""Ambient types that come of a client's frame."""
+
+
+async def play(context: Context, derived: Derived) -> None:
+    """The case. On connections that served others before, only success is believed."""
+    if context.env.issuer.fixed:
+        await _trial(await arranged(context), derived)
+        return
+    trouble = await _on_lent(context, derived)
+    if trouble is None:
+        return
+    await _trial(await arranged(context), derived)
+    if all(outcome.ok for outcome in context.outcomes):
+        _tell(context, *trouble)
+
+
+async def _on_lent(context: Context, derived: Derived) -> tuple[Context, str] | None:
+    """Try on a station that is lent; None if all went well.
+
+    Returns:
+        the station's context, and which cases it had served.
+    """
+    env = context.env
+    try:
+        station = await station_for(context)
+    except (CaseStop, ConnectionEnded):
+        return None if context.outcomes else (context, "")
+    before = ", ".join(station.cases[-3:])
+    late = _late(station)
+    station.lend(context)
+    if late is not None:
+        context.fail(("VAL-12",), f"{late} (late, after one of these had been refused: {before})")
+    try:
+        await _trial(station, derived)
+    except (CaseStop, ConnectionEnded):
+        pass
+    except BaseException:
+        station.leave()
+        raise
+    inner = station.context
+    if all(outcome.ok for outcome in inner.outcomes) and inner.outcomes:
+        context.outcomes += inner.outcomes
+        context.recorder.transcript = inner.recorder.transcript
+        if derived.draft.valid and derived.frame.startswith("call_"):
+            station.leave()  # who is in a call is served in another way
+        else:
+            env.parked.append(station)
+        return None
+    station.leave()
+    return inner, before
+
+
+def _late(station: Station) -> str | None:
+    """What came after the last case, where nothing was to come."""
+    found = [
+        f"{device.label} got {kind_of(arrived.frame)}"
+        for device in station.observers
+        if device.connection is not None
+        for arrived in device.connection.inbox
+    ]
+    for device in (station.phone, *station.observers):
+        device.live.inbox.clear()
+    return found[0] if found and station.quiet and station.cases else None
+
+
+def _tell(context: Context, inner: Context, before: str) -> None:
+    """Alone the frame is treated rightly; on used connections something was forwarded or had an effect."""
+    for outcome in inner.outcomes:
+        if not outcome.ok and set(outcome.requirements) & FORWARDING:
+            context.fail(
+                outcome.requirements,
+                f"{outcome.message}; not when sent alone, but after {before} on the same connections",
+                expected=outcome.expected,
+                actual=outcome.actual,
+                actor=outcome.actor,
+            )
+
+
+async def _trial(station: Station, derived: Derived) -> None:
+    """Send the frame and judge what comes, into the outcomes of the station's context."""
+    context, draft = station.context, derived.draft
+    about = {_ABOUT.get(derived.frame, "")}
+    for device in (station.phone, *station.observers):
+        device.live.passed_over = ambient_types(context.env.catalogue) - about
+    await _messages(station, derived)
+    alice = context.users["alice"]
+    filled = scope(f"{context.env.seed}/{derived.id}/{alice.id}", roots(context), station.given)
+    data, shown = draft.filled(filled)
+    verdict = context.env.catalogue.validate(data, "c2s")
+    if verdict.valid != draft.valid:
+        raise AssertionError(f"the frame is meant to be {'valid' if draft.valid else 'invalid'}, and is not")
+    station.phone.live.send_text(data, shown=shown)
+    station.sent += 2
+    if draft.valid:
+        await _served(station, derived, shown)
+    else:
+        await _refused(station, derived, shown)
+    station.quiet = not draft.valid
+
+
+async def _messages(station: Station, derived: Derived) -> None:
+    """The messages to alice that the frame speaks of; of those an invalid one names, the first few exist."""
+    draft = derived.draft
+    numbers = [int(found) for found in _WANTED.findall(draft.text or str(draft.template))]
+    if not numbers:
+        return
+    wanted = max(numbers) + 1
+    await receive(station, wanted if draft.valid else min(wanted, _FEW))
+    missing = wanted - len(station.given[GOT])
+    rng = station.context.rng
+    station.given[GOT] = [*station.given[GOT], *(fresh_uuid(rng) for _ in range(missing))]
+
+
+async def _refused(station: Station, derived: Derived, shown: Any) -> None:
+    context, phone = station.context, station.phone
+    answered = await phone.live.beat(context.env.waits.reply)
+    phone.acted = context.env.target.fence == "frame"
+    await fence(context, station.observers)
+    seen = Seen(
+        answers=tuple(arrived.frame for arrived in phone.live.inbox),
+        answered=answered,
+        ended=phone.live.ended,
+        close_code=phone.live.close_code,
+        reached=tuple((d.label, a.frame) for d in station.observers for a in d.live.inbox),
+    )
+    for device in (phone, *station.observers):
+        device.live.inbox.clear()
+    name = shown.get("message_id") if isinstance(shown, dict) else None
+    catalogue = context.env.catalogue
+    context.outcomes += judged(catalogue, derived.refusal, seen, name, phone.label, context.now_ms())
+
+
+async def _served(station: Station, derived: Derived, frame: dict[str, Any]) -> None:
+    context, phone = station.context, station.phone
+    missing = False
+    for effect in effects(context.env.catalogue, frame, station.owners):
+        missing = (
+            not await _came(context, station.device(effect.who), phone, effect, derived.served) or missing
+        )
+    # A heartbeat's ack shows that all has been handled: an error, if there is one, has come.
+    alive = await phone.live.beat(context.env.waits.reply)
+    errors = [f for f in phone.live.frames if f.get("type") == "error"]
+    if errors:
+        said = f"{kind_of(errors[0])} came for a frame that its schema permits"
+        context.fail(derived.served, said, expected="it is served", actual=errors[0], actor=phone.label)
+    elif not alive:
+        said = phone.live.ended or "its next heartbeat was not answered"
+        context.fail(derived.served, f"after a frame that its schema permits: {said}", actor=phone.label)
+    elif not missing:
+        context.prove((*derived.served, *_idle(derived)), phone.label)
+    await asyncio.gather(*(d.live.beat(context.env.waits.reply) for d in station.observers))
+    for device in (phone, *station.observers):
+        device.live.inbox.clear()
+
+
+def _idle(derived: Derived) -> Iterable[str]:
+    return ("KEEP-06",) if derived.frame == "pong" else ()
+
+
+async def _came(
+    context: Context, device: Device, phone: Device, effect: Effect, served: tuple[str, ...]
+) -> bool:
+    """Wait for an effect, until it comes or is known not to."""
+    deadline, connection = until(context, None), device.live
+    while True:
+        for arrived in connection.inbox:
+            if any(compare(pattern, arrived.frame) is None for pattern in effect.any_of):
+                connection.inbox.remove(arrived)
+                context.prove(effect.requirements, device.label)
+                return True
+        refused = any(frame.get("type") == "error" for frame in phone.live.frames)
+        if refused or not connection.alive or not await context.wait(deadline):
+            break
+    near = nearest(effect.any_of[0], connection.frames)
+    kind = effect.any_of[0]["type"]
+    said = f"{device.label} expected {kind}, which did not come"
+    if near is not None and near[0].get("type") == kind:
+        said = f"{device.label} got a {kind} that is not as expected: {near[1]}"
+    context.fail(
+        effect.requirements if not refused else served,
+        said,
+        expected=plain(effect.any_of[0]),
+        actual=near[0] if near else connection.ended,
+        actor=device.label,
+    )
+    return False

@@ -1,0 +1,182 @@
+"""Alice and bob, connected and acquainted: arranged once, and lent to one derived case after the other.
+
+A case has its station for itself. Whatever goes wrong on one that was used before is tried again on a fresh
+one, so that no case is blamed for what an earlier one, or the number of them, has brought about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from relaykit.conformance.context import Context, Device, Environment, UntestableError
+from relaykit.conformance.derived.binding import GOT
+from relaykit.conformance.record import Transcript
+from relaykit.conformance.steps import control
+from relaykit.conformance.talk import expect_frame, message
+from relaykit.conformance.values import fresh_uuid
+
+_SHARE = 0.7
+"""Of the burst that a connection is permitted, what a station uses before another one takes its place."""
+_MOST_PER_CASE = 8
+"""Frames that a case sends on one connection at most, but for those that `receive` spreads."""
+
+
+@dataclass(eq=False)
+class Station:
+    """Connected people, with what was arranged for them.
+
+    Attributes:
+        context: in which they live; a lent one's gets the case, the transcript and the outcomes of each.
+        given: `group` and `conversation` (UUIDs) and `got`.
+        owners: messages that alice got → label of the device that sent them.
+        cases: IDs of those it was lent to.
+        quiet: whether the last one left nothing to come.
+    """
+
+    context: Context
+    given: dict[str, Any] = field(default_factory=dict)
+    owners: dict[str, str] = field(default_factory=dict)
+    cases: list[str] = field(default_factory=list)
+    quiet: bool = True
+    sent: int = 0
+
+    @property
+    def phone(self) -> Device:
+        return self.context.users["alice"].devices["phone"]
+
+    @property
+    def observers(self) -> tuple[Device, ...]:
+        """Everybody but the device that sends."""
+        return tuple(
+            device
+            for user in self.context.users.values()
+            for device in user.devices.values()
+            if device is not self.phone
+        )
+
+    def device(self, label: str) -> Device:
+        return next(d for d in (self.phone, *self.observers) if d.label == label)
+
+    @property
+    def alive(self) -> bool:
+        return all(d.connection is not None and d.connection.alive for d in (self.phone, *self.observers))
+
+    def lend(self, context: Context) -> None:
+        """Let a case have it: what happens from now on is the case's, and in the case's time."""
+        inner, case = self.context, context.case
+        inner.case, inner.deadline = case, context.deadline
+        inner.recorder.case = case.id
+        inner.recorder.transcript = Transcript()
+        inner.outcomes = []
+        self.cases.append(case.id)
+
+    def leave(self) -> None:
+        """Close its connections."""
+        self.context.leave()
+
+
+async def arranged(context: Context) -> Station:
+    """A fresh station: everybody connected, acquainted by a message each way, in a group and a conversation.
+
+    Raises:
+        CaseStop: the target does not let that happen; it is said as an outcome.
+    """
+    station = Station(context)
+    alice, bob = context.user("alice", ("phone", "laptop")), context.user("bob")
+    phone, laptop, peer = station.phone, alice.devices["laptop"], next(iter(bob.devices.values()))
+    await asyncio.gather(phone.connect(), laptop.connect(), peer.connect())
+    await hello(station, phone, bob.id, (peer,))
+    await hello(station, peer, alice.id, (phone, laptop))
+    members = [alice.id, bob.id]
+    group = await _optional(context, "create_group", "groups", {"members": members})
+    talk = await _optional(context, "conversation", "typing", {"members": members})
+    station.given = {
+        "group": str(group.get("group_id", "")).removeprefix("group-") or fresh_uuid(context.rng),
+        "conversation": str(talk.get("conversation_id", "")).removeprefix("conv-") or fresh_uuid(context.rng),
+        GOT: [],
+    }
+    return station
+
+
+async def hello(station: Station, sender: Device, receiver: str, reached: tuple[Device, ...]) -> str:
+    """A message that is acknowledged, and that these devices get; its ID."""
+    context = station.context
+    sent = message(context, receiver)
+    sender.live.send(sent)
+    name = str(sent["message_id"])
+    await expect_frame(context, sender.live, {"type": "sent_ack", "message_id": name}, ("MSG-12",), skip=True)
+    for device in reached:
+        pattern = {"type": "deliver", "message_id": name}
+        await expect_frame(context, device.live, pattern, ("MSG-16",), skip=True)
+    return name
+
+
+async def receive(station: Station, count: int) -> None:
+    """Have alice get so many fresh messages, that nobody has acknowledged yet.
+
+    Many come from several senders, so that none of them exceeds the rate the target permits.
+    """
+    context, alice = station.context, station.context.users["alice"]
+    most = max(1, int(context.env.target.limits["burst"] * 0.5))
+    got: list[str] = []
+    for number in range(-(-count // most)):
+        peer = next(iter(context.users["bob"].devices.values()))
+        if number:
+            peer = context.device(f"carol{number}")
+            await peer.connect()
+        share = min(most, count - len(got))
+        names = [await hello(station, peer, alice.id, ()) for _ in range(share)]
+        station.owners |= {name.lower(): peer.label for name in names}
+        got += names
+    for device in alice.devices.values():
+        for name in got:
+            pattern = {"type": "deliver", "message_id": name}
+            await expect_frame(context, device.live, pattern, ("MSG-16",), skip=True)
+    station.given[GOT] = got
+    station.sent += count
+
+
+async def _optional(
+    context: Context, operation: str, capability: str, arguments: dict[str, Any]
+) -> dict[str, Any]:
+    """What a control operation returns, if the target has it."""
+    target = context.env.target
+    if capability not in target.capabilities or not target.offers(operation):
+        return {}
+    try:
+        return await control(context, operation, arguments)
+    except UntestableError:
+        return {}
+
+
+def parked(env: Environment) -> Station | None:
+    """A station that waits for the next case, if there is one that can serve it."""
+    most = env.target.limits["burst"] * _SHARE - _MOST_PER_CASE
+    while env.parked:
+        station = env.parked.pop()
+        if isinstance(station, Station) and station.alive and station.sent <= most:
+            return station
+        station.leave()
+    return None
+
+
+async def station_for(context: Context) -> Station:
+    """For a case: a parked station, or else a fresh one; see `arranged`."""
+    env = context.env
+    station = parked(env)
+    if station is None:
+        inner = Context(env, context.case)
+        inner.deadline = context.deadline
+        env.stations += 1
+        # Not the users that the case itself would make up when it is run alone.
+        inner.rng = random.Random(f"{env.seed}/station/{env.stations}")  # noqa: S311
+        inner.marks = random.Random(f"{env.seed}/station/{env.stations}/marks")  # noqa: S311
+        try:
+            station = await arranged(inner)
+        except BaseException:
+            inner.leave()
+            raise
+    return station

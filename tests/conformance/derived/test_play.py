@@ -1,0 +1,204 @@
+"""Derived cases against small servers: one that is right, and faulty ones, each of which must be found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable
+from typing import Any
+
+import pytest
+from fixtures.fakes import Minimal, Peer, minimal
+from support.suite import PATIENT, all_cases, as_report, by_id, judge, make_target
+
+from relaykit.conformance.results import RunResult, Verdict
+
+FEW = (
+    "derived/send/payload.ciphertext",
+    "derived/send/envelope/batch-*",
+    "derived/send/envelope/required-*",
+    "derived/send/envelope/unknown-property",
+    "derived/read_receipt/payload.message_ids",
+    "derived/delivery_ack/message_id",
+    "derived/heartbeat/envelope/nan",
+)
+
+
+def run(server: Minimal, patterns: Iterable[str] = FEW, **more: Any) -> RunResult:
+    async def go() -> RunResult:
+        async with server.running() as url:
+            target = make_target(url, timing=more.pop("timing", PATIENT), **more)
+            return await judge(target, all_cases(*patterns))
+
+    return asyncio.run(go())
+
+
+def bad(result: RunResult) -> dict[str, set[str | None]]:
+    """Case → requirements that it found broken; of shapes, nothing."""
+    found = {name: each for name, each in by_id(result).items() if name.startswith("derived/")}
+    assert found
+    assert not [each for each in found.values() if each.verdict is Verdict.ERROR]
+    return {
+        name: {finding.requirement for finding in each.findings}
+        for name, each in found.items()
+        if each.verdict is Verdict.FAIL
+    }
+
+
+def test_a_server_that_is_right_passes_every_core_case() -> None:
+    core = (
+        "derived/send",
+        "derived/delivery_ack",
+        "derived/read_receipt",
+        "derived/heartbeat",
+        "derived/pong",
+    )
+    result = run(minimal(), (*core, "derived/no-type", "derived/unknown-type", "derived/*/server-only"))
+    assert not bad(result)
+    counts = {verdict: result.count(verdict) for verdict in Verdict}
+    assert counts[Verdict.PASS] > 400
+    # It has no groups, and no control interface to make some.
+    reasons = {r.reason for r in result.cases if r.verdict in (Verdict.UNTESTABLE, Verdict.NOT_APPLICABLE)}
+    assert reasons == {"the target does not declare groups"}
+
+
+def test_one_that_says_nothing_is_found_by_every_violation() -> None:
+    found = bad(run(minimal("silent-on-bad")))
+    assert found["derived/send/payload.ciphertext/pattern"] == {"VAL-08", "VAL-27"}
+    assert found["derived/send/envelope/batch-lines"] == {"VAL-03", "VAL-01"}
+    assert not any("at-" in name for name in found)
+
+
+def test_one_that_closes_is_found_and_its_closes_blame_nobody_else() -> None:
+    found = bad(run(minimal("closes-on-bad")))
+    assert "VAL-13" in found["derived/send/payload.ciphertext/pattern"]
+    assert not any("at-" in name for name in found)
+
+
+def test_one_that_forwards_is_found() -> None:
+    found = bad(run(minimal("forwards-bad")))
+    assert "derived/send/payload.ciphertext/pattern" in found
+    assert "derived/heartbeat/envelope/nan" not in found
+
+
+class Forwards(Minimal):
+    """Refuses, and forwards all the same."""
+
+    async def bad(self, peer: Peer, frame: Any) -> None:
+        await super().bad(peer, frame)
+        for other in [p for p in self.peers if p.user != peer.user and self.talked(p.user, peer.user)]:
+            await self.write(other, frame or {"type": "deliver"})
+
+    def talked(self, one: str, other: str) -> bool:
+        pairs = ({known["sender"], known["receiver"]} for known in self.messages.values())
+        return {one, other} in pairs
+
+
+def test_one_that_refuses_and_forwards_is_found() -> None:
+    found = bad(run(Forwards(), ("derived/send/payload.ciphertext",)))
+    assert found["derived/send/payload.ciphertext/pattern"] == {"VAL-12"}
+
+
+class Late(Forwards):
+    """Forwards long after the quiet window."""
+
+    async def write(self, peer: Peer, frame: dict[str, Any]) -> None:
+        if "timestamp" in frame:
+            await super().write(peer, frame)
+        else:
+            again = super().write
+            asyncio.get_running_loop().call_later(0.3, lambda: asyncio.ensure_future(again(peer, frame)))
+
+
+def test_what_comes_late_is_told_with_the_cases_that_may_have_caused_it() -> None:
+    result = run(Late(), ("derived/send/payload.ciphertext",), concurrency=1)
+    messages = [f.message for each in result.cases for f in each.findings if f.requirement == "VAL-12"]
+    assert messages
+    assert all("derived/send/payload.ciphertext/" in message for message in messages)
+
+
+class Impatient(Minimal):
+    """Closes after three violations on a connection, as a server may."""
+
+    async def bad(self, peer: Peer, frame: Any) -> None:
+        count = getattr(peer.socket, "violations", 0) + 1
+        peer.socket.violations = count  # type: ignore[attr-defined]
+        await super().bad(peer, frame)
+        if count >= 3:
+            await peer.socket.close(1008)
+
+
+def test_a_close_after_repeated_violations_is_nobodys_fault() -> None:
+    result = run(Impatient(), ("derived/send/payload.ciphertext",), concurrency=1)
+    assert not bad(result)
+    assert result.count(Verdict.WARN) == 0
+
+
+class Hangs(Minimal):
+    """Stops serving a connection on a frame that holds a null."""
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        if "null" in str(data):
+            await peer.socket.wait_closed()
+        await super().frame(peer, data)
+
+
+def test_a_hang_is_found_where_it_is_caused() -> None:
+    timing = {"reply_ms": 500, "quiet_ms": 30, "connect_ms": 3000, "case_s": 20}
+    found = bad(run(Hangs(), ("derived/send/payload.ciphertext",), timing=timing))
+    assert set(found) == {"derived/send/payload.ciphertext/null"}
+    assert "VAL-13" in found["derived/send/payload.ciphertext/null"]
+
+
+class Trims(Minimal):
+    """Accepts identifiers with blanks around them and receivers in a URN, as lenient readers do."""
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        await super().frame(peer, str(data).replace("urn:uuid:", "").replace('" ', '"'))
+
+
+def test_leniency_about_the_form_of_identifiers_is_found() -> None:
+    found = bad(run(Trims(), ("derived/send/message_id",)))
+    assert set(found) == {
+        f"derived/send/message_id/form-{name}" for name in ("as-a-URN", "a-blank-before-it")
+    }
+
+
+class Picky(Minimal):
+    """Refuses what is valid: upper case, and ciphertext without padding."""
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        if '"ciphertext":"A"' in str(data):
+            await self.error(peer.socket, "invalid_message")
+        else:
+            await super().frame(peer, data)
+
+
+def test_a_refusal_of_what_is_valid_is_found() -> None:
+    found = bad(run(Picky(), ("derived/send/payload.ciphertext",)))
+    assert found == {"derived/send/payload.ciphertext/pattern-part-1-times-1": {"VAL-22"}}
+
+
+def test_the_failures_transcript_is_that_of_the_case_alone() -> None:
+    server = Forwards()
+
+    async def go() -> tuple[RunResult, dict[str, Any]]:
+        async with server.running() as url:
+            target = make_target(url)
+            result = await judge(target, all_cases("derived/send/payload.ciphertext/pattern"))
+            return result, as_report(result, target)
+
+    _, data = asyncio.run(go())
+    case = next(case for case in data["cases"] if case["id"].startswith("derived/"))
+    assert case["kind"] == "derived"
+    text = json.dumps(case["transcript"])
+    assert "q83vASNFZ4mrze8BI0VniQ" in text
+    assert text.count('"connected"') == 3
+
+
+@pytest.mark.parametrize("fault", ["no-ack", "twice"])
+def test_a_server_that_cannot_even_say_hello_fails_without_a_defect_of_the_suite(fault: str) -> None:
+    result = run(minimal(fault), ("derived/send/payload.ciphertext/type",))
+    assert result.count(Verdict.ERROR) == 0
+    verdict = by_id(result)["derived/send/payload.ciphertext/type"].verdict
+    assert verdict is (Verdict.FAIL if fault == "no-ack" else Verdict.PASS)
