@@ -18,6 +18,6 @@ that there is none yet.
 The validator in the pages (`static/validator.js`) interprets the bundled schemas itself. `script_schemas`
 fails the build at a keyword that it does not implement, and a test compares it with the catalogue on
 every vector. The console takes what `relaykit serve --dev` may put in place of the `null` in `<script
-type="application/json" id="relay-dev">` of console.html: `{"url": …, "people": {name: token}}`, with `<`
-written as `\\u003c`.
+type="application/json" id="relay-dev">` of console.html, with `<` written as `\\u003c`: see console.js. The
+server finds the pages through the entry-point group `relaykit.pages`.
 """

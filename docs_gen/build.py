@@ -17,7 +17,7 @@ from relaykit.docs_gen.site import resolve
 from relaykit.docs_gen.suite import Results, listed_cases
 from relaykit.docs_gen.text import plain
 from relaykit.errors import UsageError
-from relaykit.schemas import Catalogue
+from relaykit.schemas import Catalogue, load_catalogue
 from relaykit.schemas.export.commands import json_text
 
 SCRIPTS = ("validator.js", "site.js", "console.js")
@@ -76,6 +76,11 @@ def single_file(docs: Documentation) -> str:
         return "\n".join((data, *(f"<script>{part}</script>" for part in parts)))
 
     return docs.drawer.single(tail)
+
+
+def pages_to_serve() -> Mapping[str, str]:
+    """The site of this kit, for a server that serves it beside itself: see `relaykit.pages`."""
+    return site_files(documentation(load_catalogue()))
 
 
 def markdown_files(docs: Documentation) -> Mapping[str, str]:

@@ -33,7 +33,10 @@ def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @click.option("--port", type=int, help="Port to listen on; 0 for any free one.  [8787]")
 @click.option("--store", metavar="PATH", help="File of the durable store, or :memory:.  [:memory:]")
 @click.option(
-    "--dev", is_flag=True, default=None, help="Alice and Bob, URLs with tokens, each frame in the log."
+    "--dev",
+    is_flag=True,
+    default=None,
+    help="Alice and Bob, URLs with tokens, the documentation, frames in the log.",
 )
 @click.option("--fault", "faults", multiple=True, metavar="SPEC", help="Fault, such as drop@deliver:3.")
 @click.option("--secret-file", type=_PATH, help="File with the key that signs tokens (HS256).")
@@ -54,6 +57,7 @@ def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 )
 @click.option("--control-token-file", type=_PATH, help="File with its token; else $RELAYKIT_CONTROL_TOKEN.")
 @click.option("--metrics-port", type=int, help="Port for /healthz and /metrics.  [off]")
+@click.option("--docs-port", type=int, help="Port for the documentation.  [with --dev any free one]")
 @click.option("--check-output", is_flag=True, default=None, help="Check every frame that goes out.")
 @click.option("--ready-file", metavar="FILE", help="Write url, control_url and pid here once listening.")
 @click.option("--print-config", is_flag=True, help="Print the configuration in force, and stop.")

@@ -19,6 +19,7 @@ from relaykit.config import Document, problems, suggest
 from relaykit.errors import UsageError
 from relaykit.reference_server.control_operations import OPERATIONS, Missing
 from relaykit.reference_server.devices import Conflict
+from relaykit.reference_server.http import listen
 from relaykit.reference_server.metrics import routes
 from relaykit.reference_server.store import StoreError
 from relaykit.schemas import FrameError, Operation, control_operations, thaw
@@ -65,17 +66,8 @@ class ControlServer:
         if self._app.watch is not None:
             http.add_routes(routes(self._app, self._app.watch.counters))
         http.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(http, access_log=None, shutdown_timeout=_STOP_S)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, settings.control_host, settings.control_port).start()
-        except OSError as error:
-            await self.stop()
-            raise UsageError(
-                f"cannot listen on {settings.control_host}:{settings.control_port}:"
-                f" {error.strerror or error}",
-                hint="give another --control-port, or 0 for any free one",
-            ) from error
+        host, port = settings.control_host, settings.control_port
+        self._runner = await listen(http, host, port, "--control-port", stop_s=_STOP_S)
 
     @property
     def url(self) -> str:

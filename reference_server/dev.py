@@ -15,6 +15,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,9 @@ NAMES = Names(
     },
 )
 
+PAGES = "relaykit.pages"
+"""The entry-point group of those who bring pages: `docs` is the documentation."""
+
 _TOKEN_LIFETIME_S = 30 * 24 * 3600
 _OPAQUE_ORIGIN = "null"  # what pages opened from a file are of
 
@@ -65,7 +69,13 @@ def settings_for(settings: Settings, *, control: bool) -> Settings:
     if origins == type(settings).__dataclass_fields__["origins"].default and origins is not None:
         origins = (*origins, _OPAQUE_ORIGIN)
     port = 0 if control and settings.control_port is None else settings.control_port
-    return replace(settings, origins=origins, control_port=port)
+    docs = 0 if settings.docs_port is None and pages_available() else settings.docs_port
+    return replace(settings, origins=origins, control_port=port, docs_port=docs)
+
+
+def pages_available() -> bool:
+    """Whether somebody brings pages for `PagesServer`."""
+    return bool(entry_points(group=PAGES))
 
 
 def kept_key(settings: Settings) -> str | None:
@@ -136,6 +146,23 @@ def facts(arranged: Arranged) -> dict[str, Any]:
     }
 
 
+def for_console(server: Server, keys: Sequence[Key]) -> dict[str, Any]:
+    """What the console of the pages needs: the address, a token for each of the people, whom they know."""
+    people, peers = {}, {}
+    if server.arranged is not None:
+        for (name, device_name), device in DEVICES.items():
+            token = _token(keys, USERS[name], device, server.app.clock.now())
+            if token is not None:
+                people[f"{name} {device_name}"] = token
+                peers[f"{name} {device_name}"] = {
+                    "user": next(user for other, user in USERS.items() if other != name),
+                    "device": next(d for n, d in DEVICES.items() if n[0] == name and d != device),
+                    "group": GROUP,
+                    "conversation": server.arranged.pair,
+                }
+    return {"url": server.url, "people": people, "peers": peers}
+
+
 def announce(server: Server, arranged: Arranged, keys: Sequence[Key], control_token: str | None) -> None:
     """Show everything on the terminal, tokens included; on anything else, the IDs only."""
     from rich.console import Console
@@ -161,6 +188,8 @@ def _lines(
     yield "", f"conversations  alice and bob: {arranged.pair}   the group: {arranged.group}"
     if server.certificate is not None:
         yield "", f"certificate  SHA-256 {server.certificate.fingerprint}"
+    if server.docs_url is not None:
+        yield "", f"documentation  {server.docs_url}   console  {server.docs_url}console"
     if server.control_url is not None:
         yield "", f"control  {server.control_url}" + (f"  token {control_token}" if control_token else "")
     if not urls:

@@ -15,8 +15,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from prometheus_client.registry import Collector
 
-from relaykit.errors import UsageError
 from relaykit.reference_server.counters import BOUNDS_S, Counters, Durations
+from relaykit.reference_server.http import listen
 from relaykit.reference_server.store import StoreError
 
 if TYPE_CHECKING:
@@ -43,17 +43,7 @@ class MetricsServer:
         """
         http = web.Application()
         http.add_routes(routes(self._app, self._counters))
-        port = self._app.settings.metrics_port
-        self._runner = web.AppRunner(http, access_log=None, shutdown_timeout=1.0)
-        await self._runner.setup()
-        try:
-            await web.TCPSite(self._runner, _HOST, port).start()
-        except OSError as error:
-            await self.stop()
-            raise UsageError(
-                f"cannot listen on {_HOST}:{port}: {error.strerror or error}",
-                hint="give another --metrics-port, or 0 for any free one",
-            ) from error
+        self._runner = await listen(http, _HOST, self._app.settings.metrics_port, "--metrics-port")
 
     @property
     def url(self) -> str:

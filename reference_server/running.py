@@ -86,7 +86,12 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
         click.echo(f"signing key, made for this run: {made}")
         click.echo(f"  {_SECRET}={made} relaykit token --user UUID --device UUID")
     sys.stdout.flush()
-    ready = {"url": server.url, "pid": os.getpid(), "control_url": server.control_url}
+    ready = {
+        "url": server.url,
+        "pid": os.getpid(),
+        "control_url": server.control_url,
+        "docs_url": server.docs_url,
+    }
     if server.arranged is not None:
         dev.announce(server, server.arranged, keys, control_token)
         ready["dev"] = dev.facts(server.arranged)
@@ -95,6 +100,8 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
             click.echo(f"certificate: SHA-256 {server.certificate.fingerprint}", err=True)
         if server.control_url is not None:
             click.echo(f"control interface: {server.control_url}", err=True)
+        if server.docs_url is not None:
+            click.echo(f"documentation: {server.docs_url}", err=True)
     if server.metrics_url is not None:
         click.echo(f"metrics: {server.metrics_url}", err=True)
     if settings.ready_file is not None:

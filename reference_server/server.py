@@ -22,6 +22,7 @@ from relaykit.schemas import Catalogue
 if TYPE_CHECKING:
     from relaykit.reference_server.control import ControlServer
     from relaykit.reference_server.metrics import MetricsServer
+    from relaykit.reference_server.pages import PagesServer
 
 log = logging.getLogger(__name__)
 
@@ -54,15 +55,16 @@ class Server:
         """What there is for development, if that was asked for."""
         self._control: ControlServer | None = None
         self._metrics: MetricsServer | None = None
+        self._pages: PagesServer | None = None
         self._listener: asyncio.Server | None = None
         try:
             self.app.watch = observed.watch(self.app, dev.NAMES if settings.dev else Names())
-            self._add_http(control_token or "")
+            self._add_http(control_token or "", keys)
         except UsageError:
             self.app.store.close()
             raise
 
-    def _add_http(self, control_token: str) -> None:
+    def _add_http(self, control_token: str, keys: Sequence[Key]) -> None:
         settings, watch = self.app.settings, self.app.watch
         # These bring a whole HTTP server.
         if settings.control_port is not None:
@@ -73,6 +75,10 @@ class Server:
             from relaykit.reference_server.metrics import MetricsServer
 
             self._metrics = MetricsServer(self.app, watch.counters)
+        if settings.docs_port is not None:
+            from relaykit.reference_server.pages import PagesServer
+
+            self._pages = PagesServer(settings.docs_port, lambda: dev.for_console(self, keys))
 
     async def start(self) -> None:
         """Listen, and serve from now on.
@@ -102,7 +108,7 @@ class Server:
                 hint="give another --port, or 0 for any free one",
             ) from error
         try:
-            for http in (self._control, self._metrics):
+            for http in (self._control, self._metrics, self._pages):
                 if http is not None:
                     await http.start()
         except UsageError:
@@ -138,6 +144,11 @@ class Server:
         """Where the metrics are, if they have a port of their own."""
         return None if self._metrics is None else self._metrics.url
 
+    @property
+    def docs_url(self) -> str | None:
+        """Where the documentation is, if it is served."""
+        return None if self._pages is None else self._pages.url
+
     async def stop(self) -> None:
         """Commit, close every connection with 1001 after what is queued for it, and then the store.
 
@@ -160,7 +171,7 @@ class Server:
                 log.info("%d connections did not close in time", len(app.draining))
         if self._listener is not None:
             self._listener.close()
-        for http in (self._control, self._metrics):
+        for http in (self._control, self._metrics, self._pages):
             if http is not None:
                 await http.stop()
         await self._abort_all()

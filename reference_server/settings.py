@@ -68,6 +68,7 @@ class Settings:
     tls_self_signed: bool = False
     tls_ca_out: str | None = None
     metrics_port: int | None = None
+    docs_port: int | None = None
     faults: tuple[str, ...] = ()
     dev: bool = False
     log_frames: bool | None = None

@@ -10,13 +10,15 @@
   form.hidden = false;
   examplesInto(example, ["c2s"]);
 
-  // `relaykit serve --dev` puts {"url": …, "people": {"alice phone": token, …}} here, in place of null.
+  // `relaykit serve --dev` puts this here, in place of null: {"url": …, "people": {"alice phone": token, …},
+  // "peers": {"alice phone": {"user": …, "device": …, "group": …, "conversation": …}, …}}.
   const given = JSON.parse(document.getElementById("relay-dev").textContent);
   if (given) {
     const people = Object.entries(given.people);
     url.value = given.url;
     who.append(...people.map(([name, value]) => make("option", { value, textContent: name })));
-    who.closest("label").hidden = false;
+    form.querySelector(".how").hidden = people.length > 0;
+    who.closest("label").hidden = !people.length;
     who.addEventListener("change", () => { token.value = who.value; });
     token.value = who.value;
   }
@@ -27,6 +29,12 @@
     bytes[8] = bytes[8] & 63 | 128;
     return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("").replace(/(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
   };
+  // Examples speak of nobody; with people at hand they are for one of them.
+  const ADDRESSES = { receiver_id: "user", recipient_id: "user", target_id: "user", target_device_id: "device", group_id: "group", conversation_id: "conversation" };
+  function addressed(payload) {
+    const peers = given?.peers?.[who.selectedOptions[0]?.textContent];
+    for (const [field, kind] of Object.entries(ADDRESSES)) if (peers && payload?.[field]) payload[field] = peers[kind];
+  }
   function note(way, text) {
     const time = new Date().toISOString().slice(11, 23);
     if (way === "note") { log.prepend(make("li", {}, make("span", { className: "fine", textContent: `${time} ${text}` }))); return; }
@@ -64,6 +72,7 @@
     if (!example.value) return;
     const value = structuredClone(exampleOf(example.value)[1]);
     if ("message_id" in value) value.message_id = fresh();
+    addressed(value.payload);
     frame.value = pretty(value);
   });
   send.addEventListener("click", () => {

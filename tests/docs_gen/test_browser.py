@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from support.axe import violations
+from support.process import ServerProcess
 from websockets.asyncio.server import ServerConnection, serve
 
 from relaykit.docs_gen import build
@@ -324,3 +325,19 @@ def test_the_console_talks_to_a_server_and_judges_what_comes(browser: Browser, s
     (site / "dev.html").unlink()
     assert peer.heard == [{"type": "heartbeat"}]
     assert peer.offered == ["Bearer", "a.b.c"]
+
+
+def test_the_console_of_serve_dev_talks_to_the_server(browser: Browser, tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, "--dev", "--no-log-frames") as server:
+        context = browser.new_context()
+        page = context.new_page()
+        page.goto(f"{server.ready['docs_url']}console", timeout=60_000)
+        form = page.locator("[data-tool=console]")
+        form.locator("[name=who]").select_option(label="alice phone")
+        form.get_by_role("button", name="Connect").click()
+        expect(form.locator(".status")).to_have_text("Connected.", timeout=20_000)
+        form.locator("[name=example]").select_option("c2s send")
+        form.get_by_role("button", name="Send").click()
+        expect(form.locator(".log")).to_contain_text("you receive sent_ack · valid", timeout=20_000)
+        expect(form.locator(".log .bad")).to_have_count(0)
+        context.close()

@@ -35,8 +35,8 @@ OTHER = {  # a value for each setting that is not its default
     "refusals_before_close": 5, "control_port": 0, "control_host": "::1", "control_remote": True,
     "control_token": {"file": "/token"},
     "tls_cert": "/cert.pem", "tls_key": "/key.pem", "tls_self_signed": True, "tls_ca_out": "/ca.pem",
-    "metrics_port": 0, "faults": ["drop@deliver:3", "slow=1kB/s"], "dev": True, "log_frames": False,
-    "log_format": "json", "verbose": True, "ready_file": "/ready.json",
+    "metrics_port": 0, "docs_port": 0, "faults": ["drop@deliver:3", "slow=1kB/s"], "dev": True,
+    "log_frames": False, "log_format": "json", "verbose": True, "ready_file": "/ready.json",
 }  # fmt: skip
 
 
