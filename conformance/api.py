@@ -36,6 +36,7 @@ from typing import Any
 
 from relaykit.config import Document, load_yaml
 from relaykit.conformance.cases import load_cases, select
+from relaykit.conformance.deaths import STAYS_UP
 from relaykit.conformance.divergence import dialect_ids
 from relaykit.conformance.judge import JUDGE_ALL, Rules, shape_ids
 from relaykit.conformance.launch import free_port, launched
@@ -157,7 +158,7 @@ def check(target: Target, catalogue: Catalogue, cases: Iterable[Case]) -> None:
     Raises:
         UsageError: with the place of each.
     """
-    ids = {case.id for case in cases} | shape_ids(catalogue) | dialect_ids(catalogue)
+    ids = {case.id for case in cases} | shape_ids(catalogue) | dialect_ids(catalogue) | {STAYS_UP}
     check_expectations(target, ids, catalogue.requirements)
 
 

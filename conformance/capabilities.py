@@ -11,11 +11,12 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from relaykit.conformance.applicable import applicable
 from relaykit.conformance.environment import Environment
 from relaykit.conformance.grammar import AnyOf, Expect, Repeat, Step, Unordered, walk
 from relaykit.conformance.judge import JUDGE_ALL
 from relaykit.conformance.results import Case, CaseResult, Verdict
-from relaykit.conformance.schedule import applicable, run_one
+from relaykit.conformance.single import run_one
 from relaykit.schemas import Catalogue
 
 _TRIES = 3

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import hashlib
 from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -84,6 +85,7 @@ def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
         run=partial(play, scenario=scenario),
         scenario=scenario,
         moves=scenario.moves,
+        destructive=scenario.destructive,
     )
 
 
@@ -142,6 +144,7 @@ def select(
     skip: Sequence[str] = (),
     rules: Rules | None = None,
     profile: str = "full",
+    shard: tuple[int, int] | None = None,
 ) -> tuple[Case, ...]:
     """The cases that patterns choose.
 
@@ -152,6 +155,7 @@ def select(
         rules: leaves out cases none of whose requirements is judged.
         profile: one of `PROFILES`: `full` is everything, `default` leaves out what waits for seconds, `smoke`
             also what must run alone and what is derived. A case that a pattern of `run` fits runs anyway.
+        shard: (part, of how many): by the case's ID alone, so that new cases move none from part to part.
 
     Raises:
         UsageError: a pattern is malformed, or one of `run` fits nothing at all.
@@ -170,6 +174,7 @@ def select(
         if (not run or any(fits(case, pattern) for pattern in run))
         and not any(fits(case, pattern) for pattern in skip)
         and (bool(run) or _within(case, profile))
+        and (shard is None or _shard(case.id, shard[1]) == shard[0])
     )
     if rules is None:
         return tuple(chosen)
@@ -185,6 +190,11 @@ def _within(case: Case, profile: str) -> bool:
     if profile == "smoke" and (case.exclusive or case.kind == "derived"):
         return False
     return profile == "full" or not case.slow
+
+
+def _shard(name: str, parts: int) -> int:
+    """The part that a case belongs to, counted from 1."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8]) % parts + 1
 
 
 def _check(pattern: str) -> None:

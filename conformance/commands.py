@@ -16,6 +16,7 @@ from relaykit.conformance import api, coverage, options, terminal
 from relaykit.conformance.derived.table import lines, table
 from relaykit.conformance.explain import explain as explain_text
 from relaykit.conformance.options import Running, Selection
+from relaykit.conformance.pausing import pausing
 from relaykit.conformance.report import report
 from relaykit.conformance.reports.formats import write
 from relaykit.conformance.reports.text import scrubbed
@@ -64,10 +65,11 @@ def test(
     target, environment = make_target(given, catalogue)
     api.check(target, catalogue, cases)
     redactor = Redactor(*target.secrets)
-    settings = running.settings(selection.rules, redactor.add)
+    live = terminal.Live(Console(stderr=True))
+    settings = running.settings(selection.rules, redactor.add, pausing(redactor, live.away))
     launch = api.Launch(given.command, environment) if given.command is not None else None
     console = terminal.console()
-    with terminal.Live(Console(stderr=True)) as progress:
+    with live as progress:
         try:
             result = asyncio.run(api.judge(target, chosen, settings, progress=progress, launch=launch))
         except RelaykitError as error:

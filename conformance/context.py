@@ -163,19 +163,21 @@ class User:
 class Context:
     """One case while it runs."""
 
-    def __init__(self, env: Environment, case: Case) -> None:
+    def __init__(self, env: Environment, case: Case, attempt: int = 0) -> None:
         self.env = env
         self.case = case
-        self.rng = random.Random(f"{env.seed}/{case.id}")  # noqa: S311
+        seed = f"{env.seed}/{case.id}" + (f"/{attempt}" if attempt else "")
+        self.rng = random.Random(seed)  # noqa: S311
+        self.doubts = False
         self.recorder = Recorder(env.catalogue, env.shapes, case.id)
         self.users: dict[str, User] = {}
         self.outcomes: list[Outcome] = []
         self.connections: list[Connection] = []
         self.fenced: set[tuple[str, str]] = set()
         """From which user to which messages went that mark a place; see `fence`."""
-        self.marks = random.Random(f"{env.seed}/{case.id}/marks")  # noqa: S311
+        self.marks = random.Random(f"{seed}/marks")  # noqa: S311
         self.leased: list[Identity] = []
-        self.scope = Scope(f"{env.seed}/{case.id}", {}, {})
+        self.scope = Scope(seed, {}, {})
         self.step = ""
         self.deadline: asyncio.Timeout | None = None
         self._dials = zlib.crc32(f"{env.seed}/{case.id}".encode())  # cases begin at different nodes
@@ -250,9 +252,8 @@ class Context:
                 made=lambda new: self._made(new, shown.token),
             )
         except DialError as error:
-            self.env.unreachable = self.env.unreachable + 1 if error.kind == "unreachable" else 0
+            self.doubts = self.doubts or error.kind in ("unreachable", "silent", "closed")
             raise
-        self.env.unreachable = 0
         self.connections.append(connection)
         return connection
 

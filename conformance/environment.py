@@ -32,7 +32,9 @@ class Environment:
         issuer: gives tokens where the suite does not sign them itself.
         fences: whether the target answers heartbeats, so that a fence means something.
         clock_offset_s: by how much the target's clock was moved (`advance`); tokens follow it.
-        unreachable: connections in a row that could not even be opened: the target may be gone.
+        destructive: whether cases may run that flood, kill or exhaust the target.
+        doubts: cases that failed, or could not open or keep a connection: the target may be gone.
+        gone: why no case can run any more, once the target is gone for good.
         parked: what waits, connected, to be lent to another case; `stations` counts what was made for that.
     """
 
@@ -48,7 +50,8 @@ class Environment:
     fences: bool = True
     shapes: ShapeBook = field(default_factory=ShapeBook)
     clock_offset_s: float = 0.0
-    unreachable: int = 0
+    destructive: bool = True
+    doubts: int = 0
     gone: str | None = None
     pace: Pace = field(default_factory=lambda: Pace(None))
     dialect: Dialect | None = None
@@ -59,10 +62,14 @@ class Environment:
         """Unix time as the target sees it, as far as the suite knows."""
         return time.time() + self.clock_offset_s
 
-    async def close(self) -> None:
-        """Let go of parked connections, of the control interface and of where tokens come from."""
+    def unpark(self) -> None:
+        """Let go of what is parked, as when the target was started anew."""
         while self.parked:
             self.parked.pop().leave()
+
+    async def close(self) -> None:
+        """Let go of parked connections, of the control interface and of where tokens come from."""
+        self.unpark()
         if self.control is not None:
             await self.control.close()
         await self.issuer.close()

@@ -178,6 +178,7 @@ class Scenario:
     area: str
     catches: str
     slow: bool
+    destructive: bool
     capabilities: tuple[str, ...]
     without: tuple[str, ...]
     operations: tuple[str, ...]

@@ -124,13 +124,9 @@ def expect_failures(
     Returns:
         the results, and a line for each expectation that is stale: what it names ran and did not fail.
     """
-    by_case = {entry.case: entry for entry in expected if entry.case}
-    by_requirement: dict[str | None, Expectation] = {
-        entry.requirement: entry for entry in expected if entry.requirement
-    }
     marked: list[CaseResult] = []
     for result in results:
-        reason = _excuse(result, by_case, by_requirement) if result.verdict is Verdict.FAIL else None
+        reason = expected_reason(result, expected)
         marked.append(replace(result, expected_failure=reason) if reason else result)
     ran = {r.case.id: r for r in marked if r.verdict in (Verdict.PASS, Verdict.WARN)}
     broken = {f.requirement for r in marked for f in r.findings}
@@ -143,14 +139,14 @@ def expect_failures(
     return tuple(marked), tuple(stale)
 
 
-def _excuse(
-    result: CaseResult,
-    by_case: dict[str, Expectation],
-    by_requirement: dict[str | None, Expectation],
-) -> str | None:
-    own = by_case.get(result.case.id)
+def expected_reason(result: CaseResult, expected: Sequence[Expectation]) -> str | None:
+    """Why the target file expects this failure; None if it does not, or there is none."""
+    if result.verdict is not Verdict.FAIL:
+        return None
+    own = next((entry for entry in expected if entry.case == result.case.id), None)
     if own is not None:
         return own.reason
+    by_requirement = {entry.requirement: entry for entry in expected if entry.requirement}
     severe = [finding for finding in result.findings if finding.severity == "fail"]
     # All of its failures must be expected: an expectation never hides another fault.
     excused = [

@@ -100,6 +100,10 @@ class Launched:
             await asyncio.wait_for(self._process.wait(), seconds)
             await self._drained()
 
+    async def end(self) -> None:
+        """Wait until the process ends."""
+        await self._process.wait()
+
     def said(self) -> str:
         """The last lines it wrote, for messages."""
         if not self.tail:

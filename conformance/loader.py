@@ -107,6 +107,7 @@ def _scenario(document: Document, index: int, entry: Mapping[str, Any], area: st
         area=entry.get("area", area),
         catches=entry["catches"],
         slow=entry.get("slow", False),
+        destructive=entry.get("destructive", False),
         capabilities=tuple(requires.get("capabilities", ())),
         without=tuple(requires.get("without", ())),
         operations=tuple(requires.get("control", ())),

@@ -19,10 +19,12 @@ import click
 from relaykit.conformance.cases import PROFILES, load_cases, select
 from relaykit.conformance.judge import LEVELS, Rules
 from relaykit.conformance.launch import free_port
+from relaykit.conformance.pausing import needs_terminal
 from relaykit.conformance.reports.formats import FORMATS, parse_report
 from relaykit.conformance.results import Case
 from relaykit.conformance.run import Settings
 from relaykit.conformance.setup import Given
+from relaykit.conformance.single import Pause
 from relaykit.schemas import Catalogue
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -59,6 +61,7 @@ class Selection:
 
     Attributes:
         folders: of further scenarios.
+        shard: the how manieth part of the cases, of how many.
     """
 
     run: tuple[str, ...] = ()
@@ -67,6 +70,7 @@ class Selection:
     provenance: str = "all"
     profile: str = "default"
     folders: tuple[Path, ...] = ()
+    shard: tuple[int, int] | None = None
 
     @property
     def rules(self) -> Rules:
@@ -87,7 +91,15 @@ class Selection:
         Raises:
             UsageError: a pattern is wrong, or fits nothing.
         """
-        return select(catalogue, cases, run=self.run, skip=self.skip, rules=self.rules, profile=self.profile)
+        return select(
+            catalogue,
+            cases,
+            run=self.run,
+            skip=self.skip,
+            rules=self.rules,
+            profile=self.profile,
+            shard=self.shard,
+        )
 
     def said(self) -> dict[str, Any]:
         """For the report."""
@@ -98,6 +110,7 @@ class Selection:
             "provenance": self.provenance,
             "profile": self.profile,
             "scenarios": [str(folder) for folder in self.folders],
+            "shard": f"{self.shard[0]}/{self.shard[1]}" if self.shard else None,
         }
 
 
@@ -108,8 +121,19 @@ def _selected(
     provenance: str,
     profile: str,
     folders: tuple[Path, ...],
+    shard: tuple[int, int] | None,
 ) -> Selection:
-    return Selection(run_, skip, level, provenance, profile, folders)
+    return Selection(run_, skip, level, provenance, profile, folders, shard)
+
+
+def _shard(_: click.Context, __: click.Parameter, value: str | None) -> tuple[int, int] | None:
+    """`2/4`: the second of four parts."""
+    if value is None:
+        return None
+    part, slash, whole = value.partition("/")
+    if not (slash and part.isdecimal() and whole.isdecimal() and 1 <= int(part) <= int(whole)):
+        raise click.BadParameter(f"{value}: use I/N with 1 ≤ I ≤ N, such as 1/4")
+    return int(part), int(whole)
 
 
 selection: Callable[[F], F] = grouped(
@@ -136,6 +160,13 @@ selection: Callable[[F], F] = grouped(
     ),
     click.option(
         "--scenarios", "folders", multiple=True, type=_PATH, help="A further folder (or file) of scenarios."
+    ),
+    click.option(
+        "--shard",
+        callback=_shard,
+        metavar="I/N",
+        help="Only the I-th of N parts of the cases, such as 1/4; the parts stay the same from run to run. "
+        "`relaykit report merge` makes one report of theirs.",
     ),
 )
 """The options that choose cases reach the command as `selection`."""
@@ -189,19 +220,47 @@ class Running:
     seed: str | None = None
     timeout_factor: float = 1.0
     fail_on: tuple[str, ...] = ()
+    repeat: int = 1
+    retries: int = 3
+    max_fail: int | None = None
+    pause_on_fail: bool = False
+    allow_destructive: bool = False
 
-    def settings(self, rules: Rules, secret: Callable[[str], None]) -> Settings:
+    def settings(self, rules: Rules, secret: Callable[[str], None], pause: Pause) -> Settings:
+        """The settings of a run.
+
+        Args:
+            secret: is told what came up during the run and must never be shown.
+            pause: is waited for at failures, if so asked.
+
+        Raises:
+            UsageError: a pause that nobody could end.
+        """
+        if self.pause_on_fail:
+            needs_terminal()
         return Settings(
             seed=self.seed or secrets.token_hex(4),
             rules=rules,
             timeout_factor=self.timeout_factor,
-            concurrency=self.jobs,
+            concurrency=1 if self.pause_on_fail else self.jobs,
             secret=secret,
+            repeat=self.repeat,
+            retries=self.retries,
+            max_fail=self.max_fail,
+            pause=pause if self.pause_on_fail else None,
+            destructive=self.allow_destructive,
         )
 
     def said(self) -> dict[str, Any]:
         """For the report."""
-        return {"timeout_factor": self.timeout_factor}
+        return {
+            "timeout_factor": self.timeout_factor,
+            "jobs": self.jobs,
+            "repeat": self.repeat,
+            "retries": self.retries,
+            "max_fail": self.max_fail,
+            "allow_destructive": self.allow_destructive,
+        }
 
 
 running: Callable[[F], F] = grouped(
@@ -223,6 +282,38 @@ running: Callable[[F], F] = grouped(
         multiple=True,
         type=click.Choice(["warn", "untestable", "not-applicable"]),
         help="Exit with 1 on these verdicts, too.",
+    ),
+    click.option(
+        "--repeat",
+        type=click.IntRange(1, 10_000),
+        default=1,
+        metavar="N",
+        help="Run each case N times; one whose verdicts differ is flaky, and counts with its worst one.",
+    ),
+    click.option(
+        "--retries",
+        type=click.IntRange(0, 100),
+        default=3,
+        metavar="N",
+        help="Run a failing case again, alone, up to N times: is it deterministic, or flaky? (A flake stays "
+        "a failure.)  [default: 3]",
+    ),
+    click.option(
+        "--max-fail",
+        type=click.IntRange(1),
+        metavar="N",
+        help="Begin no further case after N unexpected failures.",
+    ),
+    click.option(
+        "--pause-on-fail",
+        is_flag=True,
+        help="Stop at each failure, connections open, until Enter is pressed: to look at a server in its "
+        "debugger. One case at a time; needs a terminal. See also --timeout-factor.",
+    ),
+    click.option(
+        "--allow-destructive",
+        is_flag=True,
+        help="On a server that is not on this machine, too, run the cases that flood, kill or exhaust it.",
     ),
 )
 """The options that say how cases run reach the command as `running`."""

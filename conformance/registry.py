@@ -35,6 +35,7 @@ class Probe:
     forges: bool
     exclusive: bool
     slow: bool
+    destructive: bool
     frames: tuple[str, ...]
     moves: tuple[str, ...]
     run: Run
@@ -54,6 +55,7 @@ def probe(
     forges: bool = False,
     exclusive: bool = False,
     slow: bool = False,
+    destructive: bool = False,
     frames: Iterable[str] = (),
     moves: Iterable[str] = (),
 ) -> Callable[[Run], Probe]:
@@ -76,6 +78,7 @@ def probe(
             forges=forges,
             exclusive=exclusive,
             slow=slow,
+            destructive=destructive,
             frames=tuple(frames),
             moves=tuple(moves),
             run=function,
@@ -135,6 +138,7 @@ def case_of(catalogue: Catalogue, probe: Probe) -> Case:
         source=f"{code.co_filename}:{code.co_firstlineno}",
         run=probe.run,
         moves=probe.moves,
+        destructive=probe.destructive,
     )
 
 

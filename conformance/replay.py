@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from relaykit.conformance.aiming import Aim, standing
 from relaykit.conformance.results import Case, CaseResult, RunResult, Verdict
-from relaykit.conformance.run import Settings, run
+from relaykit.conformance.run import Settings, run_session
 from relaykit.errors import ExitCode, RelaykitError
 from relaykit.schemas import Catalogue
 
@@ -58,12 +58,12 @@ async def replay(aimed: Aim, catalogue: Catalogue, cases: Sequence[Case], seed: 
     try:
         async with standing(aimed) as server:
             try:
-                result = await run(aimed.target, catalogue, cases, settings)
+                result = await run_session(aimed.target, catalogue, cases, settings)
                 for number in range(1, times):
                     passed = [case.case for case in result.cases if _may_fail_yet(case)]
                     if not passed or result.interrupted:
                         break
-                    more = await run(
+                    more = await run_session(
                         aimed.target, catalogue, passed, replace(settings, seed=f"{seed}-{number}")
                     )
                     latest = {case.case.id: case for case in more.cases}

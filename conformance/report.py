@@ -13,6 +13,7 @@ import relaykit
 from relaykit.conformance.matching import plain, short
 from relaykit.conformance.record import Entry
 from relaykit.conformance.reports.claims import claims, outcome_text
+from relaykit.conformance.reports.text import blamed, steadiness, steadiness_text
 from relaykit.conformance.results import CaseResult, Finding, RequirementResult, RunResult, Verdict
 from relaykit.conformance.target import Target
 from relaykit.redaction import Redactor
@@ -33,7 +34,8 @@ def outcome(result: RunResult) -> str:
     """The run in one sentence."""
     counts = summary(result)
     expected = counts["fail"] - len(result.unexpected)
-    return outcome_text(counts, expected, len(result.stale), interrupted=result.interrupted)
+    flaky = sum(case.stability is not None and case.stability.flaky for case in result.cases)
+    return outcome_text(counts, expected, len(result.stale), flaky, interrupted=result.interrupted)
 
 
 def report(
@@ -132,6 +134,13 @@ def _case(result: CaseResult) -> dict[str, Any]:
         data["reason"] = result.reason
     if result.expected_failure is not None:
         data["expected_failure"] = result.expected_failure
+    if result.stability is not None:
+        data["stability"] = {
+            "result": "flaky" if result.stability.flaky else "deterministic",
+            "runs": result.stability.runs,
+            "same": result.stability.same,
+            "alone": result.stability.alone,
+        }
     return data
 
 
@@ -255,6 +264,12 @@ def _junit_case(suite: Xml.Element, case: Mapping[str, Any]) -> None:
     findings = case["findings"]
     said = "\n\n".join(_said(finding) for finding in findings)
     first = _text(findings[0]["message"]) if findings else ""
+    steady = steadiness(case)
+    if steady:
+        properties = Xml.SubElement(element, "properties")
+        Xml.SubElement(properties, "property", name="stability", value=steady)
+        said = f"{steady}: {steadiness_text(case)}\n\n{said}"
+        first = f"[{steady}] {first}" if steady.startswith("flaky") else first
     if case["verdict"] == "error":
         Xml.SubElement(element, "error", message=first, type="kit").text = _text(said)
     elif _skipped(case):
@@ -272,6 +287,7 @@ def _said(finding: Mapping[str, Any]) -> str:
     if finding["expected"] is not None:
         lines.append(f"expected: {short(finding['expected'], 1000)}")
     lines.append(f"actual:   {short(finding['actual'], 1000)}")
+    lines.append(f"to blame: {blamed(finding)}")
     return "\n".join(lines)
 
 

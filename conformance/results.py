@@ -17,6 +17,10 @@ Blame = Literal["target", "kit", "environment", "unspecified"]
 """Who is at fault: the server; the suite; what lies between; or nobody, where the rule is an inferred one."""
 
 
+Kind = Literal["scenario", "probe", "derived", "shape", "dialect", "run"]
+"""What a case is made of; see `report.schema.json` for the last three, which stand for what others saw."""
+
+
 class Verdict(StrEnum):
     """How a case ended. There is always one."""
 
@@ -45,6 +49,7 @@ class Case:
         limits: limits that the target file must state for the case to mean anything.
         forges: it needs tokens that only a suite that signs them itself can make.
         exclusive: it touches other cases (moves the clock, resets), so that it runs alone.
+        destructive: it floods, fuzzes, kills or exhausts the target: not without leave on other machines.
         frames: types that it sends or expects, for `--run frame:…`.
         run: does it; whatever it finds is put into the context.
         moves: ways of the protocol's state machines that it goes.
@@ -55,7 +60,7 @@ class Case:
     id: str
     title: str
     area: str
-    kind: Literal["scenario", "probe", "derived", "shape", "dialect"]
+    kind: Kind
     level: str
     requirements: tuple[str, ...]
     catches: str
@@ -71,6 +76,29 @@ class Case:
     run: Callable[[Context], Awaitable[None]]
     scenario: Scenario | None = None
     moves: tuple[str, ...] = ()
+    destructive: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Stability:
+    """Whether a case comes to the same verdict each time.
+
+    Attributes:
+        runs: how often it was run to find out: alone after a failure, or as often as `--repeat` says.
+        same: in how many of them it came to the verdict that is reported.
+        alone: whether nothing else ran beside it.
+    """
+
+    runs: int
+    same: int
+    alone: bool
+
+    @property
+    def flaky(self) -> bool:
+        return self.same < self.runs
+
+    def __str__(self) -> str:
+        return f"flaky {self.same}/{self.runs}" if self.flaky else "deterministic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +152,7 @@ class CaseResult:
         reason: why, for verdicts that have no findings.
         proven: requirements that its steps showed to be kept.
         expected_failure: the reason given in the target file, if its failure was expected.
+        stability: whether it comes to this verdict each time; None: it ran but once.
     """
 
     case: Case
@@ -134,6 +163,7 @@ class CaseResult:
     duration_ms: float = 0.0
     transcript: tuple[Entry, ...] = ()
     expected_failure: str | None = None
+    stability: Stability | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,18 +11,22 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
+from relaykit.conformance.applicable import on_loopback
 from relaykit.conformance.capabilities import Tried, in_words, try_capabilities
 from relaykit.conformance.cases import load_cases
 from relaykit.conformance.context import Environment
 from relaykit.conformance.control import open_control
+from relaykit.conformance.deaths import unexplained
 from relaykit.conformance.dialect import Dialect
 from relaykit.conformance.divergence import dialect_cases
 from relaykit.conformance.issuing import Issuer
 from relaykit.conformance.judge import JUDGE_ALL, Rules, expect_failures, requirement_table, shape_cases
+from relaykit.conformance.launch import current
 from relaykit.conformance.pacing import Pace
 from relaykit.conformance.preflight import Readiness, preflight
 from relaykit.conformance.results import GATHERED, Case, CaseResult, RunResult, Verdict
-from relaykit.conformance.schedule import run_cases, run_one
+from relaykit.conformance.schedule import How, Schedule
+from relaykit.conformance.single import Pause
 from relaykit.conformance.target import Target, in_force
 from relaykit.errors import ExitCode
 from relaykit.schemas import Catalogue
@@ -39,6 +43,11 @@ class Settings:
         timeout_factor: by which all waits are stretched.
         concurrency: cases at the same time; None: the target file's, or the default.
         secret: is told what came up during the run and must never be shown.
+        repeat: how often each case runs; one whose verdicts differ is flaky.
+        retries: how often a failure runs again, alone (`relaykit test`: up to 3 times).
+        max_fail: unexpected failures after which no further case is begun; None: however many.
+        pause: is waited for where a case failed, while its connections are still open.
+        destructive: cases that flood, kill or exhaust run on a target that is on another machine, too.
     """
 
     seed: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -46,14 +55,26 @@ class Settings:
     timeout_factor: float = 1.0
     concurrency: int | None = None
     secret: Callable[[str], None] = lambda _: None
+    repeat: int = 1
+    retries: int = 0
+    max_fail: int | None = None
+    pause: Pause | None = None
+    destructive: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Called while the run goes on: once when the target turned out to be there, then for each case."""
+    """Called while the run goes on.
+
+    Attributes:
+        ready: once when the target turned out to be there, with the number of cases and the token's carrier.
+        done: for each case, once.
+        note: what the run does beside that, in a line.
+    """
 
     ready: Callable[[int, str], None]
     done: Callable[[CaseResult], None]
+    note: Callable[[str], None] = lambda _: None
 
 
 def silent() -> Progress:
@@ -79,6 +100,7 @@ def environment(target: Target, catalogue: Catalogue, settings: Settings) -> Env
         factor=settings.timeout_factor,
         pace=Pace(target.connections_per_second),
         dialect=Dialect(target.dialect, catalogue, settings.secret) if target.dialect else None,
+        destructive=settings.destructive or on_loopback(target.url) or current.get() is not None,
     )
 
 
@@ -112,23 +134,48 @@ class Session:
         self.ready = ready
         self.tried = tried
         self.results: dict[str, CaseResult] = {}
+        self._notes: list[str] = []
+        self._stopped: str | None = None
         self._started = datetime.now(UTC)
         self._clock = time.perf_counter()
 
     async def judge(self, case: Case) -> CaseResult:
         """Run one case, and judge it. Raises nothing but `CancelledError`."""
-        return self._keep(await run_one(self.env, case, self.settings.rules))
+        await self.judge_all((case,))
+        return self.results[case.id]
 
-    async def judge_all(self, cases: Sequence[Case], done: Callable[[CaseResult], None]) -> None:
-        """Run many, side by side as far as they bear it."""
-        concurrency = _concurrency(self.env, self.settings)
-        await run_cases(
-            self.env, cases, self.settings.rules, concurrency, lambda result: done(self._keep(result))
+    async def judge_all(self, cases: Sequence[Case], progress: Progress | None = None) -> None:
+        """Run many, side by side as far as they bear it, and failures once more, alone.
+
+        Raises nothing but `CancelledError`.
+        """
+        watch = progress or silent()
+        settings = self.settings
+
+        def keep(result: CaseResult) -> None:
+            self.results[result.case.id] = result
+
+        def done(result: CaseResult) -> None:
+            keep(result)
+            watch.done(result)
+
+        how = How(
+            concurrency=_concurrency(self.env, settings),
+            rules=settings.rules,
+            repeat=settings.repeat,
+            retries=settings.retries,
+            retry_s=30.0 * settings.timeout_factor,
+            max_fail=settings.max_fail,
+            pause=settings.pause,
         )
-
-    def _keep(self, result: CaseResult) -> CaseResult:
-        self.results[result.case.id] = result
-        return result
+        schedule = Schedule(self.env, how, done, keep, watch.note)
+        try:
+            await schedule.run(cases)
+        finally:
+            self._notes += schedule.deaths.notes
+            self._stopped = schedule.stopped or self._stopped
+            for result in unexplained(schedule.unexplained):
+                keep(result)
 
     def conclude(self, cases: Sequence[Case] | None = None, *, interrupted: bool = False) -> RunResult:
         """The run as a whole, until now.
@@ -136,19 +183,19 @@ class Session:
         Args:
             cases: all that should have run; those without a result are untestable. None: those that ran.
         """
-        reason = "the run was interrupted before it came to a verdict"
-        wanted = [result.case for result in self.results.values()] if cases is None else cases
+        reason = self._stopped or "the run was interrupted before it came to a verdict"
+        left = dict(self.results)
         ordered = [
-            self.results.get(case.id) or CaseResult(case, Verdict.UNTESTABLE, reason=reason)
-            for case in wanted
+            left.pop(case.id, CaseResult(case, Verdict.UNTESTABLE, reason=reason)) for case in cases or ()
         ]
+        ordered += left.values()
         result = conclude(
             self.env,
             ordered,
             self.settings,
             started=self._started,
             duration_s=time.perf_counter() - self._clock,
-            notes=self.ready.notes,
+            notes=(*self.ready.notes, *self._notes, *((self._stopped,) if self._stopped else ())),
             interrupted=interrupted,
         )
         result.clock_skew_s = self.ready.skew_s
@@ -198,16 +245,13 @@ async def run_session(
     async with open_session(target, catalogue, settings) as session:
         watch.ready(len(cases), session.ready.carrier)
         try:
-            await session.judge_all(cases, watch.done)
+            await session.judge_all(cases, watch)
         except asyncio.CancelledError:
             interrupted = True
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
     return session.conclude(cases, interrupted=interrupted)
-
-
-run = run_session
 
 
 def conclude(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console, Group
@@ -17,7 +18,7 @@ from relaykit.conformance import run as running
 from relaykit.conformance.matching import short
 from relaykit.conformance.reports.claims import claim_text, claimed
 from relaykit.conformance.reports.families import in_short, shown_in_full
-from relaykit.conformance.reports.text import visible
+from relaykit.conformance.reports.text import blamed, steadiness, steadiness_text, visible
 from relaykit.conformance.results import CaseResult, Verdict
 
 STYLES = {
@@ -49,7 +50,7 @@ class Live:
         self._counts: dict[Verdict, int] = {}
         self._task: TaskID | None = None
         self._bar = Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -61,13 +62,28 @@ class Live:
 
     def __enter__(self) -> running.Progress:
         self._bar.start()
-        return running.Progress(self._ready, self._done)
+        return running.Progress(self._ready, self._done, self._note)
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
+    @contextlib.contextmanager
+    def away(self) -> Iterator[None]:
+        """Leave the terminal to somebody else for a while."""
+        self._bar.stop()
+        try:
+            yield
+        finally:
+            self._bar.start()
+
     def _ready(self, count: int, _carrier: str) -> None:
         self._task = self._bar.add_task("running", total=count, counts="")
+
+    def _note(self, line: str) -> None:
+        if self._task is None or not self._console.is_terminal:
+            self._console.print(Text(visible(line), style="dim"))
+        else:
+            self._bar.update(self._task, description=visible(line))
 
     def _done(self, result: CaseResult) -> None:
         self._counts[result.verdict] = self._counts.get(result.verdict, 0) + 1
@@ -138,6 +154,9 @@ def _failure(case: Mapping[str, Any], options: str = "") -> Group:
         f"  {case['title']}",
     )
     parts: list[Any] = [Text(), head]
+    if steadiness(case):
+        style = "bold yellow" if steadiness(case).startswith("flaky") else "dim"
+        parts.append(Text.assemble("  ", (steadiness(case), style), (f": {steadiness_text(case)}", "dim")))
     shown: set[tuple[str, str]] = set()
     for finding in case["findings"]:
         key = (finding["step"], finding["message"])
@@ -158,8 +177,8 @@ def _finding(case: Mapping[str, Any], finding: Mapping[str, Any], same: list[dic
         for each in same
         if each["requirement"]
     )
-    if finding["blame"] in ("kit", "environment"):
-        lines.append(Text(f"to blame: {finding['blame']}", style="magenta"))
+    if finding["blame"] != "target":
+        lines.append(Text(f"to blame: {blamed(finding)}", style="magenta"))
     if finding["expected"] is not None:
         lines.append(Text(f"expected  {short(finding['expected'], 400)}"))
     lines.append(Text(f"actual    {_actual(finding)}"))

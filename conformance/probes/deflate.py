@@ -120,6 +120,7 @@ async def deflate_unasked(context: Context) -> None:
     catches="A server that a few kilobytes can fill with gigabytes.",
     limits=("max_frame_bytes",),
     frames=("send", "error"),
+    destructive=True,
 )
 async def deflate_bomb(context: Context) -> None:
     limit = int(context.env.target.limits["max_frame_bytes"])

@@ -21,6 +21,7 @@ _UNTIL_TOLD = 1_000_000
     exclusive=True,
     frames=("send", "sent_ack", "deliver", "error"),
     moves=("message-failed",),
+    destructive=True,
 )
 async def server_fault(context: Context) -> None:
     alice, bob = context.device("alice"), context.device("bob")

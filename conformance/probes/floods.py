@@ -123,6 +123,7 @@ async def within(context: Context) -> None:
     catches="A server without a rate limit, or one that cuts whoever exceeds it or delivers what it refused.",
     limits=_LIMITS,
     frames=("send", "sent_ack", "deliver", "error"),
+    destructive=True,
 )
 async def beyond(context: Context) -> None:
     alice, bob = context.device("alice"), context.device("bob")
@@ -195,6 +196,7 @@ async def _judge_effects(context: Context, sent: list[Any], alice: Device, bob: 
     catches="A server that lets a client keep it busy with frames that it forgot to count.",
     limits=_LIMITS,
     frames=("heartbeat", "pong", "error"),
+    destructive=True,
 )
 async def counts_everything(context: Context) -> None:
     makers: dict[str, tuple[Make, bool]] = {
@@ -226,6 +228,7 @@ async def counts_everything(context: Context) -> None:
     catches="A server that counts frames by user or by address, so that one device silences the others.",
     limits=_LIMITS,
     frames=("pong", "send", "sent_ack"),
+    destructive=True,
 )
 async def others(context: Context) -> None:
     phone, laptop = context.user("alice", ("phone", "laptop")).devices.values()
@@ -255,6 +258,7 @@ _SLOW_BYTES = 8 * 2**20
     catches="A server that waits for one client's socket while others want to be served.",
     limits=(*_LIMITS, "max_frame_bytes"),
     frames=("send", "sent_ack", "deliver"),
+    destructive=True,
 )
 async def slow_reader(context: Context) -> None:
     _, burst = _rate(context)

@@ -34,6 +34,7 @@ async def _restart(context: Context, server: Launched, how: str) -> None:
     except UnreachableError as error:
         context.fail((), f"after the restart: {error}", expected="a target that listens", actual=str(error))
         raise CaseStop from None
+    context.env.unpark()
     context.env.clock_offset_s = 0.0  # a clock that was moved is right again
 
 
@@ -46,6 +47,7 @@ async def _restart(context: Context, server: Launched, how: str) -> None:
     exclusive=True,
     frames=("send", "sent_ack", "deliver"),
     moves=("message-survived",),
+    destructive=True,
 )
 async def survives_sigkill(context: Context) -> None:
     server = _server()
@@ -72,6 +74,7 @@ async def survives_sigkill(context: Context) -> None:
     slow=True,
     frames=("send", "sent_ack", "deliver"),
     moves=("message-survived",),
+    destructive=True,
 )
 async def shutdown(context: Context) -> None:
     server = _server()

@@ -14,13 +14,16 @@ _MUSTS = ("MUST", "MUST NOT")
 _NOT_SHOWN = ("untestable", "untested")
 
 
-def outcome_text(counts: Mapping[str, int], expected: int, stale: int, *, interrupted: bool) -> str:
+def outcome_text(
+    counts: Mapping[str, int], expected: int, stale: int, flaky: int = 0, *, interrupted: bool
+) -> str:
     """The run in one sentence.
 
     Args:
         counts: verdict → cases, in the order in which readers care.
         expected: how many failures the target file expects.
         stale: how many of its expectations did not fail.
+        flaky: how many cases did not come to the same verdict each time.
     """
     parts = [
         f"{count} {verdict}{f' ({expected} expected)' if verdict == 'fail' and expected else ''}"
@@ -28,6 +31,8 @@ def outcome_text(counts: Mapping[str, int], expected: int, stale: int, *, interr
         if count
     ]
     text = ", ".join(parts) or "nothing ran"
+    if flaky:
+        text += f"; {flaky} flaky"
     if stale:
         text += f"; {stale} stale expectation{'s' if stale > 1 else ''}"
     return f"interrupted: {text}" if interrupted else text

@@ -13,7 +13,17 @@ from relaykit.conformance.reports import view
 from relaykit.conformance.reports.claims import claim_text
 from relaykit.conformance.reports.drawing import label
 from relaykit.conformance.reports.scenes import Gap, Point, scenes
-from relaykit.conformance.reports.text import json_lines, one_line, plural, rerun, shorten, visible
+from relaykit.conformance.reports.text import (
+    blamed,
+    json_lines,
+    one_line,
+    plural,
+    rerun,
+    shorten,
+    steadiness,
+    steadiness_text,
+    visible,
+)
 
 Data = Mapping[str, Any]
 
@@ -94,9 +104,13 @@ def _told(data: Data, group: view.Group) -> Iterator[str]:
         found, played = scenes(data, case, _LINES)
         first = f": {words(shorten(found[0].first['message'], 160))}" if found else ""
         names = ", ".join(dict.fromkeys(f["requirement"] for f in case["findings"] if f["requirement"]))
-        head = f"<b>{_html(case['id'])}</b>{f' ({_html(names)})' if names else ''}{_html_words(first)}"
+        steady = f" [{steadiness(case)}]" if steadiness(case).startswith("flaky") else ""
+        named = f" ({_html(names)})" if names else ""
+        head = f"<b>{_html(case['id'])}</b>{named}{steady}{_html_words(first)}"
         yield f"<details><summary>{head}</summary>\n"
         yield f"{words(case['title'])}\n"
+        if steadiness(case):
+            yield f"**{steadiness(case).capitalize()}:** {words(steadiness_text(case))}.\n"
         for point in found:
             yield from _point(data, point)
         for scene in played[:1]:
@@ -133,8 +147,7 @@ def _point(data: Data, point: Point) -> Iterator[str]:
             source = f" ({words(row['source'])})" if row.get("source") else ""
             told = f": {prose(text)}{source}" if text else ""
             yield f"- {words(row['id'])} ({row['level']}, {finding['provenance']}){told}"
-    if point.first["blame"] in ("kit", "environment"):
-        yield f"- To blame: {point.first['blame']}, not the target"
+    yield f"- To blame: {words(blamed(point.first))}"
     if point.first["expected"] is not None:
         yield f"- Expected {code(one_line(point.first['expected'], 600))}"
     actual = point.first["actual"]

@@ -46,6 +46,7 @@ def merge(named: Sequence[tuple[str, Data]], *, force: bool = False) -> dict[str
     seeds = list(dict.fromkeys(data["seed"] for data in reports))
     merged: dict[str, Any] = {
         **first,
+        "options": {**first.get("options", {}), "shard": None},
         "started": min(data["started"] for data in reports),
         "duration_s": round(sum(data["duration_s"] for data in reports), 3),
         "seed": ", ".join(seeds),
@@ -60,6 +61,7 @@ def merge(named: Sequence[tuple[str, Data]], *, force: bool = False) -> dict[str
         "cases": cases,
         "requirements": _requirements(reports),
     }
+    merged["notes"] += _missing(reports)
     merged["notes"].append(f"merged from {plural(len(named), 'report')}; the duration is their sum")
     merged["outcome"] = _outcome(merged, reports)
     merged["outcome"]["profiles"] = claims(merged)
@@ -74,6 +76,17 @@ def _differences(first: Data, other: Data) -> Iterable[tuple[str, str, str]]:
         ("catalogue", first["protocol"]["catalogue"], other["protocol"]["catalogue"]),
     )
     return ((what, here, there) for what, here, there in pairs if here != there)
+
+
+def _missing(reports: Sequence[Data]) -> Iterable[str]:
+    """A note for shards that are not among the reports."""
+    shards = [str(data.get("options", {}).get("shard") or "").partition("/") for data in reports]
+    for whole in sorted({whole for _, _, whole in shards if whole.isdecimal()}):
+        there = {part for part, _, of in shards if of == whole}
+        left = [f"{n}/{whole}" for n in range(1, int(whole) + 1) if str(n) not in there]
+        if left:
+            shown = ", ".join(left[:8]) + (", …" if len(left) > 8 else "")
+            yield f"not among the reports: {'shard' if len(left) == 1 else 'shards'} {shown}"
 
 
 def _target(data: Data) -> str:
@@ -165,7 +178,8 @@ def _outcome(merged: Data, reports: Sequence[Data]) -> dict[str, Any]:
         code = ExitCode.FAILED
     else:
         code = ExitCode.OK
-    text = outcome_text(merged["summary"], expected, len(merged["stale"]), interrupted=interrupted)
+    flaky = sum(case.get("stability", {}).get("result") == "flaky" for case in cases)
+    text = outcome_text(merged["summary"], expected, len(merged["stale"]), flaky, interrupted=interrupted)
     return {"exit_code": int(code), "text": text, "interrupted": interrupted}
 
 

@@ -14,7 +14,15 @@ from typing import Any
 from urllib.parse import quote
 
 from relaykit.conformance.reports.claims import claim_text
-from relaykit.conformance.reports.text import one_line, place, rerun, visible
+from relaykit.conformance.reports.text import (
+    blamed,
+    one_line,
+    place,
+    rerun,
+    steadiness,
+    steadiness_text,
+    visible,
+)
 
 Data = Mapping[str, Any]
 
@@ -113,6 +121,8 @@ def _result(data: Data, case: Data, finding: Data, index: Mapping[str, int]) -> 
         f"{case['id']}: {finding['message']}",
         *([f"Expected: {one_line(expected, 1000)}"] if expected is not None else []),
         f"Came: {one_line(finding['actual'], 1000)}",
+        f"To blame: {blamed(finding)}",
+        *([f"{steadiness(case).capitalize()}: {steadiness_text(case)}"] if steadiness(case) else []),
         f"Again: {rerun(data, case)}",
     ]
     severe = finding.get("severity", "fail") == "fail"
@@ -132,6 +142,7 @@ def _result(data: Data, case: Data, finding: Data, index: Mapping[str, int]) -> 
             "provenance": finding["provenance"],
             "step": visible(finding.get("step", "")),
             "actor": finding.get("actor", ""),
+            **({"stability": steadiness(case)} if steadiness(case) else {}),
         },
     }
     if "expected_failure" in case:

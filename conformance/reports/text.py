@@ -115,8 +115,13 @@ def rerun(data: Data, case: Data) -> str:
         # One that was first seen outside of any case (in preflight) shows whatever is run.
         known = {each["id"] for each in data["cases"]}
         names = [each for each in origins(case) if each in known]
+    elif case.get("kind") == "run":
+        # It takes all suspects together.
+        names = list(dict.fromkeys(n for f in case["findings"] for n in f["actual"]["suspects"]))[:64]
     for name in names:
         words += ["--run", name]
+    if options.get("allow_destructive"):
+        words.append("--allow-destructive")
     words += ["--seed", str(case.get("seed", data["seed"]))]
     return visible(shlex.join(words))
 
@@ -155,3 +160,39 @@ def anchor(name: str) -> str:
 def plural(count: int, one: str, many: str | None = None) -> str:
     """`1 case`, `2 cases`."""
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+_BLAMES = {
+    "target": "the target",
+    "kit": "the kit, not the target",
+    "environment": "the environment (what lies between suite and target), not the target's behaviour",
+    "unspecified": "unspecified: the source leaves this open, and the rule is inferred; it may be disputed",
+}
+
+
+def blamed(finding: Data) -> str:
+    """Who is to blame for a finding, in words."""
+    return _BLAMES.get(finding["blame"], str(finding["blame"]))
+
+
+def steadiness(case: Data) -> str:
+    """`deterministic`, `flaky 1/3`, or nothing where a case ran but once."""
+    found = case.get("stability")
+    if not found:
+        return ""
+    return "deterministic" if found["result"] == "deterministic" else f"flaky {found['same']}/{found['runs']}"
+
+
+def steadiness_text(case: Data) -> str:
+    """What runs of a case beyond the first have shown, in words; nothing where there were none."""
+    found = case.get("stability")
+    if not found:
+        return ""
+    runs, same, verdict = found["runs"], found["same"], case["verdict"]
+    if not found.get("alone"):
+        return f"{verdict} in {'each' if same == runs else same} of {runs} runs beside other cases"
+    if same == 0:
+        return f"it failed beside other cases, and in none of {plural(runs, 'run')} alone"
+    if same == runs:
+        return f"it failed again in {'each of ' if runs > 1 else ''}{plural(runs, 'run')} alone"
+    return f"it failed again in {same} of {runs} runs alone"

@@ -165,7 +165,13 @@ def facts(data: Data) -> list[tuple[str, str, bool]]:
 
 def options_text(data: Data) -> str:
     """The options that differ from what they are anyway, on one line."""
-    usual: dict[str, Any] = {"provenance": "all", "timeout_factor": 1.0, "profile": "default"}
+    usual: dict[str, Any] = {
+        "provenance": "all",
+        "timeout_factor": 1.0,
+        "profile": "default",
+        "repeat": 1,
+        "retries": 3,
+    }
     parts = []
     for name, value in data.get("options", {}).items():
         if value in (None, [], "", False) or usual.get(name) == value:

@@ -138,6 +138,9 @@ def test_nothing_executed_is_exit_4(tmp_path: Path) -> None:
         (["--scenarios", "/nowhere"], "no such scenario"),
         (["--no-such-option"], "No such option"),
         (["--capability", "flying"], "flying"),
+        (["--shard", "5/4"], "1/4"),
+        (["--repeat", "0"], "--repeat"),
+        (["--pause-on-fail"], "no terminal"),
     ],
 )
 def test_usage_errors_are_exit_2_before_anything_connects(
@@ -197,6 +200,62 @@ asyncio.run(main())
 """
 
 
+def test_shards_are_disjoint_whole_and_merge_to_one_report(tmp_path: Path) -> None:
+    async def main() -> None:
+        async with fakes.minimal().running() as url:
+            for part in (1, 2, 3):
+                out = f"json={tmp_path / f'{part}.json'}"
+                words = ("--run", "area:messages", "--shard", f"{part}/3", "--report", out, "--retries", "0")
+                await judged(tmp_path, url, *words)
+            whole = f"json={tmp_path / 'whole.json'}"
+            await judged(tmp_path, url, "--run", "area:messages", "--report", whole, "--retries", "0")
+        parts = [str(tmp_path / f"{part}.json") for part in (1, 2, 3)]
+        ended = await relaykit("report", "merge", *parts, "-o", str(tmp_path / "merged.json"))
+        assert ended.code == 0, ended
+
+    asyncio.run(main())
+    data = {path.stem: json.loads(path.read_text()) for path in tmp_path.glob("*.json")}
+    ids = {
+        name: [case["id"] for case in each["cases"] if case["kind"] != "shape"] for name, each in data.items()
+    }
+    assert sorted(ids["1"] + ids["2"] + ids["3"]) == sorted(ids["whole"])
+    assert all(ids[part] for part in "123")
+    merged = {case["id"]: case["verdict"] for case in data["merged"]["cases"]}
+    assert merged == {case["id"]: case["verdict"] for case in data["whole"]["cases"]}
+    assert data["merged"]["summary"] == data["whole"]["summary"]
+    assert data["merged"]["outcome"]["exit_code"] == data["whole"]["outcome"]["exit_code"]
+
+
+def test_a_missing_shard_is_noted(tmp_path: Path) -> None:
+    async def main() -> Ended:
+        async with fakes.minimal().running() as url:
+            for part in (1, 3):
+                out = f"json={tmp_path / f'{part}.json'}"
+                words = ("--run", "area:messages", "--shard", f"{part}/3", "--report", out, "--retries", "0")
+                await judged(tmp_path, url, *words)
+        parts = [str(tmp_path / f"{part}.json") for part in (1, 3)]
+        return await relaykit("report", "merge", *parts, "-o", str(tmp_path / "merged.json"))
+
+    assert asyncio.run(main()).code == 0
+    notes = json.loads((tmp_path / "merged.json").read_text())["notes"]
+    assert any("2/3" in note for note in notes), notes
+
+
+def test_repetition_and_an_end_after_failures(tmp_path: Path) -> None:
+    async def main() -> None:
+        out = tmp_path / "r.json"
+        words = ("--run", "area:messages", "--repeat", "2", "--max-fail", "1", "-j", "1")
+        async with fakes.minimal("no-ack").running() as url:
+            ended = await judged(tmp_path, url, *words, "--report", f"json={out}")
+        assert ended.code == 1, ended
+        assert "--max-fail" in ended.out
+        cases = json.loads(out.read_text())["cases"]
+        (failed,) = (c for c in cases if c["verdict"] == "fail" and c["kind"] != "shape")
+        assert failed["stability"] == {"result": "deterministic", "runs": 2, "same": 2, "alone": False}
+
+    asyncio.run(main())
+
+
 def script(tmp_path: Path, text: str) -> str:
     path = tmp_path / "server.py"
     path.write_text(text)
@@ -231,14 +290,16 @@ def test_a_launched_target_that_dies_is_said_with_its_last_words(tmp_path: Path)
 def test_a_launched_target_that_dies_during_the_run_is_named(tmp_path: Path) -> None:
     command = script(tmp_path, LAUNCHED.format(tests=str(Path(__file__).parents[1])))
     out = tmp_path / "r.json"
-    words = ("--run", "area:messages", "-j", "1", "--report", f"json={out}")
+    words = ("--run", "message-life", "--report", f"json={out}")
     ended = asyncio.run(relaykit("test", "--launch", f"{command} {{port}} dies", *words))
     assert ended.code == 1, ended
-    assert "the launched target ended with exit status 3 during the run" in ended.out
+    said = "the launched target ended with exit status 3 while this case ran alone"
+    assert said in " ".join(ended.out.split())
     data = json.loads(out.read_text())
-    by_verdict = {case["verdict"] for case in data["cases"] if case["kind"] != "shape"}
-    assert by_verdict == {"fail", "untestable"}
-    assert data["server_log"] == ["server log line"]
+    (case,) = (case for case in data["cases"] if case["kind"] != "shape")
+    assert case["verdict"] == "fail"
+    assert case["findings"][0]["blame"] == "target"
+    assert case["findings"][0]["actual"]["its last lines"][-1] == "server log line"
 
 
 def test_a_launched_target_that_never_listens_is_given_up_and_killed(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def found(tmp_path: Path, fault: str, options: str, *cases: str, target: str = T
         f"--store {tmp_path / 'store.db'} {STATED} {options}"
     )
     chosen = [word for case in cases for word in ("--run", case)]
-    words = ("test", "-t", str(file), "--launch", serve, "--report", f"json={out}", *chosen)
+    words = ("test", "-t", str(file), "--launch", serve, "--report", f"json={out}", "--retries", "0", *chosen)
     ended = asyncio.run(relaykit(*words, **SECRETS))
     assert out.exists(), ended
     data = json.loads(out.read_text())

@@ -63,8 +63,11 @@ async def judge(
     rules: Rules = JUDGE_ALL,
     seed: str = "test",
     jobs: int | None = None,
+    retries: int = 0,
+    **settings: Any,
 ) -> RunResult:
-    return await run_session(target, load_catalogue(), cases, Settings(seed, rules, 1.0, jobs))
+    how = Settings(seed, rules, 1.0, jobs, retries=retries, **settings)
+    return await run_session(target, load_catalogue(), cases, how)
 
 
 def by_id(result: RunResult) -> dict[str, CaseResult]:

@@ -1,0 +1,157 @@
+"""A target that dies is noticed, named and started again; the case that did it is found, the others go on."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fixtures import fake_process, fakes
+from support.suite import PATIENT, make_target, scenario_cases
+
+from relaykit.conformance import api
+from relaykit.conformance.deaths import STAYS_UP
+from relaykit.conformance.launch import free_port, launched
+from relaykit.conformance.results import Case, RunResult, Verdict
+from relaykit.conformance.run import Settings, run_session
+from relaykit.schemas import load_catalogue
+
+HARMLESS = """
+- id: harmless-{n}
+  title: A heartbeat is answered, whatever others do
+  area: keepalive
+  catches: Nothing, it is for a test.
+  actors: {{alice: {{}}}}
+  steps:
+    - repeat:
+        n: 20
+        steps:
+          - send: {{as: alice, frame: {{type: heartbeat}}}}
+          - expect: {{as: alice, frame: {{type: heartbeat_ack}}, req: KEEP-03}}
+"""
+DEADLY = """
+- id: deadly-{n}
+  title: Words that a server has to bear
+  area: validation
+  catches: Nothing, it is for a test.
+  actors: {{alice: {{}}}}
+  steps:
+    - send: {{as: alice, raw: '"{words}"', invalid: true}}
+    - expect: {{as: alice, frame: {{type: error}}, req: VAL-01}}
+"""
+
+
+def cases(tmp_path: Path, *words: str, harmless: int = 6) -> Sequence[Case]:
+    path = tmp_path / "s.yaml"
+    path.write_text(
+        "".join(DEADLY.format(n=n, words=each) for n, each in enumerate(words))
+        + "".join(HARMLESS.format(n=n) for n in range(harmless))
+    )
+    return scenario_cases(path)
+
+
+async def judged_launched(chosen: Sequence[Case], *, jobs: int | None = None) -> RunResult:
+    prepared = api.prepare(launch=f"{sys.executable} {fake_process.__file__} {{port}} dies-of-words")
+    assert prepared.launch is not None
+    settings = Settings("test", concurrency=jobs, timeout_factor=2)
+    return await api.judge(prepared.target, chosen, settings, launch=prepared.launch)
+
+
+def verdicts(result: RunResult) -> dict[str, Verdict]:
+    return {r.case.id: r.verdict for r in result.cases if r.case.kind != "shape"}
+
+
+def test_the_deadly_case_is_isolated_and_the_others_go_on(tmp_path: Path) -> None:
+    chosen = cases(tmp_path, "DIE", "hello")
+    result = asyncio.run(judged_launched(chosen))
+    seen = verdicts(result)
+    assert seen.pop("deadly-0") is Verdict.FAIL
+    assert set(seen.values()) == {Verdict.PASS}, seen
+    assert set(seen) == {case.id for case in chosen} - {"deadly-0"}
+    (deadly,) = (r for r in result.cases if r.case.id == "deadly-0")
+    finding = deadly.findings[0]
+    assert finding.blame == "target"
+    assert "was killed by SIGABRT while this case ran alone" in finding.message
+    assert "DIE" in finding.message  # what it was sent
+    assert "fatal: a word too much" in finding.actual["its last lines"]
+    assert any("deadly-0" in note for note in result.notes)
+
+
+def test_a_death_a_moment_later_is_found_as_well(tmp_path: Path) -> None:
+    result = asyncio.run(judged_launched(cases(tmp_path, "DIE LATER", harmless=4), jobs=2))
+    seen = verdicts(result)
+    assert seen.pop("deadly-0") is Verdict.FAIL
+    assert set(seen.values()) == {Verdict.PASS}, seen
+
+
+def test_a_death_that_no_case_alone_brings_about_is_a_failure_of_its_own(tmp_path: Path) -> None:
+    result = asyncio.run(judged_launched(cases(tmp_path, "DIE IN COMPANY")))
+    seen = verdicts(result)
+    assert seen.pop(STAYS_UP) is Verdict.FAIL
+    assert set(seen.values()) == {Verdict.PASS}, seen
+    (found,) = (r for r in result.cases if r.case.id == STAYS_UP)
+    assert "deadly-0" in found.findings[0].actual["suspects"]
+    assert "exit status 5" in found.findings[0].message
+
+
+def test_a_target_that_hangs_is_as_good_as_dead(tmp_path: Path) -> None:
+    async def main() -> RunResult:
+        prepared = api.prepare(launch=f"{sys.executable} {fake_process.__file__} {{port}} dies-of-words")
+        assert prepared.launch is not None
+        timing = {"reply_ms": 2000, "quiet_ms": 60, "connect_ms": 1000, "case_s": 10}
+        secret = prepared.launch.environment["RELAYKIT_SECRET"]
+        target = make_target(
+            prepared.target.url, timing=timing, tokens={"mint": {"secret": {"value": secret}}}
+        )
+        return await api.judge(target, cases(tmp_path, "HANG"), Settings("test"), launch=prepared.launch)
+
+    result = asyncio.run(main())
+    seen = verdicts(result)
+    assert seen.pop("deadly-0") is Verdict.FAIL
+    assert set(seen.values()) == {Verdict.PASS}, seen
+
+
+def test_a_target_that_others_start_again_is_waited_for(tmp_path: Path) -> None:
+    async def main() -> RunResult:
+        port = free_port()
+        command = f"{sys.executable} {fake_process.__file__} {port} dies-of-words"
+        url = f"ws://127.0.0.1:{port}/ws"
+        environment = {"RELAYKIT_SECRET": fakes.SECRET}
+        async with asyncio.TaskGroup() as group:
+            up = asyncio.Event()
+
+            async def supervise() -> None:
+                while True:
+                    async with launched(command, url, environment=environment, seconds=30) as server:
+                        up.set()
+                        await server.end()
+
+            supervisor = group.create_task(supervise())
+            await up.wait()
+
+            async def judge() -> RunResult:
+                # In a task of its own, to which the server is not one that it launched.
+                target = make_target(url, timing={**PATIENT, "reply_ms": 4000})
+                return await run_session(target, load_catalogue(), cases(tmp_path, "DIE"), Settings("test"))
+
+            result = await judge()
+            supervisor.cancel()
+        return result
+
+    result = asyncio.run(main())
+    seen = verdicts(result)
+    assert seen.pop("deadly-0") is Verdict.FAIL
+    assert set(seen.values()) == {Verdict.PASS}, seen
+    (found,) = (r for r in result.cases if r.case.id == "deadly-0")
+    assert "no longer accepts connections" in found.findings[0].message
+
+
+def test_a_target_that_dies_all_the_time_is_given_up(tmp_path: Path) -> None:
+    chosen = cases(tmp_path, *["DIE"] * 14, harmless=1)
+    result = asyncio.run(judged_launched(chosen, jobs=1))
+    seen = list(verdicts(result).values())
+    assert seen.count(Verdict.FAIL) >= 10
+    assert seen.count(Verdict.UNTESTABLE) >= 3
+    assert Verdict.PASS not in seen
+    assert any("died 21 times" in note for note in result.notes)
