@@ -10,7 +10,7 @@ from relaykit.conformance.derived.binding import is_bound, upper
 from relaykit.conformance.derived.drafts import Draft
 from relaykit.conformance.derived.edits import without
 from relaykit.conformance.derived.places import Place, kind, with_here
-from relaykit.conformance.derived.violations import items
+from relaykit.conformance.derived.violations import MEMBER, items
 
 _DATES = {
     "leap-day": "2024-02-29T00:00:00Z",
@@ -110,5 +110,5 @@ def _parts(place: Place) -> Iterator[Draft]:
             yield Draft(place.name, f"without-{name}", f"without {name!r}, which is optional", True, lacking)
     if not place.closed and place.path:
         about = "with a member that is not listed, where others are permitted"
-        more = {**place.value, "x_member": {"deep": ["kept"]}}
+        more = {**place.value, MEMBER: {"deep": ["kept"]}}
         yield Draft(place.name, "open-member", about, True, with_here(place, more))

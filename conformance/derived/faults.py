@@ -9,7 +9,7 @@ from typing import Any
 from relaykit.conformance.derived.binding import bound
 from relaykit.conformance.derived.drafts import Draft, written
 from relaykit.conformance.derived.places import ENVELOPE, Place, bases, kind
-from relaykit.conformance.derived.violations import STOWAWAY
+from relaykit.conformance.derived.violations import MEMBER, STOWAWAY
 from relaykit.schemas import Catalogue, FrameSpec, thaw
 
 _HERE = "@@here@@"
@@ -83,7 +83,7 @@ def _within(catalogue: Catalogue, found: tuple[Place, ...], draft: Any, thorough
     """Faults of a value: in a member that the schema leaves open if the type has such, else in a property
     that is not documented either."""
     place = next((p for p in found if kind(p) == "object" and not p.closed and p.path), found[0])
-    holder = {**place.value, STOWAWAY: _HERE}
+    holder = {**place.value, MEMBER if place.path else STOWAWAY: _HERE}
     frame = thaw(place.base)
     here = frame
     for step in place.path[:-1]:

@@ -17,6 +17,8 @@ from relaykit.conformance.derived.places import Place, Rule, kind, with_here
 
 STOWAWAY = "x_stowaway"
 """A property that no schema knows; what it carries must never arrive anywhere."""
+MEMBER = "x_member"
+"""Another one, for objects whose further members are permitted."""
 CARGO = {"deep": ["cargo"]}
 _WRONG: dict[str, tuple[tuple[str, Any], ...]] = {
     "string": (("number", 7), ("object", {}), ("array", []), ("boolean", True)),

@@ -16,6 +16,7 @@ from relaykit.conformance.derived.binding import _MEANT, FREE, sample
 from relaykit.conformance.derived.family import Derived, derived_cases, family
 from relaykit.conformance.derived.places import places
 from relaykit.conformance.derived.table import lines, table
+from relaykit.conformance.derived.violations import STOWAWAY
 from relaykit.errors import KitDefect
 from relaykit.schemas import FrameError, load_catalogue, thaw
 from relaykit.schemas.constraints import constraints
@@ -144,6 +145,17 @@ def test_every_fault_of_json_and_type_is_tried() -> None:
     assert faults <= tried
     only = CATALOGUE.types("s2c") - CATALOGUE.types("c2s")
     assert {each.frame for each in family(CATALOGUE).values() if each.draft.name == "server-only"} == only
+
+
+def test_nothing_that_is_permitted_counts_as_smuggled() -> None:
+    for each in family(CATALOGUE).values():
+        data, _ = each.draft.filled(sample())
+        if STOWAWAY.encode() in data and (frame := _parsed(each)) is not None:
+            rules = {finding.keyword for finding in CATALOGUE.judge(frame, "c2s").findings}
+            assert "additionalProperties" in rules, each.id
+        open_object = each.frame == "ice_candidate" and "payload.candidate" in each.draft.place
+        assert not (open_object and STOWAWAY.encode() in data), each.id
+    assert STOWAWAY not in str(family(CATALOGUE)["derived/ice_candidate/envelope/huge-integer"].draft.text)
 
 
 def test_ids_are_the_same_in_every_process() -> None:
