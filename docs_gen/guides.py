@@ -31,6 +31,7 @@ ORDER = (
     "server",
     "target-file",
     "control",
+    "ci",
     "commands",
 )
 """The order in which a newcomer reads them; each is a file `guides/<name>.md`."""
