@@ -140,6 +140,25 @@ class CaseView:
 
 
 @dataclass(frozen=True, slots=True)
+class DerivedCase:
+    """A derived case: the last part of its ID, what it tries, and its last result."""
+
+    name: str
+    about: str
+    verdict: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DerivedFrame:
+    """The derived cases of one type, by the place in the frame that they are about."""
+
+    name: str
+    target: str | None
+    count: int
+    places: tuple[tuple[str, tuple[DerivedCase, ...]], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class DefectView:
     """A server with one seeded defect, and what the suite made of it.
 

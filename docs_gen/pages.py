@@ -9,10 +9,10 @@ from typing import Any
 
 from relaykit.docs_gen.downloads import DOWNLOADS, FOLDER, ROOT_FILES
 from relaykit.docs_gen.links import Names
-from relaykit.docs_gen.model import DefectView, Entry, Link, NavGroup, Site
+from relaykit.docs_gen.model import DefectView, DerivedCase, DerivedFrame, Entry, Link, NavGroup, Site
 from relaykit.docs_gen.parts import Material, capabilities
 from relaykit.docs_gen.site import shared_types
-from relaykit.docs_gen.suite import ListedCase, Results
+from relaykit.docs_gen.suite import DERIVED, ListedCase, Results
 from relaykit.docs_gen.text import plain
 from relaykit.schemas import Catalogue, Direction
 
@@ -145,8 +145,15 @@ def _pages(
         "Probes",
         "Cases in code: what frames cannot say.",
         "probes",
-        probes=[case for case in cases if case.scenario is None],
+        probes=[case for case in cases if case.kind == "probe"],
         results=results.cases,
+    )
+    yield _overview(
+        DERIVED,
+        "Derived cases",
+        "Cases made of the schemas: what every constraint forbids, and what it just permits.",
+        "derived",
+        frames=list(_derived(names, cases, results)),
     )
     yield Page(
         "validator",
@@ -201,6 +208,24 @@ def _grouped(views: Iterable[Any]) -> Iterator[tuple[str, list[Any]]]:
         yield title, list(group)
 
 
+def _derived(names: Names, cases: Iterable[ListedCase], results: Results) -> Iterator[DerivedFrame]:
+    """The derived cases by type and place."""
+    found: dict[str, dict[str, list[DerivedCase]]] = {}
+    for case in cases:
+        if case.frame is not None:
+            _, frame, *place, name = case.id.split("/")
+            about = case.title.partition(": ")[2]
+            group = found.setdefault(frame, {}).setdefault("/".join(place), [])
+            group.append(DerivedCase(name, about, results.cases.get(case.id)))
+    for frame, places in found.items():
+        yield DerivedFrame(
+            frame,
+            names.frame(frame, "c2s"),
+            sum(len(group) for group in places.values()),
+            tuple((place, tuple(group)) for place, group in places.items()),
+        )
+
+
 def _by_area(site: Site) -> list[tuple[str, list[DefectView]]]:
     """The defects by the area that they are about."""
     found: dict[str, list[DefectView]] = {}
@@ -246,6 +271,7 @@ def navigation(site: Site, *, single: bool) -> tuple[NavGroup, ...]:
         *(() if single else (Link("Seeded defects", "requirements/defects"),)),
         Link("Scenarios", "scenarios/index"),
         Link("Probes", "scenarios/probes"),
+        *(() if single else (Link("Derived cases", DERIVED),)),
     )
     frames = (
         NavGroup(

@@ -18,10 +18,11 @@ from relaykit.docs_gen.model import Site
 from relaykit.docs_gen.pages import Page, navigation
 from relaykit.docs_gen.pen import HtmlPen, MarkdownPen
 from relaykit.docs_gen.sequence import sentences
+from relaykit.docs_gen.suite import DERIVED
 from relaykit.docs_gen.text import drawn, plain
 
-NOT_IN_ONE_FILE = frozenset({"contents", "requirements/defects"})
-"""In one document the browser's own search finds every name; and defects are read by few."""
+NOT_IN_ONE_FILE = frozenset({"contents", "requirements/defects", DERIVED})
+"""In one document the browser's own search finds every name; and these two are read by few."""
 
 
 def static(name: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from relaykit.docs_gen.links import ERRORS, Names
 from relaykit.docs_gen.model import CaseView, Link, Proof, RequirementView
-from relaykit.docs_gen.suite import ListedCase, Results
+from relaykit.docs_gen.suite import DERIVED, ListedCase, Results
+from relaykit.docs_gen.text import counted
 from relaykit.schemas import Requirement
 
 
@@ -15,7 +16,12 @@ def requirement_views(
 ) -> Mapping[str, RequirementView]:
     """Every requirement by its ID, in the order of the catalogue."""
     proving: dict[str, list[CaseView]] = {}
+    derived: dict[str, list[ListedCase]] = {}
     for case in cases:
+        if case.frame is not None:
+            for id_ in case.requirements:
+                derived.setdefault(id_, []).append(case)
+            continue
         view = CaseView(
             id=case.id,
             title=case.title,
@@ -25,11 +31,38 @@ def requirement_views(
         )
         for id_ in case.requirements:
             proving.setdefault(id_, []).append(view)
+    for id_, group in derived.items():
+        proving.setdefault(id_, []).extend(_together(group, results))
     requirements = names.catalogue.requirements
     return {
         id_: _view(rule, names, tuple(proving.get(id_, ())), results.requirements.get(id_), proofs.get(id_))
         for id_, rule in requirements.items()
     }
+
+
+def _together(cases: list[ListedCase], results: Results) -> Iterator[CaseView]:
+    """Derived cases, those of one type as one; those of many types all as one."""
+    frames: dict[str, list[ListedCase]] = {}
+    for case in cases:
+        frames.setdefault(str(case.frame), []).append(case)
+    if len(frames) > _FRAMES_SHOWN:
+        yield _as_one(
+            "derived/*", f"{len(cases)} derived cases of {len(frames)} types", DERIVED, cases, results
+        )
+        return
+    for name, group in frames.items():
+        title = f"{counted(len(group), 'derived case')} of `{name}`"
+        yield _as_one(f"derived/{name}/*", title, group[0].target, group, results)
+
+
+def _as_one(id_: str, title: str, link: str, cases: list[ListedCase], results: Results) -> CaseView:
+    verdicts = {results.cases[case.id] for case in cases if case.id in results.cases}
+    worst = next((verdict for verdict in _FROM_WORST if verdict in verdicts), None)
+    return CaseView(id_, title, link, "derived", worst)
+
+
+_FRAMES_SHOWN = 3
+_FROM_WORST = ("error", "fail", "warn", "untestable", "pass", "not-applicable")
 
 
 def _view(

@@ -13,10 +13,13 @@ from relaykit.conformance.grammar import Scenario
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue
 
+DERIVED = "scenarios/derived"
+"""The page of the derived cases: there are too many for a place of their own."""
+
 
 @dataclass(frozen=True, slots=True)
 class ListedCase:
-    """A scenario or a probe, with what its metadata says."""
+    """A case of the suite, with what its metadata says."""
 
     id: str
     title: str
@@ -30,7 +33,14 @@ class ListedCase:
     @property
     def target(self) -> str:
         """Where it is described."""
+        if self.frame is not None:
+            return f"{DERIVED}#{self.frame}"
         return f"scenarios/{self.id}" if self.scenario else f"scenarios/probes#{self.id}"
+
+    @property
+    def frame(self) -> str | None:
+        """Of a derived case: the type whose schema it is derived from."""
+        return self.id.split("/")[1] if self.kind == "derived" else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,8 @@ from markupsafe import Markup, escape
 from relaykit.docs_gen.diagrams import Arrow, Box, Note, Row, Sequence, State, StateDiagram, Transition
 from relaykit.docs_gen.text import drawn, plain
 
-_GAP = 146  # between lifelines
+_GAP, _WIDEST = 146, 204  # between lifelines: at least, at most
+_LETTER = 6.7  # width of a letter of a label
 _EDGE = 76  # from the edge to the first lifeline
 _HEAD = 46  # height of the names at the top
 _ARROW, _NOTE, _BOX = 42, 38, 26  # heights of rows
@@ -22,12 +23,13 @@ class _Canvas:
     """Where the next row goes; collects what is drawn. Boxes lie under everything else."""
 
     diagram: Sequence
+    gap: float
     y: float = _HEAD + 8.0
     under: list[str] = field(default_factory=list)
     over: list[str] = field(default_factory=list)
 
     def x(self, line: int) -> float:
-        return _EDGE + line * _GAP
+        return _EDGE + line * self.gap
 
 
 def _n(value: float) -> str:
@@ -55,13 +57,28 @@ def sequence_svg(diagram: Sequence, ids: str) -> Markup:
         diagram: what is drawn.
         ids: prefix of the element IDs, unique on the page.
     """
-    canvas = _Canvas(diagram)
+    canvas = _Canvas(diagram, _gap(diagram.rows))
     _draw(canvas, diagram.rows, 0)
-    width = 2 * _EDGE + (len(diagram.lifelines) - 1) * _GAP
+    width = _EDGE + canvas.x(len(diagram.lifelines) - 1)
     height = canvas.y + 14
     body = "".join((*_lifelines(canvas, height), *canvas.under, *canvas.over))
     words = "; ".join(_described(diagram.rows))
     return _svg(ids, "seq", width, height, f"Sequence diagram: {diagram.title}", words, body)
+
+
+def _label(row: Arrow) -> str:
+    return f"{row.label} · {row.detail}" if row.detail else row.label
+
+
+def _gap(rows: Iterable[Row]) -> float:
+    """So far apart that the label of each arrow finds room between the lifelines it joins."""
+    widest = float(_GAP)
+    for row in rows:
+        if isinstance(row, Box):
+            widest = max(widest, *map(_gap, row.sections))
+        elif isinstance(row, Arrow):
+            widest = max(widest, (len(_label(row)) * _LETTER + 34) / abs(row.end - row.start))
+    return min(widest, _WIDEST)
 
 
 def _svg(ids: str, style: str, width: float, height: float, title: str, words: str, body: str) -> Markup:
@@ -115,9 +132,9 @@ def _arrow(canvas: _Canvas, row: Arrow) -> None:
     canvas.y += _ARROW
     start, end, y = canvas.x(row.start), canvas.x(row.end), canvas.y - 10
     right = end > start
-    label = row.label if not row.detail else f"{row.label} · {row.detail}"
+    label = _label(row)
     middle = (start + end) / 2
-    width = len(label) * 6.7 + 10
+    width = len(label) * _LETTER + 10
     canvas.over.append(
         f'<rect x="{_n(middle - width / 2)}" y="{_n(y - 22)}" width="{_n(width)}" height="17" class="back"/>'
     )
@@ -156,7 +173,7 @@ def _note(canvas: _Canvas, row: Note) -> None:
 def _box(canvas: _Canvas, row: Box, depth: int) -> None:
     canvas.y += 8
     top, left = canvas.y, 8 + depth * 7.0
-    width = 2 * _EDGE + (len(canvas.diagram.lifelines) - 1) * _GAP - 2 * left
+    width = _EDGE + canvas.x(len(canvas.diagram.lifelines) - 1) - 2 * left
     place = len(canvas.under)
     canvas.y += _BOX - 6
     for number, section in enumerate(row.sections):

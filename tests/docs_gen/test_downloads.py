@@ -6,13 +6,14 @@ import csv
 import io
 import json
 from collections.abc import Mapping
+from fnmatch import fnmatch
 
 import pytest
 
 from relaykit.conformance.selftest.matrix import committed
 from relaykit.docs_gen import build
 from relaykit.docs_gen.downloads import DOWNLOADS, ROOT_FILES, download_files
-from relaykit.docs_gen.suite import Results
+from relaykit.docs_gen.suite import Results, listed_cases
 from relaykit.schemas import load_catalogue
 from relaykit.schemas.export.commands import exports
 
@@ -81,6 +82,32 @@ def test_defects_stand_beside_the_requirements_that_they_break(
         for kills in defect["kills"].values():
             for kill in kills:
                 assert f"{kill['case']}</a>" in page, kill
+
+
+def test_derived_cases_stand_together(documentation: build.Documentation, files: Mapping[str, str]) -> None:
+    derived = [case for case in listed_cases(documentation.catalogue) if case.kind == "derived"]
+    page = files["scenarios/derived.html"]
+    assert len(derived) > 1000
+    assert page.count("<li><code>") == len(derived)
+    views = {view.id: view for view in documentation.site.requirements}
+    for case in derived:
+        for id_ in case.requirements:
+            groups = [proving.id for proving in views[id_].cases if proving.kind == "derived"]
+            assert any(fnmatch(case.id, group) for group in groups), (case.id, id_)
+    assert all(len(view.cases) < 100 for view in views.values())
+
+
+def test_of_derived_cases_the_worst_result_is_shown() -> None:
+    catalogue = load_catalogue()
+    first, second, *_ = [
+        case for case in listed_cases(catalogue) if case.kind == "derived" and case.frame == "send"
+    ]
+    results = Results("a run", {first.id: "fail", second.id: "pass"})
+    site = build.documentation(catalogue, results).site
+    views = {view.id: view for view in site.requirements}
+    groups = [c for id_ in first.requirements for c in views[id_].cases if fnmatch(first.id, c.id)]
+    assert groups
+    assert {group.verdict for group in groups} == {"fail"}
 
 
 def test_a_formula_is_text_in_a_table() -> None:
