@@ -1,18 +1,14 @@
-"""Which server a command is about: the options that say so, and the server, launched where asked for."""
+"""The server that a command is about, launched where that is asked for."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import signal
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import click
-
-from relaykit.conformance.launch import Launched, free_port, launched
+from relaykit.conformance.launch import Launched, launched
 from relaykit.conformance.setup import Given, make_target
 from relaykit.conformance.target import Target
 from relaykit.redaction import Redactor
@@ -39,65 +35,14 @@ class Aim:
     factor: float = 1.0
 
 
-def target_options(function: Callable[..., Any]) -> Any:
-    """The options that say which server is meant, as `relaykit test` has them.
-
-    The command gets `target_file`, `url`, `secret_file`, `launch`, `capabilities` and `timeout_factor`.
-    """
-    for option in reversed(
-        (
-            click.option(
-                "-t", "--target", "target_file", type=click.Path(path_type=Path), help="Target file (YAML)."
-            ),
-            click.option("--url", help="Address of the target, such as ws://127.0.0.1:8787/ws."),
-            click.option(
-                "--secret-file",
-                type=click.Path(path_type=Path),
-                help="File with the key that signs tokens (HS256); else the environment variable "
-                "RELAYKIT_SECRET.",
-            ),
-            click.option(
-                "--launch", metavar="CMD", help="Start the target with this command, and stop it afterwards."
-            ),
-            click.option(
-                "--capability",
-                "capabilities",
-                multiple=True,
-                metavar="NAME",
-                help="The target has it; `all` for every one.",
-            ),
-            click.option(
-                "--timeout-factor",
-                type=click.FloatRange(0.05, 1000),
-                default=1.0,
-                help="Wait longer: for slow machines and debuggers.",
-            ),
-        )
-    ):
-        function = option(function)
-    return function
-
-
-def aim(
-    catalogue: Catalogue,
-    *,
-    target_file: Path | None,
-    url: str | None,
-    secret_file: Path | None,
-    launch: str | None,
-    capabilities: tuple[str, ...],
-    timeout_factor: float = 1.0,
-) -> Aim:
-    """The target that the options mean.
+def aim(catalogue: Catalogue, given: Given, factor: float = 1.0) -> Aim:
+    """The target that a command's options mean.
 
     Raises:
         UsageError: something is missing or wrong, and what to do about it.
     """
-    names = ("port", "control_port")
-    ports = {name: free_port() for name in names if launch and f"{{{name}}}" in launch}
-    given = Given(target_file, url, secret_file, launch, capabilities, ports)
     target, environment = make_target(given, catalogue)
-    return Aim(target, given.command, environment, Redactor(*target.secrets), timeout_factor)
+    return Aim(target, given.command, environment, Redactor(*target.secrets), factor)
 
 
 @contextlib.asynccontextmanager

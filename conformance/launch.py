@@ -11,6 +11,7 @@ import signal
 import socket
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from relaykit.errors import UnreachableError, UsageError
@@ -61,6 +62,15 @@ class Launched:
             with contextlib.suppress(ValueError):
                 return f"was killed by {signal.Signals(-code).name}"
         return f"ended with exit status {code}"
+
+    def memory_bytes(self) -> int | None:
+        """How much memory the process has resident; None where the system does not say, or it has ended."""
+        try:
+            text = Path(f"/proc/{self._process.pid}/status").read_text("ascii", "replace")
+        except OSError:
+            return None
+        found = next((line.split()[1] for line in text.splitlines() if line.startswith("VmRSS:")), None)
+        return int(found) * 1024 if found is not None else None
 
     async def ready(self, url: str, seconds: float) -> None:
         """Wait until something accepts connections at the address.

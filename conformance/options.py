@@ -263,6 +263,13 @@ class Running:
         }
 
 
+timeout_factor = click.option(
+    "--timeout-factor",
+    type=click.FloatRange(0.05, 1000),
+    default=1.0,
+    help="Wait longer: for slow machines and debuggers.",
+)
+
 running: Callable[[F], F] = grouped(
     "running",
     Running,
@@ -271,12 +278,7 @@ running: Callable[[F], F] = grouped(
         "--seed",
         help="Makes up the same users and texts as the run that printed it (on a server that forgot it).",
     ),
-    click.option(
-        "--timeout-factor",
-        type=click.FloatRange(0.05, 1000),
-        default=1.0,
-        help="Wait longer: for slow machines and debuggers.",
-    ),
+    timeout_factor,
     click.option(
         "--fail-on",
         multiple=True,

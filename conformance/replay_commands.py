@@ -6,18 +6,18 @@ import asyncio
 import json
 import secrets
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.text import Text
 
+from relaykit.conformance import options, terminal
 from relaykit.conformance import replay as replaying
-from relaykit.conformance import terminal
-from relaykit.conformance.aiming import aim, target_options
+from relaykit.conformance.aiming import aim
 from relaykit.conformance.cases import from_scenario
 from relaykit.conformance.loader import load_files
 from relaykit.conformance.report import report
 from relaykit.conformance.reports.text import visible
+from relaykit.conformance.setup import Given
 from relaykit.errors import UsageError
 from relaykit.schemas import load_catalogue
 
@@ -26,7 +26,8 @@ _STYLES = {"reproduced": "bold red", "fixed": "green", "error": "magenta"}
 
 @click.command()
 @click.argument("files", metavar="FILE…", nargs=-1, required=True, type=click.Path(path_type=Path))
-@target_options
+@options.target
+@options.timeout_factor
 @click.option(
     "--times",
     type=click.IntRange(1, 100_000),
@@ -35,7 +36,14 @@ _STYLES = {"reproduced": "bold red", "fixed": "green", "error": "magenta"}
 )
 @click.option("--seed", help="Makes up the same users and texts as the run that printed it.")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text")
-def replay(files: tuple[Path, ...], times: int, seed: str | None, format_: str, **options: Any) -> int:
+def replay(
+    files: tuple[Path, ...],
+    given: Given,
+    timeout_factor: float,
+    times: int,
+    seed: str | None,
+    format_: str,
+) -> int:
     """Does a failure still occur? Run scenario files, such as those that `relaykit fuzz` leaves.
 
     \b
@@ -62,7 +70,7 @@ def replay(files: tuple[Path, ...], times: int, seed: str | None, format_: str, 
     if not paths:
         raise UsageError(f"{files[0]}: there is no scenario file (*.yaml) in it")
     cases = [from_scenario(catalogue, scenario) for scenario in load_files(catalogue, paths)]
-    aimed = aim(catalogue, **options)
+    aimed = aim(catalogue, given, timeout_factor)
     seed = seed or secrets.token_hex(4)
     result = asyncio.run(replaying.replay(aimed, catalogue, cases, seed, times))
     done = [replaying.replayed(case) for case in result.cases if case.case.kind == "scenario"]

@@ -68,8 +68,9 @@ def refer(value: Any, known: Mapping[str, str]) -> Any:
 
     Args:
         value: text, or what JSON can hold; every other `${` in it is kept from being one.
-        known: identifier, in lower case → what a reference calls it (`alice.id`, `m`). UUIDs with a prefix
-            (`conv-…`) stand there with it; of several that fit, the longest is taken.
+        known: what was made up → what a reference calls it (`alice.id`, `m`, `m[2]`). UUIDs, in lower case,
+            stand for themselves in upper case, too; those with a prefix (`conv-…`) stand there with it. Of
+            several that fit, the longest is taken.
     """
     if isinstance(value, str):
         return _refer(value, known)
@@ -88,11 +89,11 @@ def _refer(text: str, known: Mapping[str, str]) -> str:
     pattern = re.compile("|".join(re.escape(name) for name in longest), re.IGNORECASE)
 
     def reference(found: re.Match[str]) -> str:
-        name, was = known[found[0].lower()], found[0]
-        if was == was.lower():
-            return f"${{{name}}}"
-        # A mixture cannot be said; upper case is as good as that.
-        return f"${{{name}|upper}}"
+        was = found[0]
+        if was in known:
+            return f"${{{known[was]}}}"
+        # A mixture of cases cannot be said; upper case is as good as that. What is no identifier stays.
+        return f"${{{known[was.lower()]}|upper}}" if was.lower() in known else was
 
     return pattern.sub(reference, literal)
 

@@ -1,0 +1,74 @@
+"""`relaykit fuzz`: fuzzed frames, fuzzed sessions, and the same sessions against two targets."""
+
+from __future__ import annotations
+
+import secrets
+from pathlib import Path
+
+import click
+
+from relaykit.conformance import options
+from relaykit.conformance.aiming import aim
+from relaykit.conformance.setup import Given
+from relaykit.errors import UsageError
+from relaykit.schemas import load_catalogue
+
+_PATH = click.Path(path_type=Path)
+
+
+@click.command()
+@options.target
+@options.timeout_factor
+@click.option("--sessions", is_flag=True, help="Fuzz sessions: users who connect, write, call and misbehave.")
+@click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True, help="When to end.")
+@click.option("--seed", help="Makes the same choices as the run that printed it.")
+@click.option(
+    "--most", type=click.IntRange(1), default=5, show_default=True, help="End after so many findings."
+)
+@click.option(
+    "--out",
+    type=_PATH,
+    default=Path(".relaykit/fuzz"),
+    show_default=True,
+    help="Folder for the scenarios that failures leave.",
+)
+@click.option(
+    "--format", "format_", type=click.Choice(["text", "json"]), default="text", help="Of the result."
+)
+def fuzz(
+    given: Given,
+    timeout_factor: float,
+    sessions: bool,
+    seconds: float,
+    seed: str | None,
+    most: int,
+    out: Path,
+    format_: str,
+) -> int:
+    """Look for failures that no case was written for.
+
+    \b
+    Sessions of a few users, by a model of the protocol that knows what each of them may and must get:
+        relaykit fuzz --sessions -t target.yaml --seconds 600
+        relaykit fuzz --sessions --launch 'my-server --port {port}' --seed 8f14e45f
+
+    A failure is shrunk to the fewest steps that still show it, and written as a scenario:
+    `relaykit replay FILE -t target.yaml` says later whether it still occurs, and in a folder of your own
+    `relaykit test --scenarios FOLDER` keeps it from coming back.
+
+    Ctrl-C ends it with the summary of what was done until then.
+
+    \b
+    Exit codes: 0 nothing found; 1 something found; 2 usage or configuration; 3 the target cannot be reached
+    or takes no token; 4 nothing was executed; 5 a defect of the kit.
+    """
+    catalogue = load_catalogue()
+    seed = seed or secrets.token_hex(4)
+    if sessions:
+        from relaykit.conformance.sessions.commands import hunt
+
+        return hunt(aim(catalogue, given, timeout_factor), catalogue, seed, seconds, out, most, format_)
+    raise UsageError("fuzzed frames are not there yet", hint="--sessions fuzzes sessions")
+
+
+__all__ = ["fuzz"]

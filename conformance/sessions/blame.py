@@ -1,0 +1,196 @@
+"""Which requirement does a frame break that nobody could expect? Asked when one has come, and only then."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from relaykit.conformance.sessions import frames
+from relaykit.conformance.sessions.state import Message, State, Step, user_of
+
+_MESSAGE = re.compile(r"\$\{m\[([0-9]+)\](?:\|upper)?\}")
+_SIGNAL_REQ = ("CALL-16",)
+
+
+def stray(state: State, step: Step | None, device: str, frame: Any) -> tuple[str, ...]:
+    """The requirements that a frame breaks by coming to a device.
+
+    Args:
+        state: after the step.
+        step: the step during which it came; None: after the last one.
+        frame: with references for identifiers, as templates have them.
+    """
+    if not isinstance(frame, Mapping):
+        return ("ENV-03",)
+    kind = frame.get("type")
+    inner = frame.get("payload")
+    payload: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
+    if step is not None and step.move == "invalid":
+        named = str(frame).find(frames.message(step.with_["m"])) >= 0
+        if kind != "error" and (named or kind == "sent_ack"):
+            return ("VAL-12",)
+    match kind:
+        case "deliver" | "group_message":
+            return _deliver(state, step, device, frame)
+        case "status_update":
+            return _status(state, step, device, frame)
+        case "sent_ack":
+            return ("MSG-13",) if step is None or device != step.who else _acknowledged(step)
+        case "error":
+            return _error(state, step, device, payload)
+        case "typing":
+            return _typing(state, step, device, payload)
+        case "media_key":
+            return ("MED-05",) if _came_back(step, device) else ("MED-04",)
+        case "sync_request" | "sync_data" | "sync_ack":
+            return _sync(step, device)
+        case "user_online" | "user_offline" | "presence":
+            return _presence(state, device, str(kind), payload)
+        case "heartbeat_ack":
+            return ("KEEP-04",)
+        case _ if kind in frames.SIGNALS:
+            return _signal(step, device)
+        case "message" | "message_status":
+            return ("LEG-11",)
+        case "device_approved" | "device_denied":
+            return ("DEV-14",)
+        case "device_approval_request":
+            return ("DEV-07",)
+        case _:
+            return ("ENV-04",)
+
+
+def _came_back(step: Step | None, device: str) -> bool:
+    return step is not None and step.who == device
+
+
+def _acknowledged(step: Step) -> tuple[str, ...]:
+    if step.with_.get("group"):
+        return ("VAL-20",)
+    return ("MSG-36", "MSG-37") if step.move == "steal" else ("VAL-11",)
+
+
+def named(frame: Mapping[str, Any]) -> int:
+    """The number of the message that a frame is about; 0: none of the session's."""
+    payload = frame.get("payload")
+    inner = payload.get("message_id") if isinstance(payload, Mapping) else None
+    found = _MESSAGE.fullmatch(str(frame.get("message_id") or inner or ""))
+    return int(found[1]) if found else 0
+
+
+def _deliver(state: State, step: Step | None, device: str, frame: Mapping[str, Any]) -> tuple[str, ...]:
+    message, user = state.messages.get(named(frame)), user_of(device)
+    if message is None:
+        if step is not None and step.with_.get("group"):
+            return ("GRP-10", "GRP-09")
+        return ("VAL-20",) if step is None or step.move != "steal" else ("MSG-37",)
+    if user not in message.receivers:
+        if user == message.sender:
+            return ("GRP-08",) if message.group else ("PRIV-01",)
+        return ("GRP-11", "GRP-12", "GRP-14") if message.group else ("PRIV-01",)
+    if not _is_the_same(message, user, frame):
+        return ("MSG-37",) if message.number in state.sought else _changed(message, frame)
+    if step is not None and step.move == "connect" and step.who == device:
+        if message.waiting.get(device):
+            return ("MSG-30", "OFF-04") if message.status.get(user) == "read" else ("OFF-04",)
+        if device not in message.waiting:
+            return ("OFF-08",)
+    if step is not None and step.move in ("resend", "steal"):
+        return ("MSG-35",) if step.move == "resend" else ("MSG-37",)
+    return ("GRP-04", "GRP-05") if message.group else ("MSG-20",)
+
+
+def _is_the_same(message: Message, user: str, frame: Mapping[str, Any]) -> bool:
+    from relaykit.conformance.matching import compare
+
+    forms = frames.deliver(message.sender, message.number, message.content, to=user, group_=message.group)
+    return any(compare(form, frame) is None for form in forms)
+
+
+def _changed(message: Message, frame: Mapping[str, Any]) -> tuple[str, ...]:
+    """It is the right message, but not as it was sent."""
+    payload = frame.get("payload")
+    payload = payload if isinstance(payload, Mapping) else {}
+    if frames.user(message.sender) not in (frame.get("sender_id"), payload.get("sender_id")):
+        return ("ENV-08", "AUTH-17")
+    content = payload.get("ciphertext", payload.get("encrypted_content"))
+    if content != frames.ciphertext(message.content):
+        return ("GRP-06",) if message.group else ("MSG-18", "MSG-34")
+    return ("GRP-07",) if message.group else ("MSG-19",)
+
+
+def _status(state: State, step: Step | None, device: str, frame: Mapping[str, Any]) -> tuple[str, ...]:
+    message = state.messages.get(named(frame))
+    payload = frame.get("payload")
+    status = payload.get("status") if isinstance(payload, Mapping) else None
+    if message is None:
+        return ("PRIV-02",)
+    if message.sender != user_of(device):
+        return ("PRIV-02", "MSG-42", "MSG-43")
+    if step is not None and step.move in ("ack", "read") and user_of(step.who) not in message.receivers:
+        return ("MSG-38", "MSG-42") if step.move == "ack" else ("MSG-39", "MSG-43")
+    reached = set(message.status.values())
+    if message.group:
+        return ("GRP-18",)
+    if status == "read":
+        return ("MSG-25",) if reached == {"read"} else ("MSG-39", "MSG-43")
+    if status == "delivered":
+        if "sent" in reached:
+            return ("MSG-22",)
+        return ("MSG-31",) if reached == {"read"} else ("MSG-23",)
+    return ("MSG-07",)
+
+
+def _error(state: State, step: Step | None, device: str, payload: Mapping[str, Any]) -> tuple[str, ...]:
+    if step is None or device != step.who:
+        return ("ERR-06",)
+    if step.move in ("invalid", "ack", "read", "steal") or step.with_.get("claim"):
+        return ("ERR-04",)
+    if payload.get("error_code") == "rate_limited":
+        return ("LIM-06",)
+    if payload.get("error_code") == "auth_failed":
+        return ("AUTH-19",)
+    return ("VAL-22",) if step.move != "pong" else ("KEEP-06",)
+
+
+def _typing(state: State, step: Step | None, device: str, payload: Mapping[str, Any]) -> tuple[str, ...]:
+    if step is None or step.move != "typing":
+        return ("TYP-09", "TYP-04")
+    if user_of(step.who) not in state.members(step.with_["v"]):
+        return ("TYP-08", "GRP-20")
+    if step.who == device:
+        return ("TYP-05",)
+    if payload.get("user_id") != frames.user(user_of(step.who)):
+        return ("TYP-07", "ENV-08")
+    return ("TYP-04",)
+
+
+def _sync(step: Step | None, device: str) -> tuple[str, ...]:
+    if step is None or step.move != "sync":
+        return ("SYNC-10",)
+    if step.who == device:
+        return ("SYNC-09",)
+    return ("SYNC-05",) if user_of(step.who) == user_of(device) else ("SYNC-06",)
+
+
+def _signal(step: Step | None, device: str) -> tuple[str, ...]:
+    if step is None or step.move != "signal":
+        return ("CALL-18", *_SIGNAL_REQ) if step is not None and step.move == "connect" else _SIGNAL_REQ
+    if step.who == device:
+        return ("CALL-17",)
+    if step.with_["type"] == "call_offer":
+        return ("CALL-21", *_SIGNAL_REQ)
+    return _SIGNAL_REQ
+
+
+def _presence(state: State, device: str, kind: str, payload: Mapping[str, Any]) -> tuple[str, ...]:
+    about = next((u for u in state.known if payload.get("user_id") == frames.user(u)), None)
+    if about is None or about not in state.contacts_of(user_of(device)):
+        if kind == "presence":
+            return ("PRES-13",)
+        wrote = about is not None and any({about, user_of(device)} == set(pair) for pair in state.writers)
+        return ("PRES-12", "PRES-10") if wrote else ("PRES-12",)
+    if kind == "user_online":
+        return ("PRES-07",)
+    return ("PRES-08",) if kind == "user_offline" else ("PRES-16",)

@@ -1,0 +1,227 @@
+"""What `relaykit fuzz --sessions` does and shows."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+import time
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+import relaykit
+from relaykit.conformance import terminal
+from relaykit.conformance.aiming import Aim
+from relaykit.conformance.reports.text import visible
+from relaykit.conformance.sessions.hunt import Finding, Hunt, Tally, describe, reachable
+from relaykit.conformance.sessions.lab import Lab
+from relaykit.errors import ExitCode
+from relaykit.schemas import Catalogue
+
+_EVERY_S = 10.0
+"""How often a line of progress is written where there is no terminal to draw on."""
+_MB = 1024 * 1024
+
+
+class Progress:
+    """Says now and then how far it is: in one line of a terminal, elsewhere in a line every few seconds."""
+
+    def __init__(self, seconds: float, moves: Collection[str], transitions: Collection[str]) -> None:
+        self._live = sys.stderr.isatty()
+        self._seconds = seconds
+        self._possible = moves, transitions
+        self._next = time.monotonic() + (0 if self._live else _EVERY_S)
+
+    def __call__(self, tally: Tally) -> None:
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + (0.25 if self._live else _EVERY_S)
+        line = f"{tally.seconds:.0f} of {self._seconds:g} s · {progress_text(tally, *self._possible)}"
+        if self._live:
+            click.echo(f"\r\x1b[K{line}", err=True, nl=False)
+        else:
+            click.echo(line, err=True)
+
+    def end(self) -> None:
+        """Leave a clean line."""
+        if self._live:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def progress_text(tally: Tally, moves: Collection[str], transitions: Collection[str]) -> str:
+    """A tally in one line."""
+    made = sum(name in tally.moves for name in moves)
+    reached = sum(name in tally.transitions for name in transitions)
+    return (
+        f"{tally.sessions:,} sessions · {tally.steps:,} steps, {tally.rate:,.0f}/s · "
+        f"{made} of {len(moves)} moves · {reached} of {len(transitions)} transitions"
+    )
+
+
+def hunt(
+    aimed: Aim, catalogue: Catalogue, seed: str, seconds: float, out: Path, most: int, format_: str
+) -> int:
+    """Fuzz sessions until time is up, and show what was found.
+
+    Returns:
+        the exit code.
+
+    Raises:
+        UsageError, UnreachableError: there is no target to try it on.
+    """
+    interrupted = False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends it as Ctrl-C does
+    console = terminal.console()
+    with Lab(aimed, catalogue) as lab:
+        moves, transitions = reachable(lab)
+        progress = Progress(seconds, moves, transitions)
+        memory: list[int] = []
+
+        def told(tally: Tally) -> None:
+            resident = lab.server.memory_bytes() if lab.server is not None else None
+            if resident is not None and (not memory or tally.sessions % 20 == 0):
+                memory.append(resident)
+            progress(tally)
+
+        search = Hunt(lab, seed, seconds, out, most=most, told=told)
+        try:
+            search.run()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            progress.end()
+        data = report(search, lab, catalogue, seed, memory, (moves, transitions), interrupted=interrupted)
+    if format_ == "json":
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        show(data, console)
+    return int(data["exit_code"])
+
+
+def report(
+    search: Hunt,
+    lab: Lab,
+    catalogue: Catalogue,
+    seed: str,
+    memory: list[int],
+    possible: tuple[tuple[str, ...], tuple[str, ...]],
+    *,
+    interrupted: bool,
+) -> dict[str, Any]:
+    """What was done and found, as data, without any secret."""
+    tally = search.tally
+    moves, transitions = possible
+    found = [_finding(finding, catalogue) for finding in search.findings]
+    if interrupted:
+        code = ExitCode.INTERRUPTED
+    elif found:
+        code = ExitCode.FAILED
+    else:
+        code = ExitCode.OK if tally.steps else ExitCode.NOTHING
+    data = {
+        "kit": {"name": "relaykit", "version": relaykit.__version__},
+        "mode": "sessions",
+        "target": {"name": lab.aimed.target.name, "url": lab.aimed.target.url},
+        "seed": seed,
+        "exit_code": int(code),
+        "interrupted": interrupted,
+        "duration_s": round(tally.seconds, 3),
+        "sessions": tally.sessions,
+        "steps": tally.steps,
+        "steps_per_second": round(tally.rate, 1),
+        "cut_short": tally.over,
+        "moves": {name: tally.moves.get(name, 0) for name in moves},
+        "transitions": {name: tally.transitions.get(name, 0) for name in transitions},
+        "memory_mb": [round(value / _MB, 1) for value in _few(memory)],
+        "notes": [*lab.notes, *([search.ended] if search.ended else [])],
+        "findings": found,
+    }
+    cleaned: dict[str, Any] = lab.aimed.redactor.deep(data)
+    return cleaned
+
+
+def _few(values: list[int], most: int = 20) -> list[int]:
+    """Some of the values, the first and the last among them."""
+    if len(values) <= most:
+        return values
+    return [values[round(index * (len(values) - 1) / (most - 1))] for index in range(most)]
+
+
+def _finding(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:
+    problem = finding.problem
+    requirement = catalogue.requirements[problem.req[0]]
+    return {
+        "kind": problem.kind,
+        "requirement": requirement.id,
+        "requirements": list(problem.req),
+        "level": requirement.level,
+        "provenance": requirement.provenance,
+        "text": requirement.text,
+        "message": problem.message,
+        "device": problem.device,
+        "expected": [dict(form) for form in problem.expected],
+        "actual": problem.actual,
+        "steps": describe(finding.program),
+        "actions": finding.actions,
+        "seed": finding.seed,
+        "file": str(finding.file) if finding.file else None,
+        "replayed": finding.replayed,
+        "steady": finding.steady,
+    }
+
+
+def show(data: Mapping[str, Any], console: Console) -> None:
+    """Print it for a reader: what was found, then how much was done."""
+    for each in data["findings"]:
+        console.print(Text.assemble((" FOUND ", "bold red reverse"), " ", (visible(each["message"]), "bold")))
+        for text in (
+            f"breaks {each['requirement']} ({each['level']}, {each['provenance']}): {each['text']}",
+            *(f"step    {step}" for step in each["steps"]),
+            *(
+                [f"actual  {visible(json.dumps(each['actual'], ensure_ascii=False))}"]
+                if each["actual"]
+                else []
+            ),
+            f"again   relaykit fuzz --sessions --seed {each['seed']} …",
+            *([f"file    {each['file']} ({_said(each)})"] if each["file"] else []),
+        ):
+            console.print(Text(f"    {text}"))
+    for note in data["notes"]:
+        console.print(Text(f"note {visible(note)}", style="dim"))
+    moves, transitions = data["moves"], data["transitions"]
+    for word, table in (("moves", moves), ("transitions", transitions)):
+        missing = [name for name, count in table.items() if not count]
+        if missing and data["steps"]:
+            console.print(Text(f"{word} not reached: {', '.join(missing)}", style="dim"))
+    if data["memory_mb"]:
+        first, last = data["memory_mb"][0], data["memory_mb"][-1]
+        console.print(
+            Text(f"memory of the launched target: {first} MB at first, {last} MB at last", style="dim")
+        )
+    if data["cut_short"]:
+        console.print(Text(f"{data['cut_short']} sessions were cut short: nothing could be said of them"))
+    count = len(data["findings"])
+    found = "nothing found" if not count else f"{count} found"
+    reached = sum(bool(value) for value in transitions.values())
+    console.print(
+        Text(
+            f"{'interrupted: ' if data['interrupted'] else ''}{found} in {data['sessions']:,} sessions, "
+            f"{data['steps']:,} steps ({data['steps_per_second']:,.0f}/s), {data['duration_s']:.1f} s · "
+            f"{sum(bool(value) for value in moves.values())} of {len(moves)} moves, "
+            f"{reached} of {len(transitions)} transitions · seed {data['seed']}",
+            style="bold red" if count else "bold green",
+        )
+    )
+
+
+def _said(finding: Mapping[str, Any]) -> str:
+    if finding["replayed"] == "reproduced":
+        return "reproduced"
+    if not finding["steady"]:
+        return "it does not occur every time: relaykit replay --times 100"
+    return f"replay says {finding['replayed']}: the session shows it, the scenario alone does not"

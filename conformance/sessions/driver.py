@@ -1,0 +1,323 @@
+"""Carries out the steps of a session on a real server, and says what the model did not permit."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from relaykit.conformance.context import CaseStop, Context, Device, Environment, UntestableError
+from relaykit.conformance.grammar import VarSpec
+from relaykit.conformance.matching import ambient_types
+from relaykit.conformance.record import ShapeBook
+from relaykit.conformance.reproduce import refer
+from relaykit.conformance.results import Case
+from relaykit.conformance.sessions import frames, judging, model, problems
+from relaykit.conformance.sessions.problems import Problem, SessionOver
+from relaykit.conformance.sessions.state import DEVICES, USERS, Branch, Rules, State, Step, user_of
+from relaykit.conformance.steps import control, roots
+from relaykit.conformance.values import Scope
+from relaykit.conformance.wire import ConnectionEnded
+
+_SHARE = 0.8
+"""Of the target's rate: a session is no flood."""
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """A step that was carried out, the branch that was taken, and what came of it."""
+
+    step: Step
+    branch: Branch
+    came: Mapping[str, Sequence[Any]]
+
+
+def rules_of(env: Environment) -> Rules:
+    """What the model has to know of a target."""
+    target, control_ = env.target, env.target.control
+    offered = ("create_user", "add_contact", "create_group", "add_member", "remove_member", "conversation")
+    return Rules(
+        target.capabilities,
+        frozenset(name for name in offered if control_ is not None and target.offers(name)),
+        presence_is_prompt=target.timing["presence_grace_s"] == 0,
+        calls_end_promptly=target.timing["call_grace_s"] == 0,
+    )
+
+
+_CASE = Case(
+    id="session",
+    title="A fuzzed session",
+    area="messages",
+    kind="probe",
+    level="MUST",
+    requirements=(),
+    catches="",
+    capabilities=frozenset(),
+    without=frozenset(),
+    operations=frozenset(),
+    limits=frozenset(),
+    forges=False,
+    exclusive=False,
+    slow=False,
+    frames=frozenset(),
+    source="",
+    run=lambda _: _nothing(),
+)
+
+
+async def _nothing() -> None:
+    return
+
+
+class _Budget:
+    """How many frames a connection may still send without being refused."""
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate, self._most = rate * _SHARE, max(1.0, burst * _SHARE)
+        self._left, self._at = self._most, time.monotonic()
+
+    async def spend(self) -> None:
+        now = time.monotonic()
+        self._left, self._at = min(self._most, self._left + (now - self._at) * self._rate), now
+        if self._left < 1:
+            await asyncio.sleep((1 - self._left) / self._rate)
+            self._left = 1.0
+        self._left -= 1
+
+
+class Session:
+    """One session: fresh users, the model's state, and what may still come.
+
+    Args:
+        name: makes its users others than those of any other session.
+        patience_s: how long to wait for what must come.
+    """
+
+    def __init__(self, env: Environment, rules: Rules, name: str, patience_s: float) -> None:
+        env.shapes = ShapeBook()
+        self.env = env
+        self.state = State(rules)
+        self.log: list[Done] = []
+        self.patience_s = patience_s
+        self.slowest_s = 0.0
+        self._context = context = Context(env, _CASE)
+        context.about = ambient_types(env.catalogue) - {"ping"}
+        seed = f"{env.seed}/{name}"
+        context.rng.seed(seed)
+        for user, devices in USERS.items():
+            context.user(user, devices)
+        variables = {key: VarSpec(key, kind, None) for key, kind in frames.VARS.items()}
+        context.scope = Scope(seed, roots(context), variables)
+        self._pool: list[judging.Item] = []
+        self._words = problems.Words(context.scope.fill, self._symbolic)
+        self._budgets: dict[str, _Budget] = {}
+        self._known: dict[str, str] = {}
+        for name_, user_ in context.users.items():
+            self._know(f"{name_}.id")
+            for device in user_.devices:
+                self._know(f"{name_}.{device}.id")
+        for name_ in ("u[1]", "x"):
+            self._know(name_)
+
+    def close(self) -> None:
+        """Let go of all connections."""
+        self._context.leave()
+
+    async def perform(self, step: Step) -> Problem | None:
+        """Carry out a step that is possible, and judge what comes of it.
+
+        Raises:
+            SessionOver: it cannot be judged.
+        """
+        self._name(step)
+        permitted = model.branches(self.state, step)
+        behind: dict[str, list[Any]] = {}
+        try:
+            await self._act(step, behind)
+            broken = await self._fence(step, behind)
+        except CaseStop:
+            said = self._context.outcomes[-1].message
+            if step.move == "connect":
+                return Problem("refused", step.who, ("AUTH-14",), said)
+            raise SessionOver(said) from None
+        except UntestableError as reason:
+            raise SessionOver(str(reason)) from None
+        except ConnectionEnded:
+            broken = self._ended(step, step.who)
+        if broken is not None:
+            return broken
+        match = await self._settle(permitted, behind)
+        for device in self._live():
+            self._inbox(device).clear()
+        came = {device: [self._symbolic(f) for f in found] for device, found in behind.items() if found}
+        model.take(self.state, step, match.branch)
+        problem = problems.find(self.state, step, match, self._pool, self._words)
+        if problem is not None and problem.kind == "missing" and len(permitted) > 1:
+            problem = replace(problem, permitted=tuple(permitted))
+        self._pool = match.open_
+        self.log.append(Done(step, match.branch, came))
+        return problem or self._misshapen()
+
+    async def finish(self) -> Problem | None:
+        """After the last step: whatever comes late, within the quiet window."""
+        await asyncio.sleep(self.env.waits.quiet)
+        arrived = {device: self._frames(device) for device in self._live()}
+        match = judging.fit(Branch("end"), self._pool, arrived, self._context.scope.fill)
+        return problems.find(self.state, None, match, self._pool, self._words) or self._misshapen()
+
+    # Acting.
+
+    def _device(self, name: str) -> Device:
+        user, _, device = name.partition(".")
+        return self._context.users[user].devices[device]
+
+    def _live(self) -> tuple[str, ...]:
+        return tuple(d for d in DEVICES if self._device(d).connection is not None)
+
+    def _inbox(self, device: str) -> list[Any]:
+        return self._device(device).live.inbox
+
+    def _frames(self, device: str) -> list[Any]:
+        return [arrived.frame for arrived in self._inbox(device)]
+
+    async def _act(self, step: Step, behind: dict[str, list[Any]]) -> None:
+        if step.move in model.CONTROLS:
+            await self._control(step)
+            return
+        device = self._device(step.who)
+        if step.move == "connect":
+            limits = self.env.target.limits
+            self._budgets[step.who] = _Budget(limits["frames_per_second"], limits["burst"])
+            await device.connect()
+        elif step.move == "drop":
+            connection = device.live
+            if step.with_.get("abort"):
+                connection.abort()
+            else:
+                await connection.close(self.env.waits.reply)
+            behind[step.who] = [arrived.frame for arrived in connection.inbox]
+            device.connection = None
+        else:
+            for content in frames.all_sent(step):
+                await self._budgets[step.who].spend()
+                filled = self._context.scope.fill(content)
+                if isinstance(filled, str):
+                    device.live.send_text(filled.encode())
+                else:
+                    device.live.send(filled, valid=step.move != "invalid")
+
+    async def _control(self, step: Step) -> None:
+        operation, arguments, name = operation_of(step)
+        result = await control(self._context, operation, self._context.scope.fill(arguments))
+        if name is not None:
+            self._context.scope.given[name] = result
+            self._know(f"{name}.{'group_id' if step.move == 'create_group' else 'conversation_id'}")
+
+    # Waiting.
+
+    async def _fence(self, step: Step, behind: dict[str, list[Any]]) -> Problem | None:
+        """Everybody gets a heartbeat answered, whoever acted first."""
+        if not self.env.fences:
+            await asyncio.sleep(self.env.waits.quiet)
+            return None
+        if step.who in self._live() and step.move != "connect":
+            broken = await self._beat(step, step.who)
+            if broken is not None:
+                return broken
+        others = [device for device in self._live() if device != step.who]
+        results = await asyncio.gather(*(self._beat(step, device) for device in others))
+        return next((problem for problem in results if problem is not None), None)
+
+    async def _beat(self, step: Step, device: str) -> Problem | None:
+        connection = self._device(device).live
+        await self._budgets[device].spend()
+        if await connection.beat(self.env.waits.reply):
+            return None
+        if not connection.alive:
+            return self._ended(step, device)
+        said = f"{device} gets no answer to a heartbeat within {self.env.waits.reply:g} s"
+        return Problem("hang", device, ("KEEP-03",), said, ({"type": "heartbeat_ack"},))
+
+    def _ended(self, step: Step, device: str) -> Problem:
+        req = ("VAL-13",) if step.move == "invalid" and step.who == device else ("KEEP-03",)
+        connection = self._device(device).connection
+        said = connection.ended if connection is not None else "no connection"
+        allowed = tuple({"type": kind} for kind in self.env.catalogue.types("s2c"))
+        return Problem("closed", device, req, f"{device}: {said}, which nothing called for", allowed=allowed)
+
+    async def _settle(self, permitted: Sequence[Branch], behind: dict[str, list[Any]]) -> judging.Match:
+        """Wait until what came fits one of the branches, but no longer than patience lasts."""
+        loop = asyncio.get_running_loop()
+        started = loop.time()
+        # Where nothing is one of the choices, the others get some time to show.
+        quiet = started + (self.env.waits.quiet if len(permitted) > 1 else 0)
+        while True:
+            arrived = {**behind, **{device: self._frames(device) for device in self._live()}}
+            match = judging.best(permitted, self._pool, arrived, self._context.scope.fill)
+            now = loop.time()
+            undecided = not match.branch.must and now < quiet and len(permitted) > 1
+            if match.complete and not undecided:
+                self.slowest_s = max(self.slowest_s, now - started)
+                break
+            until = quiet if match.complete else started + self.patience_s
+            if not await self._context.wait(until) and loop.time() >= until:
+                arrived = {**behind, **{device: self._frames(device) for device in self._live()}}
+                match = judging.best(permitted, self._pool, arrived, self._context.scope.fill)
+                break
+        behind.update(arrived)
+        return match
+
+    # Judging.
+
+    def _misshapen(self) -> Problem | None:
+        for violation in self.env.shapes.violations.values():
+            finding = violation.finding
+            if finding.severity != "error" or not finding.requirement:
+                continue
+            device = next((d for d in DEVICES if d == violation.actor or user_of(d) == violation.actor), "")
+            said = f"{device} got {violation.type}: {finding.pointer or '(the frame)'}: {finding.message}"
+            pattern = {"type": violation.type}
+            symbolic = self._symbolic(violation.frame)
+            return Problem("shape", device, (finding.requirement,), said, (pattern,), symbolic)
+        return None
+
+    # Names.
+
+    def _know(self, reference: str) -> None:
+        self._known[str(self._context.scope.lookup(reference))] = reference
+
+    def _name(self, step: Step) -> None:
+        """Note the identifiers that a step makes up."""
+        numbers = [step.with_[key] for key in ("m", "c") if step.with_.get(key)]
+        for number in (*numbers, *step.with_.get("ms", ())):
+            if number:
+                self._know(f"m[{number}]")
+                self._know(f"c[{number}]")
+
+    def _symbolic(self, frame: Any) -> Any:
+        return refer(frame, self._known)
+
+
+def operation_of(step: Step) -> tuple[str, Mapping[str, Any], str | None]:
+    """A control step as an operation, its arguments (with references) and the name of its result."""
+    with_ = step.with_
+    match step.move:
+        case "create_user":
+            return "create_user", {"user_id": frames.user(with_["user"])}, None
+        case "contact":
+            one, other = (frames.user(user) for user in with_["users"])
+            return "add_contact", {"user_id": one, "contact_id": other}, None
+        case "create_group":
+            return "create_group", {"members": [frames.user(u) for u in with_["users"]]}, f"g{with_['group']}"
+        case "conversation" if "group" in with_:
+            return "conversation", {"group_id": frames.group(with_["group"])}, f"v{with_['v']}"
+        case "conversation":
+            return "conversation", {"members": [frames.user(u) for u in with_["users"]]}, f"v{with_['v']}"
+        case _:
+            return (
+                step.move,
+                {"group_id": frames.group(with_["group"]), "user_id": frames.user(with_["user"])},
+                None,
+            )

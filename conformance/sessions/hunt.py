@@ -1,0 +1,329 @@
+"""Runs sessions until time is up, shrinks each failure, confirms it, and writes a scenario that shows it."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from hypothesis.errors import Flaky
+
+from relaykit.conformance import reproduce
+from relaykit.conformance.cases import from_scenario
+from relaykit.conformance.judge import JUDGE_ALL
+from relaykit.conformance.replay import Outcome, replayed
+from relaykit.conformance.schedule import run_one
+from relaykit.conformance.sessions import machine, model, writing
+from relaykit.conformance.sessions.driver import Session
+from relaykit.conformance.sessions.lab import Lab, Played
+from relaykit.conformance.sessions.moves import MOVES
+from relaykit.conformance.sessions.problems import Problem, SessionOver
+from relaykit.conformance.sessions.state import State, Step
+
+_BATCH = 20
+"""Sessions of one Hypothesis run: short enough for progress, long enough for it to learn."""
+_SHRINK_S = 30.0
+_POLISH_S = 20.0
+
+
+class ModelBroken(Exception):  # noqa: N818 - what is sought
+    """The target did what the model does not permit; each kind of problem has a class of its own."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(problem.message)
+        self.problem = problem
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A problem, and what it leaves.
+
+    Attributes:
+        seed: with which the machine finds it first of all.
+        program: the shortest session that shows it.
+        actions: its steps, those left out with which everybody connects.
+        file: the scenario; None: none was written.
+        replayed: what `replay` says of it here and now.
+        steady: whether it occurred again when the session was played once more.
+    """
+
+    problem: Problem
+    seed: str
+    program: tuple[Step, ...]
+    actions: int
+    file: Path | None
+    replayed: str
+    steady: bool
+
+
+@dataclass(slots=True)
+class Tally:
+    """What has been done until now."""
+
+    sessions: int = 0
+    steps: int = 0
+    over: int = 0
+    moves: Counter[str] = field(default_factory=Counter)
+    transitions: Counter[str] = field(default_factory=Counter)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    @property
+    def rate(self) -> float:
+        """Steps per second."""
+        return self.steps / max(self.seconds, 1e-9)
+
+    def add(self, state: State) -> None:
+        self.transitions.update(state.transitions)
+
+
+def reachable(lab: Lab) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The moves and the transitions that are possible at all with what the target offers."""
+    rules = lab.rules
+    needs = {
+        "typing": {"typing", "conversation"},
+        "media_key": {"media_keys"},
+        "signal": {"calls"},
+        "call": {"calls"},
+        "answer": {"calls"},
+        "signal_wildly": {"calls"},
+        "signal_falsely": {"calls"},
+        "sync": {"sync"},
+        "presence": {"presence"},
+        "create_user": {"create_user"},
+        "contact": {"add_contact"},
+        "create_group": {"groups", "create_group"},
+        "send_to_group": {"groups", "create_group"},
+        "add_member": {"groups", "create_group", "add_member"},
+        "remove_member": {"groups", "create_group", "remove_member"},
+        "conversation": {"typing", "conversation"},
+    }
+    have = rules.capabilities | rules.operations
+    moves = tuple(name for name in MOVES if needs.get(name, set()) <= have)
+    by_area = {
+        "call": "signal",
+        "presence": "presence",
+        "typing": "typing",
+        "media key": "media_key",
+        "contacts": "contact",
+        "user": "create_user",
+        "sync": "sync",
+        "group": "create_group",
+        "conversation": "conversation",
+    }
+    found = tuple(
+        name
+        for name in model.TRANSITIONS
+        if by_area.get(name.partition(":")[0]) in (None, *moves)
+        and ("group" not in name or "create_group" in moves)
+        and ("first device" not in name or "create_user" in moves)
+        and (not name.startswith("presence: o") or rules.presence_is_prompt)
+    )
+    return moves, found
+
+
+@dataclass(slots=True)
+class Hunt:
+    """A search for failures with one target.
+
+    Attributes:
+        seconds: after which no session begins; shrinking may take longer.
+        folder: where scenarios are written; None: nowhere.
+        most: findings after which it ends.
+        told: called now and then with the tally.
+    """
+
+    lab: Lab
+    seed: str
+    seconds: float
+    folder: Path | None
+    steps: int = 30
+    most: int = 5
+    told: Callable[[Tally], None] = lambda _: None
+    tally: Tally = field(default_factory=Tally)
+    findings: list[Finding] = field(default_factory=list)
+    ended: str = ""
+    _known: set[str] = field(default_factory=set)
+    _shortest: dict[str, Played] = field(default_factory=dict)
+    _sought: str = ""
+    _until: float = 0.0
+
+    def run(self) -> None:
+        """Hunt until time is up, or enough was found. What was found so far stays, also after Ctrl-C.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C.
+            UnreachableError: the target cannot be started again.
+        """
+        base, _, number = self.seed.partition("+")
+        first = int(number) if number.isdigit() else 0
+        batch = first
+        while self.tally.seconds < self.seconds and len(self.findings) < self.most and not self.ended:
+            self._batch(f"{base}+{batch}" if batch else base)
+            batch += 1
+
+    # One batch.
+
+    def _batch(self, seed: str) -> None:
+        self._sought, self._until = "", 0.0
+        self._shortest.clear()
+        # Flaky: what does not come every time, be it a failure (judged below, with patience) or a choice of
+        # the target's; and that sessions do not begin any more when time is up.
+        with contextlib.suppress(ModelBroken, Flaky):
+            machine.search(lambda: _Run(self), seed, _BATCH, self.steps)
+        if self._sought:
+            self._conclude(seed)
+        self.lab.be_patient()
+
+    def failed(self, played: Played) -> None:
+        """A session failed.
+
+        Raises:
+            ModelBroken: unless it is known, or another problem than the one that is being shrunk.
+        """
+        problem = played.problem
+        if problem is None or problem.key in self._known:
+            return
+        if not self._sought:
+            self._sought, self._until = problem.key, time.monotonic() + _SHRINK_S
+            self.lab.hurry()
+        elif problem.key != self._sought:
+            return
+        best = self._shortest.get(problem.key)
+        if best is None or len(played.program) < len(best.program):
+            self._shortest[problem.key] = played
+        raise _kind_of(problem.key)(problem)
+
+    @property
+    def idle(self) -> bool:
+        """Whether the next session need not begin: time is up, or the failure has been shrunk enough."""
+        if self._sought:
+            best = self._shortest.get(self._sought)
+            return time.monotonic() > self._until or (best is not None and writing.actions(best.program) <= 1)
+        return self.tally.seconds >= self.seconds or bool(self.ended)
+
+    # One finding.
+
+    def _conclude(self, seed: str) -> None:
+        key = self._sought
+        self._known.add(key)
+        best = self._polish(self._shortest[key], key)
+        self.lab.be_patient()
+        # With all patience: what was only slow is no failure.
+        for _ in range(2):
+            confirmed = self.lab.play(best.program)
+            if confirmed.problem is not None and confirmed.problem.key == key:
+                break
+        steady = confirmed.problem is not None and confirmed.problem.key == key
+        shown = confirmed if steady else best
+        assert shown.problem is not None  # noqa: S101
+        file, outcome = self._write(shown, seed)
+        if not steady and outcome != Outcome.REPRODUCED:
+            outcome = "passing"
+        actions = writing.actions(shown.program)
+        self.findings.append(Finding(shown.problem, seed, shown.program, actions, file, outcome, steady))
+
+    def _polish(self, played: Played, key: str) -> Played:
+        """Leave out single steps, as long as the failure stays: Hypothesis keeps some that matter no more."""
+        until, best = time.monotonic() + _POLISH_S, played
+        again = True
+        while again and time.monotonic() < until:
+            again = False
+            for index in reversed(range(len(best.program))):
+                if time.monotonic() > until:
+                    break
+                tried = self.lab.play(best.program[:index] + best.program[index + 1 :])
+                if tried.problem is None or tried.problem.key != key:
+                    continue
+                if len(tried.program) < len(best.program):
+                    best, again = tried, True
+                    break
+        return best
+
+    def _write(self, played: Played, seed: str) -> tuple[Path | None, str]:
+        if self.folder is None or played.problem is None:
+            return None, ""
+        redact = self.lab.aimed.redactor.text
+        number = len(self.findings) + 1
+        name = re.sub(r"[^a-z0-9]+", "-", f"sessions-{seed}-{number}".lower()).strip("-")
+        notes = (
+            f"relaykit fuzz --sessions --seed {seed} found this against {self.lab.aimed.target.name}:",
+            redact(played.problem.message),
+            *(f"  {step}" for step in played.program),
+        )
+        made = writing.reproduction(self.lab.catalogue, name, played.log, played.last, played.problem, notes)
+        path = reproduce.write(self.folder, made, self.lab.catalogue)
+        (scenario,) = reproduce.load(path, self.lab.catalogue)
+        result = self.lab.call(self._replay(scenario))
+        return path, str(replayed(result).outcome)
+
+    async def _replay(self, scenario: Any) -> Any:
+        if self.lab.server is not None and self.lab.server.ended is not None:
+            await self.lab.server.restart()
+        return await run_one(self.lab.env, from_scenario(self.lab.catalogue, scenario), JUDGE_ALL)
+
+
+class _Run:
+    """One session for the machine."""
+
+    def __init__(self, hunt: Hunt) -> None:
+        self._hunt = hunt
+        self._steps: list[Step] = []
+        self.over = hunt.idle
+        self._session: Session | None = None if self.over else hunt.lab.begin()
+        self.state = self._session.state if self._session else State(hunt.lab.rules)
+
+    def perform(self, step: Step) -> None:
+        hunt, session = self._hunt, self._session
+        assert session is not None  # noqa: S101
+        if not hunt._sought:
+            hunt.tally.steps += 1
+        try:
+            problem = hunt.lab.perform(session, step)
+        except SessionOver:
+            hunt.tally.over += 1
+            self.over = True
+            return
+        if problem is None:
+            return
+        self.over = True
+        before = tuple(done for done in session.log if done.step is not step)
+        hunt.failed(Played(problem, before, step))
+
+    def count(self, move: str) -> None:
+        if not self._hunt._sought:
+            self._hunt.tally.moves[move] += 1
+
+    def end(self, *, failed: bool) -> None:
+        hunt, session = self._hunt, self._session
+        if session is None:
+            return
+        self._session = None
+        problem = hunt.lab.end(session, judge=not failed and not self.over)
+        if not hunt._sought:
+            hunt.tally.sessions += 1
+            hunt.tally.add(session.state)
+            hunt.told(hunt.tally)
+        if not failed:
+            hunt.failed(Played(problem, tuple(session.log), None))
+
+
+_KINDS: dict[str, type[ModelBroken]] = {}
+
+
+def _kind_of(key: str) -> type[ModelBroken]:
+    """An exception class for each kind of problem, so that shrinking does not slip from one to another."""
+    return _KINDS.setdefault(key, type("ModelBroken", (ModelBroken,), {}))
+
+
+def describe(steps: Sequence[Step]) -> list[str]:
+    """The steps of a session in words."""
+    return [str(step) for step in steps]

@@ -1,0 +1,217 @@
+"""Where sessions run: an event loop in a thread of its own, since the machine is synchronous."""
+
+from __future__ import annotations
+
+import asyncio
+import concurrent.futures
+import secrets
+import threading
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+from relaykit.conformance.aiming import Aim, standing
+from relaykit.conformance.context import Environment
+from relaykit.conformance.launch import Launched
+from relaykit.conformance.preflight import preflight
+from relaykit.conformance.run import Settings, environment
+from relaykit.conformance.sessions import model
+from relaykit.conformance.sessions.driver import Done, Session, rules_of
+from relaykit.conformance.sessions.problems import Problem, SessionOver
+from relaykit.conformance.sessions.state import Rules, Step
+from relaykit.conformance.target import Waits
+from relaykit.errors import RelaykitError, UsageError
+from relaykit.schemas import Catalogue
+
+T = TypeVar("T")
+_CRASH_S = 1.0
+"""How long to wait for news of a launched target's end, where a connection says that it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A session that was played from a list of steps.
+
+    Attributes:
+        log: the steps that went well; last: the one that failed, if one did.
+        skipped: steps that could not be carried out, as others were missing.
+    """
+
+    problem: Problem | None
+    log: tuple[Done, ...]
+    last: Step | None
+    over: str = ""
+    skipped: int = 0
+
+    @property
+    def program(self) -> tuple[Step, ...]:
+        """The steps that were carried out."""
+        return (*(done.step for done in self.log), *((self.last,) if self.last else ()))
+
+
+@dataclass(slots=True)
+class Lab:
+    """A target, its environment, and the thread in which sessions with it run; a context manager."""
+
+    aimed: Aim
+    catalogue: Catalogue
+    env: Environment = field(init=False)
+    rules: Rules = field(init=False)
+    notes: tuple[str, ...] = ()
+    server: Launched | None = None
+    patience_s: float = 0.0
+    slowest_s: float = 0.0
+    _nonce: str = field(default_factory=lambda: secrets.token_hex(6))
+    _count: int = 0
+    _loop: asyncio.AbstractEventLoop = field(init=False)
+    _thread: threading.Thread = field(init=False)
+    _stop: asyncio.Event = field(init=False)
+    _main: concurrent.futures.Future[None] = field(init=False)
+
+    def __enter__(self) -> Lab:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="sessions", daemon=True)
+        self._thread.start()
+        ready: concurrent.futures.Future[None] = concurrent.futures.Future()
+        self._main = asyncio.run_coroutine_threadsafe(self._stand(ready), self._loop)
+        try:
+            concurrent.futures.wait((ready, self._main), return_when=concurrent.futures.FIRST_COMPLETED)
+            if self._main.done():
+                self._main.result()
+            ready.result()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._main.done():
+            self._loop.call_soon_threadsafe(self._stop.set)
+            try:
+                self._main.result(timeout=15)
+            except (concurrent.futures.TimeoutError, RelaykitError):
+                self._main.cancel()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(timeout=5)
+        if not self._thread.is_alive():
+            self._loop.close()
+
+    async def _stand(self, ready: concurrent.futures.Future[None]) -> None:
+        self._stop = asyncio.Event()
+        settings = Settings(self._nonce, timeout_factor=self.aimed.factor, secret=self.aimed.redactor.add)
+        try:
+            async with standing(self.aimed) as server:
+                self.server = server
+                self.env = environment(self.aimed.target, self.catalogue, settings)
+                if self.env.issuer.fixed:
+                    raise UsageError(
+                        "sessions need fresh users, but the target file lists fixed ones (tokens.identities)",
+                        hint="let the suite sign tokens (tokens.mint) or fetch them (tokens.fetch)",
+                    )
+                try:
+                    found = await preflight(self.env)
+                    self.env.carrier, self.env.fences = found.carrier, found.fences
+                    self.notes = found.notes
+                    self.rules = rules_of(self.env)
+                    self.patience_s = self.env.waits.reply
+                    ready.set_result(None)
+                    await self._stop.wait()
+                finally:
+                    await self.env.close()
+        except RelaykitError as error:
+            redact = self.aimed.redactor.text
+            raise type(error)(redact(str(error)), hint=redact(error.hint or "") or None) from None
+
+    def call(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do something in the loop, and wait for it; Ctrl-C cancels it."""
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except KeyboardInterrupt:
+            future.cancel()
+            raise
+
+    # Sessions.
+
+    def begin(self) -> Session:
+        """A session with fresh users. A launched target that has ended is started anew.
+
+        Raises:
+            UnreachableError: it does not start again.
+        """
+        return self.call(self._begin())
+
+    async def _begin(self) -> Session:
+        if self.server is not None and self.server.ended is not None:
+            await self.server.restart()
+        self._count += 1
+        return Session(self.env, self.rules, str(self._count), self.patience_s)
+
+    def end(self, session: Session, *, judge: bool) -> Problem | None:
+        """End a session; with `judge`, say what came late."""
+        return self.call(self._end(session, judge=judge))
+
+    async def _end(self, session: Session, *, judge: bool) -> Problem | None:
+        try:
+            return await session.finish() if judge else None
+        finally:
+            self.slowest_s = max(self.slowest_s, session.slowest_s)
+            session.close()
+
+    def perform(self, session: Session, step: Step) -> Problem | None:
+        """Carry out one step.
+
+        Raises:
+            SessionOver: nothing can be said about it.
+        """
+        return self.call(self._perform(session, step))
+
+    async def _perform(self, session: Session, step: Step) -> Problem | None:
+        problem = await session.perform(step)
+        if problem is not None and problem.kind in ("closed", "refused", "hang") and self.server is not None:
+            await self.server.settled(_CRASH_S)
+            if self.server.ended is not None:
+                kind = "refused" if problem.kind == "refused" else "closed"
+                said = f"the launched target {self.server.ended}: {problem.message}"
+                problem = replace(problem, kind=kind, message=said)
+        return problem
+
+    @property
+    def crashed(self) -> bool:
+        return self.server is not None and self.server.ended is not None
+
+    def play(self, program: Sequence[Step]) -> Played:
+        """Play a whole session from its steps; those that cannot be carried out are left out.
+
+        Raises:
+            UnreachableError: the target is gone.
+        """
+        return self.call(self._play(program))
+
+    async def _play(self, program: Sequence[Step]) -> Played:
+        session = await self._begin()
+        skipped = 0
+        try:
+            for step in program:
+                if not model.possible(session.state, step):
+                    skipped += 1
+                    continue
+                problem = await self._perform(session, step)
+                if problem is not None:
+                    before = tuple(done for done in session.log if done.step is not step)
+                    return Played(problem, before, step, skipped=skipped)
+            problem = await session.finish()
+            return Played(problem, tuple(session.log), None, skipped=skipped)
+        except SessionOver as reason:
+            return Played(None, tuple(session.log), None, str(reason), skipped)
+        finally:
+            session.close()
+
+    def hurry(self) -> None:
+        """Wait no longer than what was slow until now suggests: for shrinking, where much is missing."""
+        waits: Waits = self.env.waits
+        self.patience_s = min(waits.reply, max(4 * waits.quiet, 10 * self.slowest_s, 0.25))
+
+    def be_patient(self) -> None:
+        """Wait as the target file says."""
+        self.patience_s = self.env.waits.reply

@@ -1,0 +1,252 @@
+"""The model: what a step of a session leads to, by the protocol.
+
+Pure functions over plain data. A step has one permitted outcome, or several (`Branch`) where the protocol
+leaves the target a choice; which one it took is seen from what arrives, and `take` goes on from there. What a
+server only SHOULD do may happen here, and need not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from relaykit.conformance.sessions import frames, messaging, relays, signaling
+from relaykit.conformance.sessions.state import USERS, Branch, State, Step, must, user_of
+
+CONTROLS = ("create_user", "contact", "create_group", "add_member", "remove_member", "conversation")
+"""Steps that the control interface takes."""
+
+
+def possible(state: State, step: Step) -> bool:
+    """Whether a step can be carried out at all: a shrunk session lacks steps that others built on."""
+    with_ = step.with_
+    if step.move == "connect":
+        return step.who not in state.online
+    if step.move not in CONTROLS and step.who not in state.online:
+        return False
+    group = with_.get("group")
+    if group is not None and group not in state.groups and step.move != "create_group":
+        return False
+    if "v" in with_ and step.move != "conversation" and with_["v"] not in state.conversations:
+        return False
+    if with_.get("to") in USERS and with_["to"] not in state.known:
+        return False  # what is sent to unknown users is not judged
+    if step.move == "create_user":
+        return with_["user"] not in state.known
+    if step.move in ("contact", "create_group", "conversation"):
+        return all(user in state.known for user in with_.get("users", ()))
+    if step.move == "add_member":
+        return with_["user"] in state.known and with_["user"] not in state.groups[with_["group"]]
+    if step.move == "remove_member":
+        return with_["user"] in state.groups[with_["group"]]
+    return True
+
+
+def branches(state: State, step: Step) -> tuple[Branch, ...]:
+    """The permitted outcomes of a step; of several, the plainest comes first."""
+    return _MOVES[step.move](state, step)
+
+
+def take(state: State, step: Step, branch: Branch) -> None:
+    """Go on from this outcome."""
+    branch.change(state)
+
+
+def tolerated(state: State, device: str) -> tuple[frames.Template, ...]:
+    """Patterns of what may come to a device at any time, since it is not judged."""
+    undeclared = () if state.has("presence") else ("user_online", "user_offline", "presence")
+    return (
+        *({"type": kind} for kind in undeclared),
+        *messaging.tolerated(state, device),
+        *signaling.tolerated(state, device),
+    )
+
+
+# --- coming and going ---
+
+
+def _connect(state: State, step: Step) -> tuple[Branch, ...]:
+    device, user = step.who, user_of(step.who)
+    first = not state.known.get(user)
+    new_device = device not in state.known.get(user, ())
+    waiting, more = messaging.delivered_again(state, device, first=first)
+    heard, overheard = relays.came(state, device)
+
+    def change(new: State) -> None:
+        new.serial += 1
+        alone = not new.devices(user)
+        new.online[device] = new.serial
+        new.invalid[device] = 0
+        if new_device:
+            new.known.setdefault(user, []).append(device)
+            messaging.noted_device(new, device, first=first)
+        new.uncertain.discard(user)
+        new.reached(f"device: {'new' if new_device else 'away'} → online")
+        if alone and heard:
+            new.reached("presence: offline → online, told")
+
+    return (Branch("served", (*waiting, *heard), (*more, *overheard), change),)
+
+
+def _drop(state: State, step: Step) -> tuple[Branch, ...]:
+    device, user = step.who, user_of(step.who)
+    heard, overheard = relays.went(state, device)
+    ended, also, hang_up = signaling.left(state, device)
+    abort = bool(step.with_.get("abort"))
+
+    def change(new: State) -> None:
+        last = new.devices(user) == (device,)
+        hang_up(new)
+        del new.online[device]
+        if last and not heard:
+            new.uncertain.add(user)  # nobody has shown that the target has noticed
+        new.reached(f"device: online → {'cut' if abort else 'away'}")
+        if last and heard:
+            new.reached("presence: online → offline, told")
+
+    return (Branch("served", (*heard, *ended), (*overheard, *also), change),)
+
+
+# --- what the control interface does ---
+
+
+def _create_user(_: State, step: Step) -> tuple[Branch, ...]:
+    def change(new: State) -> None:
+        new.known.setdefault(step.with_["user"], [])
+        new.reached("user: made without a device")
+
+    return (Branch("served", change=change),)
+
+
+def _contact(state: State, step: Step) -> tuple[Branch, ...]:
+    one, other = step.with_["users"]
+
+    def change(new: State) -> None:
+        new.contacts.add(frozenset((one, other)))
+        new.reached("contacts: made")
+
+    return (Branch("served", may=messaging.acquainted(state, one, other), change=change),)
+
+
+def _create_group(_: State, step: Step) -> tuple[Branch, ...]:
+    def change(new: State) -> None:
+        new.groups[step.with_["group"]] = list(step.with_["users"])
+        new.reached("group: made")
+
+    return (Branch("served", change=change),)
+
+
+def _add_member(_: State, step: Step) -> tuple[Branch, ...]:
+    group, user = step.with_["group"], step.with_["user"]
+
+    def change(new: State) -> None:
+        new.groups[group].append(user)
+        for message in new.messages.values():
+            if message.group == group:
+                message.former.add(user)  # what waited may be gone, or come
+        new.reached("group: member added")
+
+    return (Branch("served", change=change),)
+
+
+def _remove_member(_: State, step: Step) -> tuple[Branch, ...]:
+    group, user = step.with_["group"], step.with_["user"]
+
+    def change(new: State) -> None:
+        new.groups[group].remove(user)
+        for message in new.messages.values():
+            if message.group == group:
+                message.former.add(user)
+        new.reached("group: member removed")
+
+    return (Branch("served", change=change),)
+
+
+def _conversation(_: State, step: Step) -> tuple[Branch, ...]:
+    def change(new: State) -> None:
+        group = step.with_.get("group")
+        new.conversations[step.with_["v"]] = group if group is not None else list(step.with_["users"])
+        new.reached("conversation: made")
+
+    return (Branch("served", change=change),)
+
+
+# --- the rest ---
+
+
+def _invalid(_: State, step: Step) -> tuple[Branch, ...]:
+    refused = {"type": "error", "payload": {"error_code": "invalid_message"}}
+
+    def change(new: State) -> None:
+        new.invalid[step.who] = new.invalid.get(step.who, 0) + 1
+        new.reached(f"invalid: {step.with_['fault']} refused")
+
+    return (Branch("refused", must((step.who,), refused, req=_FAULTS[step.with_["fault"]]), change=change),)
+
+
+_FAULTS: Mapping[str, str] = MappingProxyType(
+    {
+        "no_json": "VAL-01",
+        "array": "VAL-02",
+        "no_type": "VAL-05",
+        "unknown": "VAL-06",
+        "other_case": "VAL-06",
+        "server_only": "VAL-07",
+        "missing": "VAL-08",
+        "null": "VAL-08",
+        "number": "VAL-08",
+    }
+)
+
+
+def _heartbeat(_: State, step: Step) -> tuple[Branch, ...]:
+    return (Branch("served", must((step.who,), {"type": "heartbeat_ack"}, req="KEEP-03")),)
+
+
+def _pong(_: State, __: Step) -> tuple[Branch, ...]:
+    return (Branch("served"),)
+
+
+_MOVES: Mapping[str, Callable[[State, Step], tuple[Branch, ...]]] = MappingProxyType(
+    {
+        "connect": _connect,
+        "drop": _drop,
+        "send": messaging.send,
+        "burst": messaging.burst,
+        "resend": messaging.resend,
+        "steal": messaging.steal,
+        "ack": messaging.ack,
+        "read": messaging.read,
+        "typing": relays.typing,
+        "media_key": relays.media_key,
+        "signal": signaling.signal,
+        "sync": relays.sync,
+        "presence": relays.presence,
+        "heartbeat": _heartbeat,
+        "pong": _pong,
+        "invalid": _invalid,
+        "create_user": _create_user,
+        "contact": _contact,
+        "create_group": _create_group,
+        "add_member": _add_member,
+        "remove_member": _remove_member,
+        "conversation": _conversation,
+    }
+)
+
+TRANSITIONS = (
+    *("device: new → online", "device: away → online", "device: online → away", "device: online → cut"),
+    *("message: new → sent", "message: new → sent to a group", "message: sent again"),
+    *("message: sent → delivered", "message: sent → read", "message: delivered → read"),
+    *("message: acknowledged again", "message: acknowledged by a stranger", "message: read by a stranger"),
+    *("call: free → ringing", "call: ringing → answered", "call: target is busy", "call: renegotiated"),
+    *(f"call: {was} → free by {kind}" for was in ("ringing", "answered") for kind in signaling.ENDS),
+    *("call: signaling without a call", "call: ended by a device that left", "call: not judged"),
+    *("presence: offline → online, told", "presence: online → offline, told", "presence: status set"),
+    *("typing: passed on", "media key: passed on", "media key: recipient away", "contacts: made"),
+    *("sync: passed on", "sync: target away", "sync: target itself", "sync: target stranger's device"),
+    *("user: made without a device", "message: waits for a first device"),
+    *("group: made", "group: member added", "group: member removed", "conversation: made"),
+    *(f"invalid: {fault} refused" for fault in frames.INVALID),
+)
+"""What a session can reach, whatever choices the target makes."""

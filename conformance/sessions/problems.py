@@ -1,0 +1,147 @@
+"""What the model does not permit: a problem, with all that a reader, and a scenario, need of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from relaykit.conformance.matching import compare, nearest
+from relaykit.conformance.sessions import blame, judging, model
+from relaykit.conformance.sessions.state import Branch, Expected, State, Step
+
+_TELLING = ("deliver", "group_message", "typing")
+"""Types whose frames show what is wrong with them when they come changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that the model does not permit. Frames and patterns have references for identifiers.
+
+    Attributes:
+        kind: `missing`, `unexpected`, `order`, `closed`, `hang`, `refused` (a connection), or `shape`.
+        expected: what should have come: one of these.
+        actual: what came instead, if anything did.
+        allowed: what else could have come to the device, but for what looks like `actual`.
+        first: what looks like `actual` and must, or may, have come before it.
+        permitted: the ways in which the step could have been taken, if there were several.
+    """
+
+    kind: str
+    device: str
+    req: tuple[str, ...]
+    message: str
+    expected: tuple[Mapping[str, Any], ...] = ()
+    actual: Any = None
+    allowed: tuple[Mapping[str, Any], ...] = ()
+    first: tuple[tuple[Mapping[str, Any], bool], ...] = ()
+    permitted: tuple[Branch, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """What makes it the same problem as another one."""
+        return f"{self.kind} {self.req[0]}"
+
+
+class SessionOver(Exception):  # noqa: N818 - not an error: nothing more can be learnt from this session
+    """The session cannot go on, and the target is not to blame; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """Between what goes over the wire and what the model says.
+
+    Attributes:
+        fill: puts identifiers in the place of references.
+        symbolic: puts references in the place of identifiers.
+    """
+
+    fill: Callable[[Any], Any]
+    symbolic: Callable[[Any], Any]
+
+
+def find(
+    state: State, step: Step | None, match: judging.Match, pool: Sequence[judging.Item], words: Words
+) -> Problem | None:
+    """The first thing that is wrong with what arrived; None: nothing is.
+
+    Args:
+        state: after the step; step: None after the last one.
+        pool: what could still come from earlier steps.
+
+    Raises:
+        SessionOver: the target refuses to go on so fast.
+    """
+    if match.missing:
+        return _missing(state, step, match, match.missing[0], words)
+    if match.late:
+        return _late(step, match, words)
+    for device, frame in match.strays:
+        if any(compare(words.fill(form), frame) is None for form in model.tolerated(state, device)):
+            continue
+        symbolic = words.symbolic(frame)
+        _not_limited(symbolic)
+        req = blame.stray(state, step, device, symbolic)
+        said = f"{device} got {_kind(frame)} that must not reach it"
+        allowed, first = _allowed(state, match, pool, device, symbolic)
+        return Problem("unexpected", device, req, said, (), symbolic, allowed, first)
+    return None
+
+
+def _late(step: Step | None, match: judging.Match, words: Words) -> Problem:
+    expected, frame = match.late[0]
+    req: tuple[str, ...] = ("MSG-41", "MSG-40")
+    if expected.line.startswith("status"):
+        req = ("MSG-31",)
+    elif step is not None and step.move == "connect":
+        req = ("OFF-10", "OFF-09")
+    same = [each for each in match.branch.must if (each.to, each.line) == (expected.to, expected.line)]
+    said = f"{expected.to} got {_kind(frame)} before another that was to come first"
+    return Problem(
+        "order", expected.to, req, said, tuple(each.forms[0] for each in same), words.symbolic(frame)
+    )
+
+
+def _missing(
+    state: State, step: Step | None, match: judging.Match, expected: Expected, words: Words
+) -> Problem:
+    device = expected.to
+    came = [frame for where, frame in match.strays if where == device]
+    near = nearest(words.fill(expected.forms[0]), came)
+    req, said = expected.req, f"{device} must get {expected.forms[0]['type']}, and does not"
+    if near is None:
+        return Problem("missing", device, req, said, expected.forms)
+    actual = words.symbolic(near[0])
+    _not_limited(actual)
+    said += f"; it got {_kind(near[0])}"
+    if isinstance(actual, Mapping) and actual.get("type") in {form["type"] for form in expected.forms}:
+        said += f": {near[1]}"
+        if actual["type"] in _TELLING and near[1].fitted > 1:
+            req = blame.stray(state, step, device, actual)
+    return Problem("missing", device, req, said, expected.forms, actual)
+
+
+def _allowed(
+    state: State, match: judging.Match, pool: Iterable[judging.Item], device: str, frame: Any
+) -> tuple[tuple[Mapping[str, Any], ...], tuple[tuple[Mapping[str, Any], bool], ...]]:
+    """What else could come to a device in this step; and, apart, what looks just like the stray."""
+    optional = (*match.branch.may, *(item.expected for item in pool))
+    forms = [(form, True) for each in match.branch.must if each.to == device for form in each.forms]
+    forms += [(form, False) for each in optional if each.to == device for form in each.forms]
+    forms += [(form, False) for form in model.tolerated(state, device)]
+    like = tuple((form, must) for form, must in forms if compare(form, frame) is None)
+    return tuple(form for form, _ in forms if compare(form, frame) is not None), like
+
+
+def _kind(frame: Any) -> str:
+    if not isinstance(frame, Mapping):
+        return "a message that is no frame"
+    payload = frame.get("payload")
+    code = payload.get("error_code") if isinstance(payload, Mapping) else None
+    return f"error {code}" if code else str(frame.get("type"))
+
+
+def _not_limited(frame: Any) -> None:
+    payload = frame.get("payload") if isinstance(frame, Mapping) else None
+    if isinstance(payload, Mapping) and payload.get("error_code") == "rate_limited":
+        raise SessionOver("the target's rate is lower than its target file says")

@@ -1,0 +1,145 @@
+"""Fuzzed sessions against real servers, as a user has them: `relaykit fuzz --sessions`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures import fakes
+from support.suite import Ended, relaykit, start
+
+SECRET = "the signing key of the tests, long enough"
+PORTS = "--port {port} --control-port {control_port} --store :memory:"
+SERVE = f"{shlex.quote(sys.executable)} -m relaykit.reference_server.defects"
+BROKEN = (
+    f"{shlex.quote(sys.executable)} {shlex.quote(str(Path('tests/fixtures/broken_reference.py').resolve()))}"
+)
+# Patient where something comes; the reference server is prompt, so that nothing is missed for want of time.
+TARGET = "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\ntiming: {reply_ms: 8000, connect_ms: 15000}\n"
+
+
+def target_file(folder: Path) -> Path:
+    path = folder / "target.yaml"
+    path.write_text(TARGET)
+    return path
+
+
+async def command(folder: Path, launch: str, *words: str) -> Ended:
+    """A command against a server that it starts itself, with everything that the protocol has."""
+    target = ("-t", str(target_file(folder)), "--capability", "all", "--launch", launch)
+    return await relaykit(*words, *target, RELAYKIT_SECRET=SECRET, seconds=110)
+
+
+async def fuzzed(folder: Path, launch: str, *words: str) -> dict[str, Any]:
+    options = ("--sessions", "--seed", "1", "--most", "1", "--out", str(folder / "found"), "--format", "json")
+    ended = await command(folder, launch, "fuzz", *options, *words)
+    assert ended.code in (0, 1), ended
+    data: dict[str, Any] = json.loads(ended.out)
+    assert data["exit_code"] == ended.code
+    return data
+
+
+@pytest.mark.timeout(400)
+def test_a_seeded_defect_is_found_shrunk_written_and_replayed(tmp_path: Path) -> None:
+    """The file reproduces it on the server with the defect, and shows it as fixed on the good one."""
+    defect = "sent-ack-to-all-devices"
+
+    async def main() -> None:
+        data = await fuzzed(tmp_path, f"{SERVE} {defect} {PORTS}", "--seconds", "90")
+        (found,) = data["findings"]
+        assert found["requirement"] == "MSG-13"
+        assert found["actions"] <= 5
+        assert (found["steady"], found["replayed"]) == (True, "reproduced")
+        file = found["file"]
+        for server, code, outcome in ((defect, 1, "reproduced"), ("none", 0, "fixed")):
+            ended = await command(tmp_path, f"{SERVE} {server} {PORTS}", "replay", file, "--format", "json")
+            assert ended.code == code, ended
+            assert [each["outcome"] for each in json.loads(ended.out)["scenarios"]] == [outcome]
+
+    asyncio.run(main())
+
+
+def test_the_good_server_agrees_with_the_model(tmp_path: Path) -> None:
+    async def main() -> None:
+        data = await fuzzed(tmp_path, f"{SERVE} none {PORTS}", "--seconds", "8")
+        assert data["findings"] == []
+        assert data["exit_code"] == 0
+        assert data["steps"] > 0
+        assert data["transitions"]["message: new → sent"] > 0
+        assert not (tmp_path / "found").exists()
+
+    asyncio.run(main())
+
+
+@pytest.mark.timeout(300)
+def test_a_crash_is_a_finding_and_the_target_is_started_again(tmp_path: Path) -> None:
+    async def main() -> None:
+        data = await fuzzed(tmp_path, f"{BROKEN} dies-of-a-pong serve {PORTS}", "--seconds", "90")
+        (found,) = data["findings"]
+        assert found["kind"] == "closed"
+        assert "ended with exit status 7" in found["message"]
+        assert found["actions"] <= 2
+        assert found["replayed"] == "reproduced"
+
+    asyncio.run(main())
+
+
+def test_a_server_with_less_to_offer_can_be_fuzzed_as_well(tmp_path: Path) -> None:
+    """One that runs already, without control interface and capabilities: messages are all there is."""
+
+    async def main() -> None:
+        async with fakes.minimal().running() as url:
+            words = ("--seed", "1", "--seconds", "4", "--out", str(tmp_path / "found"), "--format", "json")
+            ended = await relaykit("fuzz", "--sessions", "--url", url, *words, RELAYKIT_SECRET=fakes.SECRET)
+            data = json.loads(ended.out)
+            assert "typing" not in data["moves"]
+            assert data["memory_mb"] == []
+            assert data["steps"] > 0
+
+    asyncio.run(main())
+
+
+def test_what_cannot_be_fuzzed_is_said_without_a_traceback(tmp_path: Path) -> None:
+    async def main() -> None:
+        ended = await relaykit("fuzz", "--sessions", "--url", "ws://127.0.0.1:9/ws", RELAYKIT_SECRET=SECRET)
+        assert (ended.code, "cannot be reached" in ended.err) == (3, True), ended
+        fixed = tmp_path / "fixed.yaml"
+        fixed.write_text(
+            "url: ws://127.0.0.1:9/ws\n"
+            "tokens:\n  identities:\n"
+            "    - user_id: 00000000-0000-4000-8000-000000000001\n"
+            "      devices:\n"
+            "        - {device_id: 00000000-0000-4000-8000-00000000000a, token: {value: abcdefgh}}\n"
+        )
+        ended = await relaykit("fuzz", "--sessions", "-t", str(fixed))
+        assert (ended.code, "fresh users" in ended.err) == (2, True), ended
+
+    asyncio.run(main())
+
+
+@pytest.mark.timeout(300)
+def test_ctrl_c_ends_with_a_summary(tmp_path: Path) -> None:
+    async def main() -> None:
+        words = ("-t", str(target_file(tmp_path)), "--launch", f"{SERVE} none {PORTS}", "--seconds", "600")
+        process = await start("fuzz", "--sessions", *words, RELAYKIT_SECRET=SECRET)
+        assert process.stderr is not None
+        try:
+            async with asyncio.timeout(90):
+                await process.stderr.readline()  # the first line of progress: it is under way
+            process.send_signal(signal.SIGINT)
+            out, err = await asyncio.wait_for(process.communicate(), 60)
+        finally:
+            if process.returncode is None:
+                os.kill(process.pid, signal.SIGKILL)
+        assert process.returncode == 130, err.decode()
+        assert "interrupted: nothing found" in out.decode()
+        assert "Traceback" not in out.decode() + err.decode()
+
+    asyncio.run(main())

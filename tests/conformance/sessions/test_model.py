@@ -1,0 +1,349 @@
+"""The model of sessions: what a step leads to, by the protocol decisions. No sockets, no Hypothesis."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import pytest
+
+from relaykit.conformance.grammar import VarSpec
+from relaykit.conformance.sessions import frames, judging, model, problems
+from relaykit.conformance.sessions.moves import MOVES
+from relaykit.conformance.sessions.state import DEVICES, USERS, Branch, Rules, State, Step
+from relaykit.conformance.values import Scope
+from relaykit.schemas import load_catalogue
+
+CONTROLS = ("create_user", "add_contact", "create_group", "add_member", "remove_member", "conversation")
+
+
+def everybody(*absent: str, **changes: Any) -> State:
+    """A state in which all devices but some are connected."""
+    capabilities = frozenset(load_catalogue().protocol.capabilities)
+    state = State(Rules(capabilities, frozenset(CONTROLS), **changes))
+    for device in DEVICES:
+        if device not in absent:
+            go(state, Step("connect", device))
+    return state
+
+
+def go(state: State, step: Step, branch: str | None = None) -> Branch:
+    """Take a step, in one of the permitted ways."""
+    assert model.possible(state, step), step
+    found = model.branches(state, step)
+    chosen = next(b for b in found if branch in (None, b.name))
+    model.take(state, step, chosen)
+    return chosen
+
+
+def send(number: int, who: str = "alice.phone", to: str = "bob", **more: Any) -> Step:
+    return Step("send", who, {"to": to, "m": number, "c": number, **more})
+
+
+def got(branch: Branch) -> list[tuple[str, str]]:
+    """Who must get what."""
+    return [(expected.to, expected.forms[0]["type"]) for expected in branch.must]
+
+
+def could(branch: Branch) -> set[tuple[str, str]]:
+    """Who may get what."""
+    return {(expected.to, form["type"]) for expected in branch.may for form in expected.forms}
+
+
+def test_a_message_reaches_every_device_of_its_receiver() -> None:
+    state = everybody("bob.laptop")
+    go(state, Step("connect", "bob.laptop"))
+    branch = go(state, send(1))
+    assert got(branch) == [
+        ("alice.phone", "sent_ack"),
+        ("bob.phone", "deliver"),
+        ("bob.laptop", "deliver"),
+    ]
+    assert ("alice.laptop", "deliver") in could(branch)  # copies are not judged
+
+
+def test_a_false_name_is_refused_or_set_right() -> None:
+    branches = model.branches(everybody(), send(1, claim="carol"))
+    assert [branch.name for branch in branches] == ["served", "refused"]
+    assert branches[0].must[1].forms[0]["sender_id"] == "${alice.id}"
+    assert got(branches[1]) == [("alice.phone", "error")]
+
+
+def test_statuses_come_once_each_and_to_all_devices_of_the_sender() -> None:
+    state = everybody()
+    go(state, send(1))
+    told = [("alice.phone", "status_update"), ("alice.laptop", "status_update")]
+    assert got(go(state, Step("ack", "bob.phone", {"m": 1}))) == told
+    assert got(go(state, Step("ack", "bob.laptop", {"m": 1}))) == []
+    assert got(go(state, Step("read", "bob.laptop", {"ms": (1,)}))) == told
+    assert got(go(state, Step("read", "bob.phone", {"ms": (1,)}))) == []
+
+
+def test_reading_may_be_told_as_delivery_first_but_never_after() -> None:
+    state = everybody("alice.laptop")
+    go(state, send(1))
+    branch = go(state, Step("read", "bob.phone", {"ms": (1,)}))
+    delivered, read = frames.status_update(1, "delivered"), frames.status_update(1, "read")
+
+    def fit(*came: Any) -> judging.Match:
+        return judging.fit(branch, (), {"alice.phone": came}, lambda value: value)
+
+    assert fit(delivered, read).rank[0] == 0
+    assert fit(read).rank[0] == 0
+    assert fit(read, delivered).strays == [("alice.phone", delivered)]
+    assert fit(delivered).missing
+
+
+def test_acknowledgments_of_strangers_change_nothing_and_tell_nobody() -> None:
+    state = everybody()
+    go(state, send(1))
+    for step in (
+        Step("ack", "carol.phone", {"m": 1}),
+        Step("ack", "alice.laptop", {"m": 1}),
+        Step("read", "carol.phone", {"ms": (1,)}),
+        Step("ack", "bob.phone", {"m": 0}),
+    ):
+        branch = go(state, step)
+        assert got(branch) == []
+        assert could(branch) <= {(step.who, "error")}
+    assert state.messages[1].status == {"bob": "sent"}
+    assert state.messages[1].waiting == {"bob.phone": False, "bob.laptop": False}
+
+
+def test_what_waits_comes_again_until_this_device_acknowledges_it() -> None:
+    state = everybody()
+    go(state, send(1))
+    go(state, send(2))
+    go(state, Step("ack", "bob.phone", {"m": 1}))
+    for device, numbers in (("bob.phone", [2]), ("bob.laptop", [1, 2])):
+        go(state, Step("drop", device))
+        branch = go(state, Step("connect", device))
+        ids = [each.forms[0]["message_id"] for each in branch.must if each.forms[0]["type"] == "deliver"]
+        assert ids == [frames.message(number) for number in numbers]
+
+
+def test_a_later_device_gets_no_backlog_and_a_first_one_gets_it_all() -> None:
+    state = everybody("bob.phone", "bob.laptop")
+    go(state, Step("create_user", "", {"user": "bob"}))
+    go(state, send(1))
+    assert ("bob.phone", "deliver") in got(go(state, Step("connect", "bob.phone")))
+    assert got(go(state, Step("connect", "bob.laptop"))) == []
+
+
+def test_nothing_is_sent_to_users_whom_the_target_does_not_know() -> None:
+    state = everybody("bob.phone", "bob.laptop")
+    assert not model.possible(state, send(1))
+    assert model.possible(state, send(1, to="carol"))
+
+
+def test_the_same_id_again_is_acknowledged_and_a_stolen_one_leaves_the_original_alone() -> None:
+    state = everybody()
+    go(state, send(1))
+    again = Step("resend", "alice.laptop", {"to": "bob", "m": 1, "c": 2})
+    assert got(go(state, again)) == [("alice.laptop", "sent_ack")]
+    steal = Step("steal", "carol.phone", {"to": "bob", "m": 1, "c": 3})
+    assert [b.name for b in model.branches(state, steal)] == ["refused", "accepted"]
+    go(state, steal, "accepted")
+    go(state, Step("drop", "bob.phone"))
+    (deliver,) = go(state, Step("connect", "bob.phone")).must
+    assert deliver.forms == frames.deliver("alice", 1, 1, to="bob")
+
+
+def test_groups_reach_current_members_in_either_form() -> None:
+    state = everybody()
+    go(state, Step("create_group", "", {"group": 9, "users": ("alice", "bob")}))
+    branch = go(state, send(1, group=9))
+    assert {expected.to for expected in branch.must} == {"alice.phone", "bob.phone", "bob.laptop"}
+    assert [form["type"] for form in branch.must[1].forms] == ["group_message", "deliver"]
+    outside = go(state, send(2, "carol.phone", group=9))
+    assert (got(outside), could(outside)) == ([], {("carol.phone", "error")})
+    go(state, Step("remove_member", "", {"group": 9, "user": "bob"}))
+    go(state, Step("add_member", "", {"group": 9, "user": "carol"}))
+    assert {expected.to for expected in go(state, send(3, group=9)).must} == {"alice.phone", "carol.phone"}
+
+
+def test_contacts_alone_hear_of_comings_and_goings() -> None:
+    state = everybody()
+    go(state, Step("contact", "", {"users": ("alice", "bob")}))
+    assert got(go(state, Step("drop", "alice.phone"))) == []
+    heard = [("bob.phone", "user_offline"), ("bob.laptop", "user_offline")]
+    assert got(go(state, Step("drop", "alice.laptop"))) == heard
+    heard = [("bob.phone", "user_online"), ("bob.laptop", "user_online")]
+    assert got(go(state, Step("connect", "alice.laptop"))) == heard
+
+
+def test_with_a_grace_nobody_has_to_hear_of_it() -> None:
+    state = everybody(presence_is_prompt=False)
+    go(state, Step("contact", "", {"users": ("alice", "carol")}))
+    branch = go(state, Step("drop", "carol.phone"))
+    assert got(branch) == []
+    assert ("alice.phone", "user_offline") in could(branch)
+
+
+def test_users_who_wrote_to_each_other_are_contacts() -> None:
+    state = everybody()
+    go(state, send(1, to="carol"))
+    assert got(go(state, Step("presence", "carol.phone", {"status": "away"}))) == []
+    go(state, send(2, "carol.phone", "alice"))
+    branch = go(state, Step("presence", "carol.phone", {"status": "busy"}))
+    assert got(branch) == [("alice.phone", "presence"), ("alice.laptop", "presence")]
+
+
+def signal(kind: str, who: str, to: str, number: int = 1) -> Step:
+    return Step("signal", who, {"type": kind, "to": to, "n": number})
+
+
+def test_a_call_rings_everywhere_and_makes_both_sides_busy() -> None:
+    state = everybody()
+    assert got(go(state, signal("call_offer", "alice.phone", "bob"))) == [
+        ("bob.phone", "call_offer"),
+        ("bob.laptop", "call_offer"),
+    ]
+    for target in ("alice", "bob"):
+        busy = go(state, signal("call_offer", "carol.phone", target))
+        assert got(busy) == [("carol.phone", "call_busy")]
+        assert could(busy) == set()
+    assert got(go(state, signal("call_answer", "bob.laptop", "alice"))) == [("alice.phone", "call_answer")]
+    assert got(go(state, signal("ice_candidate", "alice.phone", "bob"))) == [("bob.laptop", "ice_candidate")]
+    assert got(go(state, Step("drop", "bob.laptop", {"abort": True}))) == [("alice.phone", "call_end")]
+    assert state.calls == {}
+
+
+def test_offers_that_cross_are_relayed_or_answered_with_busy() -> None:
+    state = everybody("bob.laptop", "alice.laptop")
+    go(state, signal("call_offer", "alice.phone", "bob"))
+    names = [b.name for b in model.branches(state, signal("call_offer", "bob.phone", "alice"))]
+    assert names == ["first_wins", "crossing_relayed"]
+
+
+def test_what_the_decisions_leave_open_is_not_judged() -> None:
+    state = everybody()
+    go(state, signal("call_offer", "alice.phone", "bob"))
+    branch = go(state, signal("call_offer", "alice.phone", "carol"))
+    assert (branch.name, got(branch)) == ("not_judged", [])
+    assert state.muddled == {"alice", "bob", "carol"}
+    assert {"type": "call_busy"} in model.tolerated(state, "bob.phone")
+    for device in ("alice.phone", "alice.laptop"):
+        go(state, Step("drop", device))
+    assert "alice" not in state.muddled
+
+
+def test_sync_reaches_the_one_device_and_typing_the_other_members() -> None:
+    state = everybody()
+    sync = {"type": "sync_data", "c": 1}
+    assert got(go(state, Step("sync", "bob.phone", {**sync, "to": "bob.laptop"}))) == [
+        ("bob.laptop", "sync_data")
+    ]
+    assert got(go(state, Step("sync", "bob.phone", {**sync, "to": "carol.phone"}))) == []
+    go(state, Step("conversation", "", {"v": 1, "users": ("alice", "carol")}))
+    assert got(go(state, Step("typing", "alice.phone", {"v": 1, "on": True}))) == [("carol.phone", "typing")]
+    assert got(go(state, Step("typing", "bob.phone", {"v": 1, "on": True}))) == []
+
+
+IDS = {"id": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}
+GROUP = {
+    "group_id": "group-6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+    "conversation_id": "conv-6ba7b810-9dad-11d1-80b4-00c04fd430c8",
+}
+
+
+def valid(state: State, step: Step) -> list[bool]:
+    """Whether what a step sends is valid by the schemas, with identifiers in the place of references."""
+    variables = {name: VarSpec(name, kind, None) for name, kind in frames.VARS.items()}
+    users = {user: {**IDS, **dict.fromkeys(devices, IDS)} for user, devices in USERS.items()}
+    scope = Scope("seed", users, variables)
+    scope.given |= {f"g{number}": GROUP for number in state.groups}
+    scope.given |= {f"v{number}": GROUP for number in state.conversations}
+    return [load_catalogue().validate(scope.fill(content), "c2s").valid for content in frames.all_sent(step)]
+
+
+def test_moves_make_valid_frames_or_invalid_ones_on_purpose_and_reach_all_there_is() -> None:
+    rng = random.Random(1)  # noqa: S311
+    moves: set[str] = set()
+    transitions: set[str] = set()
+    for _ in range(500):
+        state = everybody(*rng.choice([(), (), ("bob.phone", "bob.laptop")]))
+        for _ in range(40):
+            name = rng.choice([name for name, move in MOVES.items() if move.possible(state)])
+            chosen = MOVES[name].choose(state, rng.choice)
+            for step in chosen if isinstance(chosen, tuple) else (chosen,):
+                if step.move not in (*model.CONTROLS, "connect", "drop"):
+                    assert set(valid(state, step)) == {step.move != "invalid"}, step
+                go(state, step)
+            moves.add(name)
+        transitions |= set(state.transitions)
+    assert moves == set(MOVES)
+    assert set(model.TRANSITIONS) - transitions == set()
+
+
+# --- what is wrong, and whose requirement that is ---
+
+
+def problem(state: State, step: Step, **came: list[Any]) -> problems.Problem | None:
+    """Take a step, of which this came (`bob_phone` for `bob.phone`)."""
+    arrived = {device.replace("_", "."): frames_ for device, frames_ in came.items()}
+    match = judging.best(model.branches(state, step), (), arrived, lambda value: value)
+    model.take(state, step, match.branch)
+    same = problems.Words(lambda value: value, lambda value: value)
+    return problems.find(state, step, match, (), same)
+
+
+ACK = frames.sent_ack(1)
+DELIVER = frames.deliver("alice", 1, 1, to="bob")[0]
+
+
+@pytest.mark.parametrize(
+    ("came", "kind", "requirement"),
+    [
+        ({"alice_phone": [], "bob_phone": [DELIVER]}, "missing", "MSG-12"),
+        ({"alice_phone": [ACK], "bob_phone": []}, "missing", "MSG-16"),
+        ({"alice_phone": [ACK], "bob_phone": [DELIVER, DELIVER]}, "unexpected", "MSG-20"),
+        ({"alice_phone": [ACK], "bob_phone": [DELIVER], "carol_phone": [DELIVER]}, "unexpected", "PRIV-01"),
+        ({"alice_phone": [ACK], "bob_phone": [DELIVER, ACK]}, "unexpected", "MSG-13"),
+        (
+            {"alice_phone": [ACK], "bob_phone": [{**DELIVER, "sender_id": "${carol.id}"}]},
+            "missing",
+            "ENV-08",
+        ),
+        (
+            {
+                "alice_phone": [ACK],
+                "bob_phone": [{**DELIVER, "payload": {**DELIVER["payload"], "ciphertext": "${c[7]}"}}],
+            },
+            "missing",
+            "MSG-18",
+        ),
+        (
+            {
+                "alice_phone": [
+                    ACK,
+                    {"type": "status_update", "message_id": "${m[1]}", "payload": {"status": "delivered"}},
+                ],
+                "bob_phone": [DELIVER],
+            },
+            "unexpected",
+            "MSG-22",
+        ),
+    ],
+)
+def test_a_problem_names_the_requirement(came: dict[str, list[Any]], kind: str, requirement: str) -> None:
+    state = everybody("alice.laptop", "bob.laptop")
+    found = problem(state, send(1), **came)
+    assert found is not None
+    assert (found.kind, found.req[0]) == (kind, requirement)
+
+
+def test_order_is_part_of_it() -> None:
+    state = everybody("alice.laptop", "bob.laptop")
+    burst = Step("burst", "alice.phone", {"to": "bob", "ms": (1, 2)})
+    delivers = [frames.deliver("alice", number, number, to="bob")[0] for number in (2, 1)]
+    acks = [frames.sent_ack(1), frames.sent_ack(2)]
+    found = problem(state, burst, alice_phone=acks, bob_phone=delivers)
+    assert found is not None
+    assert (found.kind, found.req[0], found.device) == ("order", "MSG-41", "bob.phone")
+
+
+def test_a_rate_that_is_lower_than_stated_ends_the_session() -> None:
+    limited = {"type": "error", "payload": {"error_code": "rate_limited"}}
+    with pytest.raises(problems.SessionOver):
+        problem(everybody("alice.laptop", "bob.laptop"), send(1), alice_phone=[limited], bob_phone=[])
