@@ -17,7 +17,7 @@ from relaykit.conformance import reproduce
 from relaykit.conformance.cases import from_scenario
 from relaykit.conformance.judge import JUDGE_ALL
 from relaykit.conformance.replay import Outcome, replayed
-from relaykit.conformance.schedule import run_one
+from relaykit.conformance.single import run_one
 from relaykit.conformance.sessions import machine, model, writing
 from relaykit.conformance.sessions.driver import Session
 from relaykit.conformance.sessions.lab import Lab, Played
