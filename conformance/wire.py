@@ -7,6 +7,7 @@ bytes, response headers, how exactly a connection ended), and because it is seve
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import socket
 import ssl
@@ -381,7 +382,8 @@ class Connection(asyncio.Protocol):
             recorder.bell.ring()
             return
         if kind == "ping" and self.answers_ping and self.alive:
-            self.send({"type": "pong"}, kit=True)
+            with contextlib.suppress(ConnectionEnded):  # we have said goodbye already
+                self.send({"type": "pong"}, kit=True)
         if kind not in self.passed_over:
             self.inbox.append(Arrived(recorder.transcript.now_ms(), frame))
         recorder.bell.ring()

@@ -367,3 +367,21 @@ def test_a_case_that_does_not_end_is_ended() -> None:
         assert "did not end" in found.findings[0].message
 
     asyncio.run(main())
+
+
+def test_pings_that_cross_a_close_are_no_defect() -> None:
+    async def pings(socket: fakes.ServerConnection) -> None:
+        async for _ in socket:
+            await socket.send(f'{{"type":"heartbeat_ack","timestamp":"{fakes.now()}"}}')
+            for _ in range(500):
+                await socket.send('{"type":"ping"}')
+
+    async def main() -> None:
+        caught: list[object] = []
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: caught.append(context))
+        async with fakes.sockets(pings) as url:
+            result = await judge(make_target(url, timing=QUICK), all_cases("close-is-answered"))
+        assert not caught, caught
+        assert result.count(Verdict.ERROR) == 0
+
+    asyncio.run(main())
