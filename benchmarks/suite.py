@@ -1,6 +1,6 @@
 """Cases per second of `relaykit test` against the reference server, both on this machine.
 
-    python benchmarks/suite.py [--runs 5] [--jobs 32]
+    python benchmarks/suite.py [--runs 5] [--jobs 32] [--profile full] [--slowest 10] [--cpu]
 
 Starts `relaykit serve` (store in memory, every capability, control interface), then runs the whole suite
 several times. Executed cases count: those that pass, fail or warn. Duration: from the first handshake to the
@@ -11,8 +11,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import cProfile
 import json
 import os
+import pstats
 import statistics
 import subprocess
 import sys
@@ -22,7 +24,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from relaykit.config import Document
-from relaykit.conformance.cases import load_cases
+from relaykit.conformance.cases import PROFILES, load_cases, select
 from relaykit.conformance.results import RunResult, Verdict
 from relaykit.conformance.run import Settings, run_session
 from relaykit.conformance.target import Target, read_target
@@ -77,10 +79,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--jobs", type=int, default=None)
+    parser.add_argument("--profile", choices=PROFILES, default="default")
+    parser.add_argument("--slowest", type=int, default=0, help="name the slowest cases of the last run")
+    parser.add_argument("--cpu", action="store_true", help="show where the suite's CPU time goes (slower)")
     options = parser.parse_args()
     catalogue = load_catalogue()
     began = time.perf_counter()
-    cases = [case for case in load_cases(catalogue) if not case.slow]
+    cases = select(catalogue, load_cases(catalogue), profile=options.profile)
     print(f"loading and checking {len(cases)} cases: {time.perf_counter() - began:.2f} s")
     rates: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +94,11 @@ def main() -> None:
             for number in range(options.runs):
                 own, other = time.process_time(), server_cpu(process)
                 settings = Settings(f"benchmark-{time.time_ns()}", concurrency=options.jobs)
+                profile = cProfile.Profile()
+                if options.cpu:
+                    profile.enable()
                 result = asyncio.run(run_session(target(addresses, catalogue), catalogue, cases, settings))
+                profile.disable()
                 count = executed(result)
                 rates.append(count / result.duration_s)
                 suite, server = time.process_time() - own, server_cpu(process) - other
@@ -98,6 +107,11 @@ def main() -> None:
                     f"{rates[-1]:.0f} cases/s; CPU: suite {suite:.2f} s, server {server:.2f} s; "
                     f"{result.count(Verdict.FAIL)} fail, {result.count(Verdict.ERROR)} error"
                 )
+            if options.cpu:
+                pstats.Stats(profile).sort_stats("tottime").print_stats(35)
+            for each in sorted(result.cases, key=lambda case: -case.duration_ms)[: options.slowest]:
+                alone = " (alone)" if each.case.exclusive else ""
+                print(f"{each.duration_ms:>9.0f} ms  {each.case.id}{alone}")
         finally:
             process.terminate()
             process.wait(10)
