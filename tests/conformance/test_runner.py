@@ -289,6 +289,32 @@ def test_tokens_follow_the_clock_that_judges_them() -> None:
     asyncio.run(main())
 
 
+def test_a_clock_that_was_moved_beyond_the_life_of_tokens_is_asked_for(tmp_path: Path) -> None:
+    adapter = tmp_path / "control.py"
+    adapter.write_text(
+        f"""
+from datetime import UTC, datetime, timedelta
+
+class Adapter:
+    def advance_clock(self, seconds):
+        return {{"now": (datetime.now(UTC) + timedelta(seconds={fakes.AHEAD_S})).isoformat()[:23] + "Z"}}
+"""
+    )
+    control = {"python": {"adapter": f"{adapter}:Adapter"}}
+    short = {"mint": {"secret": {"value": fakes.SECRET}, "lifetime_s": 600}}
+
+    async def main() -> None:
+        async with fakes.minimal("clock-ahead").running() as url:
+            with pytest.raises(UnreachableError, match="takes none of our tokens"):
+                await judge(make_target(url, tokens=short), all_cases("message-life"))
+            target = make_target(url, tokens=short, control=control)
+            result = await judge(target, all_cases("message-life", "token-expired"))
+        assert {by_id(result)[name].verdict for name in ("message-life", "token-expired")} == {Verdict.PASS}
+        assert [note for note in result.notes if "made by its clock" in note]
+
+    asyncio.run(main())
+
+
 def test_the_same_seed_makes_the_same_users() -> None:
     async def users(seed: str) -> set[str]:
         server = fakes.minimal()
