@@ -38,13 +38,14 @@ from relaykit.config import Document, load_yaml
 from relaykit.conformance.cases import load_cases, select
 from relaykit.conformance.deaths import STAYS_UP
 from relaykit.conformance.divergence import dialect_ids
+from relaykit.conformance.expectations import check_expectations
 from relaykit.conformance.judge import JUDGE_ALL, Rules, shape_ids
 from relaykit.conformance.launch import free_port, launched
 from relaykit.conformance.report import report
 from relaykit.conformance.results import Case, CaseResult, Finding, RunResult, Verdict
 from relaykit.conformance.run import Progress, Session, Settings, exit_code, open_session, run_session
 from relaykit.conformance.setup import Given, make_target
-from relaykit.conformance.target import Target, check_expectations, read_target
+from relaykit.conformance.target import Target, read_target
 from relaykit.errors import RelaykitError
 from relaykit.redaction import Redactor
 from relaykit.schemas import Catalogue, load_catalogue
@@ -159,7 +160,7 @@ def check(target: Target, catalogue: Catalogue, cases: Iterable[Case]) -> None:
         UsageError: with the place of each.
     """
     ids = {case.id for case in cases} | shape_ids(catalogue) | dialect_ids(catalogue) | {STAYS_UP}
-    check_expectations(target, ids, catalogue.requirements)
+    check_expectations(target.expected, ids, catalogue.requirements)
 
 
 async def judge(

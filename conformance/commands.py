@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,12 @@ from relaykit.conformance.pausing import pausing
 from relaykit.conformance.report import report
 from relaykit.conformance.reports.formats import write
 from relaykit.conformance.reports.text import scrubbed
-from relaykit.conformance.results import Case
+from relaykit.conformance.results import Case, RunResult
 from relaykit.conformance.run import exit_code
 from relaykit.conformance.setup import Given, make_target
-from relaykit.errors import RelaykitError
+from relaykit.conformance.target import Target
+from relaykit.conformance.updating import apply, update_of, updated
+from relaykit.errors import RelaykitError, UsageError
 from relaykit.redaction import Redactor
 from relaykit.schemas import Catalogue, load_catalogue
 
@@ -33,9 +36,21 @@ from relaykit.schemas import Catalogue, load_catalogue
 @options.selection
 @options.running
 @options.reports
+@click.option(
+    "--update-expectations",
+    "update",
+    is_flag=True,
+    help="Write what failed into `expected_failures` of the target file (or the file it names there), each "
+    "with a reason for you to complete, and take out what passes now.",
+)
 @click.option("-v", "--verbose", is_flag=True, help="List every case.")
 def test(
-    given: Given, selection: Selection, running: Running, wanted: list[tuple[str, Path]], verbose: bool
+    given: Given,
+    selection: Selection,
+    running: Running,
+    wanted: list[tuple[str, Path]],
+    update: bool,
+    verbose: bool,
 ) -> int:
     """Judge a server by the protocol's requirements.
 
@@ -59,6 +74,8 @@ def test(
     Exit codes: 0 no unexpected failure; 1 a failure, or a stale expectation; 2 usage or configuration;
     3 the target cannot be reached or takes no token; 4 nothing was executed; 5 a defect of the kit.
     """
+    if update and given.file is None:
+        raise UsageError("--update-expectations writes into a target file: give one with -t")
     catalogue = load_catalogue()
     cases = selection.load(catalogue)
     chosen = selection.choose(catalogue, cases)
@@ -78,13 +95,28 @@ def test(
                 redactor.text(str(error)), hint=redactor.text(error.hint or "") or None
             ) from None
     result.options = {**selection.said(), **running.said(), **_said(given)}
+    said = _updated(given.file, result, target, redactor) if update and given.file else ""
     code = exit_code(result, frozenset(running.fail_on))
     data = report(result, target, catalogue, redactor, code)
     terminal.show(data, console, verbose=verbose)
+    if said:
+        console.print(said, markup=False)
     for kind, path in wanted:
         write(data, kind, path)
         console.print(f"{kind} report: {path}")
     return code
+
+
+def _updated(file: Path, result: RunResult, target: Target, redactor: Redactor) -> str:
+    """Bring the expected failures up to date, and judge by them; what was done, in a line."""
+    if result.interrupted:
+        return "expectations: not updated, since the run was interrupted"
+    change = update_of(result.cases, target.expected, datetime.now(UTC).date(), redactor.text)
+    if not change.added and not change.removed:
+        return f"expectations: nothing to change ({change})"
+    path = apply(file, change)
+    updated(result, target.expected, change)
+    return f"expectations: {path}: {change}"
 
 
 def _said(given: Given) -> dict[str, Any]:

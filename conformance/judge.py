@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from relaykit.conformance.expectations import Expectation
 from relaykit.conformance.record import UNREADABLE, ShapeBook, Violation
 from relaykit.conformance.results import (
     UNTESTED,
@@ -22,7 +23,6 @@ from relaykit.conformance.results import (
     Verdict,
 )
 from relaykit.conformance.shapes import shape_requirements
-from relaykit.conformance.target import Expectation
 from relaykit.schemas import Catalogue
 
 LEVELS = ("MUST", "SHOULD", "MAY")
@@ -128,15 +128,23 @@ def expect_failures(
     for result in results:
         reason = expected_reason(result, expected)
         marked.append(replace(result, expected_failure=reason) if reason else result)
-    ran = {r.case.id: r for r in marked if r.verdict in (Verdict.PASS, Verdict.WARN)}
-    broken = {f.requirement for r in marked for f in r.findings}
-    proven = {name for r in marked for name in r.proven}
-    stale = [
+    stale = (
         f"{entry.place}: {entry.subject} is expected to fail ({entry.reason}), but passes: remove the entry"
+        for entry in stale_entries(marked, expected)
+    )
+    return tuple(marked), tuple(stale)
+
+
+def stale_entries(results: Sequence[CaseResult], expected: Iterable[Expectation]) -> tuple[Expectation, ...]:
+    """The expectations that are stale: what they name ran and did not fail."""
+    ran = {r.case.id for r in results if r.verdict in (Verdict.PASS, Verdict.WARN)}
+    broken = {f.requirement for r in results for f in r.findings}
+    proven = {name for r in results for name in r.proven}
+    return tuple(
+        entry
         for entry in expected
         if (entry.case in ran if entry.case else entry.requirement in proven - broken)
-    ]
-    return tuple(marked), tuple(stale)
+    )
 
 
 def expected_reason(result: CaseResult, expected: Sequence[Expectation]) -> str | None:

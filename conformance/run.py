@@ -19,6 +19,7 @@ from relaykit.conformance.control import open_control
 from relaykit.conformance.deaths import unexplained
 from relaykit.conformance.dialect import Dialect
 from relaykit.conformance.divergence import dialect_cases
+from relaykit.conformance.expectations import in_force
 from relaykit.conformance.issuing import Issuer
 from relaykit.conformance.judge import JUDGE_ALL, Rules, expect_failures, requirement_table, shape_cases
 from relaykit.conformance.launch import current
@@ -27,7 +28,7 @@ from relaykit.conformance.preflight import Readiness, preflight
 from relaykit.conformance.results import GATHERED, Case, CaseResult, RunResult, Verdict
 from relaykit.conformance.schedule import How, Schedule
 from relaykit.conformance.single import Pause
-from relaykit.conformance.target import Target, in_force
+from relaykit.conformance.target import Target
 from relaykit.errors import ExitCode
 from relaykit.schemas import Catalogue
 

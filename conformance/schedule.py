@@ -10,10 +10,12 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 from relaykit.conformance.again import again, worst
 from relaykit.conformance.context import Environment
 from relaykit.conformance.deaths import Deaths, convicted
+from relaykit.conformance.expectations import in_force
 from relaykit.conformance.judge import Rules, expected_reason
 from relaykit.conformance.results import Case, CaseResult, Verdict
 from relaykit.conformance.single import Pause, run_one
@@ -84,6 +86,7 @@ class Schedule:
         self._attempts: Counter[str] = Counter()
         self._runs: dict[str, list[CaseResult]] = {}
         self._recent: deque[_Ended] = deque(maxlen=_MOST_RECENT)
+        self._expected, _ = in_force(env.target.expected, datetime.now(UTC).date())
         self._failures: dict[str, CaseResult] = {}
         self._deadly: set[str] = set()
         self.deaths = Deaths(env)
@@ -223,7 +226,7 @@ class Schedule:
         whole = worst(known)
         (self._settled if before else self._done)(whole)
         self._failures.pop(whole.case.id, None)
-        if whole.verdict is Verdict.FAIL and expected_reason(whole, self._env.target.expected) is None:
+        if whole.verdict is Verdict.FAIL and expected_reason(whole, self._expected) is None:
             self._failures[whole.case.id] = whole
             if self._how.max_fail is not None and len(self._failures) >= self._how.max_fail:
                 self.stopped = f"the run was stopped after {self._how.max_fail} failures (--max-fail)"

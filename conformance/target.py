@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import date
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
-from relaykit.config import Document, problems, suggest
+from relaykit.config import Document, problems
 from relaykit.conformance.control_spec import ControlSpec, HttpControl, read_control
 from relaykit.conformance.dialect import DialectSpec, read_dialect
 from relaykit.conformance.endpoints import Tls, read_tls, read_urls
+from relaykit.conformance.expectations import Expectation, read_expectations
 from relaykit.conformance.loader import schema
 from relaykit.conformance.stops import UntestableError
 from relaykit.conformance.templates import HEADER_NAMES, check_names
@@ -38,21 +38,6 @@ class Waits:
     def scaled(self, factor: float) -> Waits:
         """All of them longer (or shorter), for slow machines and debuggers."""
         return Waits(self.reply * factor, self.quiet * factor, self.connect * factor, self.case * factor)
-
-
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """An expected failure, of one case or of one requirement; `until` is the last day on which it excuses."""
-
-    case: str | None
-    requirement: str | None
-    reason: str
-    place: str
-    until: date | None = None
-
-    @property
-    def subject(self) -> str:
-        return self.case or self.requirement or ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,26 +172,7 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
         connections_per_second=pacing.get("connections_per_second"),
         frames_per_second=pacing.get("frames_per_second"),
         dialect=read_dialect(document, base),
-        expected=tuple(
-            _expectation(document, index, entry)
-            for index, entry in enumerate(data.get("expected_failures", ()))
-        ),
-    )
-
-
-def _expectation(document: Document, index: int, entry: Mapping[str, Any]) -> Expectation:
-    until = date.fromisoformat(entry["until"]) if "until" in entry else None
-    place = document.place(f"/expected_failures/{index}")
-    return Expectation(entry.get("case"), entry.get("requirement"), entry["reason"], place, until)
-
-
-def in_force(expected: Iterable[Expectation], today: date) -> tuple[tuple[Expectation, ...], tuple[str, ...]]:
-    """The expectations whose day has not passed, and a line for each of the others."""
-    known = tuple(expected)
-    return tuple(e for e in known if e.until is None or today <= e.until), tuple(
-        f"{e.place}: {e.subject} was expected to fail until {e.until} ({e.reason}); that excuses it no longer"
-        for e in known
-        if e.until is not None and today > e.until
+        expected=read_expectations(document, base),
     )
 
 
@@ -240,23 +206,3 @@ def _waits(timing: Mapping[str, float]) -> Waits:
         connect=timing.get("connect_ms", default.connect * 1000) / 1000,
         case=timing.get("case_s", default.case),
     )
-
-
-def check_expectations(target: Target, cases: Iterable[str], requirements: Iterable[str]) -> None:
-    """Refuse expected failures that name nothing.
-
-    Raises:
-        UsageError: with the place of each.
-    """
-    known_cases, known_requirements = set(cases), set(requirements)
-    wrong = [
-        f"{entry.place}: unknown {kind} {entry.subject!r}{suggest(entry.subject, known)}"
-        for entry in target.expected
-        for kind, name, known in (
-            ("case", entry.case, known_cases),
-            ("requirement", entry.requirement, known_requirements),
-        )
-        if name is not None and name not in known
-    ]
-    if wrong:
-        raise UsageError("\n".join(wrong))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from support.suite import all_cases
 
+from relaykit.conformance.expectations import Expectation
 from relaykit.conformance.judge import (
     JUDGE_ALL,
     Rules,
@@ -20,7 +21,6 @@ from relaykit.conformance.judge import (
 from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.results import Case, CaseResult, Outcome, RunResult, Verdict
 from relaykit.conformance.run import exit_code
-from relaykit.conformance.target import Expectation
 from relaykit.errors import ExitCode
 from relaykit.schemas import load_catalogue
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from relaykit.config import load_yaml
+from relaykit.conformance.expectations import check_expectations, in_force
 from relaykit.conformance.setup import Given, make_target
-from relaykit.conformance.target import Target, check_expectations, in_force, read_target
+from relaykit.conformance.target import Target, read_target
 from relaykit.errors import UsageError
 from relaykit.schemas import load_catalogue
 
@@ -115,7 +116,7 @@ def test_expected_failures_must_name_something(tmp_path: Path) -> None:
         + "  - {requirement: MSG-999, reason: known}\n"
     )
     with pytest.raises(UsageError) as caught:
-        check_expectations(read(tmp_path, text), ["message-life"], CATALOGUE.requirements)
+        check_expectations(read(tmp_path, text).expected, ["message-life"], CATALOGUE.requirements)
     first, second = str(caught.value).splitlines()
     assert "target.yaml:4: unknown case 'mesage-life' (did you mean 'message-life'?)" in first
     assert "target.yaml:5: unknown requirement 'MSG-999'" in second
