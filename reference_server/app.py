@@ -68,7 +68,11 @@ class App:
         self.store = Store(settings.store)
         self.turn = Turn(self.store, self._server_error)
         try:
-            self.mailboxes = Mailboxes(self.store, waiting_per_user=int(limits["waiting_per_user"]))
+            self.mailboxes = Mailboxes(
+                self.store,
+                waiting_per_user=int(limits["waiting_per_user"]),
+                waiting_bytes=settings.max_waiting_bytes,
+            )
             self.devices = Devices(self.store, self.mailboxes)
             self.people = People(self.store)
         except StoreError as error:
@@ -92,6 +96,8 @@ class App:
         self.outgoing_high = min(64 * 1024, settings.max_outgoing_bytes)
         self.extensions = [DEFLATE] if settings.compression else []
         self.connections: set[Connection] = set()
+        self.tls_handshakes = 0
+        """TCP connections on which TLS is not spoken yet."""
         self.watch: Watch | None = None
         """What is done with each frame besides, if anything is."""
         self.stopping = False
@@ -103,8 +109,14 @@ class App:
     # --- connections ---
 
     def may_open(self) -> bool:
-        """Whether one more TCP connection is taken."""
-        open_ = len(self.connections)
+        """Whether a new connection, which is counted already, is taken."""
+        return self._has_room(len(self.connections))
+
+    def may_shake_hands(self) -> bool:
+        """Whether one more TLS handshake may begin."""
+        return self._has_room(len(self.connections) + self.tls_handshakes + 1)
+
+    def _has_room(self, open_: int) -> bool:
         return (
             open_ <= self.settings.max_connections
             and open_ - len(self.hub) - len(self.pending) <= self.settings.max_handshakes

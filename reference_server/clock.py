@@ -75,6 +75,8 @@ class Clock:
         self._dead = 0  # cancelled timers still in the heap
         self._handle: asyncio.TimerHandle | None = None
         self._armed_for = 0.0  # real monotonic time of the handle
+        self.goal: float | None = None
+        """While the clock is being moved: the monotonic time it will show then."""
         self._stamp_ms = -1
         self._stamp = ""
         self._second = (-1, "")
@@ -107,12 +109,13 @@ class Clock:
         """
         if seconds < 0:
             raise ValueError("the clock moves forward only")
-        goal = self.monotonic() + seconds
+        self.goal = goal = self.monotonic() + seconds
         while self._heap and self._heap[0][0] <= goal:
             # Step by step, so that a timer started by a timer gets its turn at the right moment.
             self._offset += max(0.0, self._heap[0][0] - self.monotonic())
             self._run_due(self._heap[0][0])
         self._offset += max(0.0, goal - self.monotonic())
+        self.goal = None
         self._arm()
 
     def call_later(self, delay: float, callback: Callable[..., object], *args: Any) -> Timer:

@@ -11,6 +11,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, cast
 
+from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -32,8 +33,19 @@ _LIBRARY_LOG.setLevel(logging.ERROR)
 
 _TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
 _ONE_TURN = 1024 * 1024  # bytes that one turn may say to a client who has read all, above what may wait
+_TLS = b"\x16"  # how a client begins that speaks TLS, and no line of HTTP
 _MAX_CONTROL = 125  # bytes of a control frame (RFC 6455, 5.5)
 _REASONS = {400: "Bad Request", 426: "a WebSocket client is required", 431: "Request header fields too large"}
+
+
+def _unreadable(error: Exception) -> Refusal:
+    """Why a request that the library gave up reading is refused."""
+    if isinstance(error, RequestLineTooLong):
+        return Refusal(414, "The request line is too long.")
+    if isinstance(error, (HeaderLineTooLong, TooManyHeaders)):
+        return Refusal(431, _REASONS[431])
+    return Refusal(400, "This is no HTTP/1.1 request for a WebSocket.")
+
 
 # No context is kept between messages: an idle connection then costs no compression state at all.
 DEFLATE = ServerPerMessageDeflateFactory(
@@ -93,7 +105,7 @@ class Connection(asyncio.Protocol):
         self._app.turn.schedule()
         if self._cutter is not None:
             self._cutter.feed(data)
-        elif self._may_receive(len(data)):
+        elif self._may_receive(data):
             self._tail = (self._tail + data)[-4:]
             self._to_library(data)
 
@@ -107,7 +119,9 @@ class Connection(asyncio.Protocol):
             elif isinstance(event, Request):
                 # The client waits for the answer (RFC 6455, 4.1), so the request is all there is.
                 self._request(event, alone=self._tail == b"\r\n\r\n" and not protocol.eof_sent)
-        if protocol.writes:
+        if protocol.handshake_exc is not None and self.session is None and not self._ending:
+            self._refuse(_unreadable(protocol.handshake_exc))
+        elif protocol.writes:
             # In order: what the frames before, say, a close frame asked for is said first.
             self._app.turn.do(self, self._write_protocol)
         return protocol.state is State.OPEN and not protocol.eof_sent
@@ -141,10 +155,14 @@ class Connection(asyncio.Protocol):
 
     # --- the handshake ---
 
-    def _may_receive(self, size: int) -> bool:
+    def _may_receive(self, data: bytes) -> bool:
         """Bound the request, and refuse what comes before it is answered."""
+        size = len(data)
         self._received += size
         if self._ending:
+            return False
+        if self._received == size and data[:1] == _TLS:
+            self._refuse(Refusal(400, "TLS is not spoken here; the URL begins with ws://."))
             return False
         if self.session is not None:
             self.abort()  # the answer is on its way, and the client should have waited for it (RFC 6455, 4.1)
@@ -194,19 +212,17 @@ class Connection(asyncio.Protocol):
         if self._protocol.state is not State.CONNECTING or self._ending:
             return
         log.info("handshake refused with %d: %s", refusal.status, refusal.text)
-        if (
-            self._protocol.eof_sent
-        ):  # broken frames came with the request: the library has nothing more to say
-            self.abort()
-            return
+        self._protocol.data_to_send()  # what the library has to say of it, or would not say, stays unsaid
         response = self._protocol.reject(refusal.status, refusal.text + "\n")
         if refusal.status == 426:
             response.headers["Upgrade"] = "websocket"
         if refusal.status == 405:
             response.headers["Allow"] = "GET"
-        self._protocol.send_response(response)
-        self._ending = True
-        self._write_protocol()
+        if not self._chunks:
+            self._app.turn.unwritten.append(self)
+        self._chunks.append(response.serialize())
+        self._ending = self._closing = True
+        self._leave()
 
     def _too_slow(self) -> None:
         log.info("handshake timed out")

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from relaykit.reference_server import devices
+from relaykit.reference_server import dev, devices
 from relaykit.reference_server.devices import Conflict
 from relaykit.reference_server.devices_store import ACTIVE
 
@@ -175,11 +175,17 @@ def list_faults(app: App, _arguments: Arguments) -> Answer:
 
 def reset(app: App, _arguments: Arguments) -> Answer:
     app.store.inject_fault(0)
-    app.durably(app.store.clear)
+    app.durably(partial(_clear, app))
     for hub in (app.hub, app.pending):
         for session in hub:
             app.end(session, 1001, "everything is forgotten")
     return {}
+
+
+def _clear(app: App) -> None:
+    app.store.clear()
+    if app.settings.dev:
+        dev.people(app)  # they are part of the server there, as if it had been started anew
 
 
 OPERATIONS: dict[str, Callable[[App, Arguments], Answer]] = {

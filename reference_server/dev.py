@@ -114,22 +114,27 @@ def arrange(app: App) -> Arranged:
         UsageError: the store does not work.
     """
     try:
-        return app.durably(partial(_arrange, app))
+        return app.durably(partial(people, app))
     except StoreError as error:
         raise UsageError(f"{app.settings.store}: the store does not work: {error}") from error
 
 
-def _arrange(app: App) -> Arranged:
+def people(app: App) -> Arranged:
+    """Alice, Bob, their devices and their group, within a change that is being made.
+
+    Raises:
+        StoreError: the store does not work.
+    """
     for (user, _), device in DEVICES.items():
         if app.devices.standing(USERS[user], device) != ACTIVE:
             app.devices.readmit(USERS[user], device)  # revoked in an experiment
         app.mailboxes.register(USERS[user], device)
-    people = app.people
-    people.befriend(*USERS.values())
-    people.create_group(GROUP, USERS.values())
+    known = app.people
+    known.befriend(*USERS.values())
+    known.create_group(GROUP, USERS.values())
     for user in USERS.values():
-        people.add_member(GROUP, user)
-    return Arranged(people.conversation_of(USERS.values()), people.group_conversation(GROUP))
+        known.add_member(GROUP, user)
+    return Arranged(known.conversation_of(USERS.values()), known.group_conversation(GROUP))
 
 
 # --- what is shown ---

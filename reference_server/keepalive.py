@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
+from math import inf
 from typing import TYPE_CHECKING, Any
 
 from relaykit.reference_server.refused import AUTH_FAILED, CONNECTION_TIMEOUT
@@ -40,7 +41,33 @@ def session_end(app: App, expires: float) -> float:
 
 
 def _round(app: App, period: float) -> None:
-    app.clock.call_later(period, _round, app, period)
+    _look_after_all(app)
+    pause, goal = period, app.clock.goal
+    if goal is not None:
+        # Hours pass at once: on to the next moment at which anything is due. Nobody comes meanwhile.
+        pause = max(period, min(_next_due(app), goal) - app.clock.monotonic())
+    app.clock.call_later(pause, _round, app, period)
+
+
+def _next_due(app: App) -> float:
+    """Monotonic time of the next thing that a round would do if nothing is heard from any client."""
+    ahead = app.clock.monotonic() - app.clock.now()
+    idle, interval = app.settings.timing["idle_timeout_s"], app.settings.timing["ping_interval_s"]
+    return min(
+        (
+            min(
+                session.expires + ahead,
+                session.link.heard + idle,
+                max(session.link.heard, session.pinged) + interval,
+            )
+            for session in chain(app.hub, app.pending)
+            if not session.closed
+        ),
+        default=inf,
+    )
+
+
+def _look_after_all(app: App) -> None:
     now, wall = app.clock.monotonic(), app.clock.now()
     idle, interval = app.settings.timing["idle_timeout_s"], app.settings.timing["ping_interval_s"]
     for session in chain(app.hub, app.pending):

@@ -7,11 +7,12 @@ device takes.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from relaykit.reference_server.cache import Cache
 from relaykit.reference_server.ledger import Entry, Ledger
+from relaykit.reference_server.refused import SERVER_ERROR, Refused
 from relaykit.reference_server.store import ROWS, Store
 
 SENT, DELIVERED, READ = "sent", "delivered", "read"
@@ -22,7 +23,7 @@ _MESSAGE = 5  # columns of the table of messages
 # What nobody waits for needs no content any more. It is looked up by the recipients' boxes: for an index of
 # `waiting` by message every new message would pay.
 _NEEDLESS = """
-SELECT seq, id, sender, target, x'' FROM messages WHERE seq = ?
+SELECT seq, id, sender, target, x'', LENGTH(frame) FROM messages WHERE seq = ?
 AND NOT EXISTS (
     SELECT 1 FROM devices CROSS JOIN waiting ON waiting.box = devices.box AND waiting.message = messages.seq
     WHERE devices.user = messages.target
@@ -53,16 +54,24 @@ class Notice:
     at: str
 
 
+@dataclass(slots=True)
+class Totals:
+    """What waits in all: messages, once for each device that they wait for, and the bytes of their frames."""
+
+    waiting: int
+    bytes: int
+
+
 class Mailboxes:
     """The tables of messages. New rows are queued and written together when the turn settles."""
 
-    def __init__(self, store: Store, *, waiting_per_user: int) -> None:
+    def __init__(self, store: Store, *, waiting_per_user: int, waiting_bytes: int) -> None:
         self._store = store
         self._bound = waiting_per_user
+        self._most_bytes = waiting_bytes
+        self._totals: Totals | None = None
         self._boxes: Cache[str, list[Box]] = Cache()
-        self._ledger = ledger = Ledger(store)
-        self.find: Callable[[bytes], Entry | None] = ledger.find
-        """Looks a message up by the 16 bytes of its id."""
+        self._ledger = Ledger(store)
         self._notices: Cache[str, int] = Cache()  # how many a user has at most
         # Values of new rows, one row after the other.
         self._new_messages: list[int | str | bytearray] = []
@@ -116,6 +125,8 @@ class Mailboxes:
         else:
             rows = self._store.read("SELECT message FROM waiting WHERE box = ?", box.id)
             self._let_go.update(seq for (seq,) in rows)
+            if self._totals is not None:
+                self._totals.waiting -= len(rows)
             self._store.write("DELETE FROM waiting WHERE box = ?", box.id)
             self._store.write("DELETE FROM devices WHERE box = ?", box.id)
         self._boxes.pop(user, None)
@@ -130,6 +141,11 @@ class Mailboxes:
         self._boxes.pop(user, None)
 
     # --- sending ---
+
+    def find(self, key: bytes) -> str | None:
+        """The sender of a message, if it exists."""
+        entry = self._ledger.find(key)
+        return None if entry is None else entry.sender
 
     def add(
         self,
@@ -150,6 +166,9 @@ class Mailboxes:
 
         Returns:
             Whether it was taken: not if as many as are permitted wait for one of these devices.
+
+        Raises:
+            Refused: as much as is permitted waits for all devices together.
         """
         if members is None:
             boxes = self.boxes(target) or self._nameless_box(target)
@@ -158,6 +177,13 @@ class Mailboxes:
         for box in boxes:
             if box.waiting >= self._bound:
                 return False
+        if not boxes:
+            frame = b""  # a group of one: nobody will ever get it
+        totals = self._totals or self.totals()
+        if totals.bytes + len(frame) > self._most_bytes:
+            raise Refused("too much waits on this server; try again later", SERVER_ERROR)
+        totals.bytes += len(frame)
+        totals.waiting += len(boxes)
         self._store.begin()
         seq = self._ledger.add(key, sender, target, SENT if members is None else None)
         self._new_messages += (seq, bytearray(key), sender, target, bytearray(frame))
@@ -182,7 +208,7 @@ class Mailboxes:
         Returns:
             The sender to be told, or None: nothing new, no such message, or not this user's.
         """
-        entry = self.find(key)
+        entry = self._ledger.find(key)
         current = self._status(entry, user) if entry is not None else None
         if entry is None or current is None:
             return None
@@ -193,6 +219,8 @@ class Mailboxes:
             if had_it:
                 box.waiting -= 1
                 self._let_go.add(entry.seq)
+                if self._totals is not None:
+                    self._totals.waiting -= 1
         if _RANK[status] <= _RANK[current]:
             return None
         self._store.write("INSERT OR REPLACE INTO recipients VALUES (?, ?, ?)", entry.seq, user, status)
@@ -223,9 +251,14 @@ class Mailboxes:
             limit,
         )
 
-    def count_waiting(self) -> int:
-        """How many messages wait for devices; one that waits for several counts once for each."""
-        return int(self._store.read("SELECT COUNT(*) FROM waiting")[0][0])
+    def totals(self) -> Totals:
+        """What waits in all. It is counted when the store is opened and after a failure, and then kept up."""
+        if self._totals is None:
+            self._settle()
+            ((waiting,),) = self._store.read("SELECT COUNT(*) FROM waiting")
+            ((size,),) = self._store.read("SELECT COALESCE(SUM(LENGTH(frame)), 0) FROM messages")
+            self._totals = Totals(waiting, size)
+        return self._totals
 
     # --- status updates for senders who are away ---
 
@@ -293,10 +326,13 @@ class Mailboxes:
             rows = [row for seq in sorted(let_go) for row in self._store.read(_NEEDLESS, seq)]
             # Not an UPDATE: SQLite joins pages that have become empty only when rows are deleted.
             self._store.write_many("DELETE FROM messages WHERE seq = ?", ((row[0],) for row in rows))
-            self._store.insert("messages", _MESSAGE, [value for row in rows for value in row])
+            self._store.insert("messages", _MESSAGE, [value for row in rows for value in row[:_MESSAGE]])
+            if self._totals is not None:
+                self._totals.bytes -= sum(row[_MESSAGE] for row in rows)
         self._ledger.settle()
 
     def _forget(self) -> None:
+        self._totals = None
         self._boxes.clear()
         self._let_go.clear()
         self._notices.clear()

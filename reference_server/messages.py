@@ -37,13 +37,13 @@ def send(app: App, session: Session, frame: Frame) -> None:
     """Store a message, acknowledge it, deliver it."""
     message_id, payload, at = frame["message_id"], frame["payload"], app.clock.stamp()
     key = key_of(message_id)
-    known = app.mailboxes.find(key)
-    if known is None:
+    sender = app.mailboxes.find(key)
+    if sender is None:
         if payload.get("group_id") is None:
             _to_user(app, session, key, message_id, payload, at)
         else:
             _to_group(app, session, key, message_id, payload, at)
-    elif known.sender != session.user:
+    elif sender != session.user:
         raise Refused("this message_id is taken")
     # If it was sent before, the first acknowledgement was lost: this is another, and the first content stays.
     app.turn.send(session, app.frames.sent_ack(_SENT, message_id, at))

@@ -17,6 +17,7 @@ from prometheus_client.registry import Collector
 
 from relaykit.reference_server.counters import BOUNDS_S, Counters, Durations
 from relaykit.reference_server.http import listen
+from relaykit.reference_server.mailbox import Totals
 from relaykit.reference_server.store import StoreError
 
 if TYPE_CHECKING:
@@ -96,9 +97,11 @@ class _Collector(Collector):
         app, counters = self._app, self._counters
         yield _gauge("connections", "Open TCP connections.", len(app.connections))
         yield _gauge("sessions", "Connections that are authenticated.", len(app.hub) + len(app.pending))
-        waiting = self._waiting()
-        if waiting is not None:
+        totals = self._totals()
+        if totals is not None:
+            waiting, size = totals.waiting, totals.bytes
             yield _gauge("waiting_messages", "Messages that wait for a device, once for each.", waiting)
+            yield _gauge("waiting_bytes", "Size of all messages that wait.", size)
         yield _counter("frames_received", "Valid frames of clients.", "type", counters.received)
         yield _counter("frames_sent", "Frames to clients.", "type", counters.sent)
         yield _counter("errors_sent", "Error frames to clients.", "code", counters.errors)
@@ -113,11 +116,11 @@ class _Collector(Collector):
             "relaykit_commits_failed", "Commits that failed.", value=app.store.failed_commits
         )
 
-    def _waiting(self) -> int | None:
+    def _totals(self) -> Totals | None:
         if self._app.store.failing or self._app.stopping:
             return None
         try:
-            return self._app.durably(self._app.mailboxes.count_waiting)
+            return self._app.durably(self._app.mailboxes.totals)
         except StoreError:
             return None
 

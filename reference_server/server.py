@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from relaykit.errors import UsageError
 from relaykit.reference_server import dev, devices, keepalive, observed, tls
@@ -17,6 +17,7 @@ from relaykit.reference_server.faults import Names
 from relaykit.reference_server.handshake import Refusal
 from relaykit.reference_server.observed import Observed
 from relaykit.reference_server.settings import Settings
+from relaykit.reference_server.tls_listener import TlsListener
 from relaykit.schemas import Catalogue
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Server:
         self._control: ControlServer | None = None
         self._metrics: MetricsServer | None = None
         self._pages: PagesServer | None = None
-        self._listener: asyncio.Server | None = None
+        self._listener: asyncio.Server | TlsListener | None = None
         try:
             self.app.watch = observed.watch(self.app, dev.NAMES if settings.dev else Names())
             self._add_http(control_token or "", keys)
@@ -93,14 +94,8 @@ class Server:
             except UsageError:
                 self.app.store.close()
                 raise
-        times: dict[str, Any] = {}
-        if self._tls is not None:
-            times["ssl_handshake_timeout"] = settings.handshake_timeout_s
-            times["ssl_shutdown_timeout"] = settings.close_timeout_s
         try:
-            self._listener = await asyncio.get_running_loop().create_server(
-                self._connection, settings.host, settings.port, backlog=_BACKLOG, ssl=self._tls, **times
-            )
+            self._listener = await self._listen()
         except OSError as error:
             self.app.store.close()
             raise UsageError(
@@ -116,6 +111,15 @@ class Server:
             raise
         keepalive.start(self.app)
         devices.start(self.app)
+
+    async def _listen(self) -> asyncio.Server | TlsListener:
+        host, port = self.app.settings.host, self.app.settings.port
+        if self._tls is None:
+            loop = asyncio.get_running_loop()
+            return await loop.create_server(self._connection, host, port, backlog=_BACKLOG)
+        listener = TlsListener(self.app, self._tls, self._connection)
+        await listener.start(host, port, _BACKLOG)
+        return listener
 
     def _connection(self) -> Connection:
         watch = self.app.watch

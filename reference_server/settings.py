@@ -58,6 +58,7 @@ class Settings:
     max_handshakes: int = 1024
     max_connections: int = 20_000
     max_outgoing_bytes: int = 1024 * 1024
+    max_waiting_bytes: int = 1024 * 1024 * 1024
     refusals_before_close: int = 1000
     control_port: int | None = None
     control_host: str = "127.0.0.1"

@@ -77,7 +77,7 @@ def _late(original: Handler, app: App, session: Session, frame: Frame) -> None:
         if not session.closed:
             mark = app.turn.mark
             original(app, session, frame)
-            app.turn.bind(mark, session.link, frame)
+            app.turn.bind(mark, session.link, frame.get("message_id"))
 
     app.clock.call_later(0.03, now)
 

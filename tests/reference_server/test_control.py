@@ -16,6 +16,7 @@ from support.control import TOKEN, Bench, bench
 from support.server import CIPHERTEXT, frame, in_loop, message, new_id, running_server
 
 from relaykit.errors import UsageError
+from relaykit.reference_server import dev
 from relaykit.reference_server.control_operations import OPERATIONS
 from relaykit.schemas import Operation, control_operations, thaw
 from relaykit.schemas.loading import HERE
@@ -453,6 +454,20 @@ async def test_faults_of_the_store_are_told_and_change_nothing() -> None:
         await control.do("inject_fault", count=5)
         await control.do("inject_fault", count=0)
         await control.do("create_group", members=[bob.user])
+
+
+@in_loop
+async def test_the_people_of_dev_are_there_again_after_a_reset() -> None:
+    async with bench(dev=True) as control:
+        await control.do("remove_member", group_id=dev.GROUP, user_id=dev.USERS["bob"])
+        await control.do("reset")
+        members = (await control.do("conversation", group_id=dev.GROUP))["members"]
+        assert sorted(members) == sorted(dev.USERS.values())
+        alice = await control.server.connect(dev.USERS["alice"], dev.DEVICES["alice", "phone"])
+        bob = await control.server.connect(dev.USERS["bob"], dev.DEVICES["bob", "phone"])
+        assert (await alice.receive())["type"] == "user_online"  # they are contacts
+        await alice.send(message(bob.user))
+        await alice.expect("sent_ack")
 
 
 @in_loop

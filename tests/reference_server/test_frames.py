@@ -1,4 +1,4 @@
-"""Frames to clients: those that are prepared say what those that are made do, whatever the catalogue stamps."""
+"""Frames to clients: those that are prepared say what made ones say, whatever the catalogue stamps."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import logging
 import time
 from typing import Any
 
@@ -266,6 +267,31 @@ async def test_a_handshake_is_bounded_in_size_and_time() -> None:
         await raw.close()
 
 
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"hello\r\n\r\n",
+        b"GET /ws HTTP/1.1\nHost: x\n\n",
+        b"GET /ws HTTP/1.1\r\nHost x\r\n\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"POST /ws HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc",
+        b"GET /ws HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+    ids=["no-http", "line-feeds", "no-colon", "http-2", "body", "chunks", "tls"],
+)
+@in_loop
+async def test_what_is_no_request_gets_400_and_the_end(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with running_server() as server:
+        raw = await Raw.open(server.port)
+        await raw.send(sent)
+        assert (await raw.response()).status == 400
+        assert await raw.ended() == b""
+        await raw.close()
+    assert "handshake refused with 400" in caplog.text
+
+
 @in_loop
 async def test_open_handshakes_and_connections_are_bounded() -> None:
     async with running_server(max_handshakes=2) as server:
@@ -309,12 +335,13 @@ async def test_frames_before_the_answer_are_refused() -> None:
     ids=["unmasked", "reserved-bit", "endless"],
 )
 @in_loop
-async def test_broken_frames_before_the_answer_end_in_silence(
+async def test_broken_frames_before_the_answer_are_refused(
     broken: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running_server() as server:
         raw = await Raw.open(server.port)
         await raw.send(request(f"/ws?token={server.token(USER, DEVICE)}"), broken)
+        assert (await raw.response()).status == 400
         await raw.ended()
         await (await server.connect(USER)).silent()
     assert not [record for record in caplog.records if record.exc_info]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
 from support.server import Running, frame, in_loop, new_id, running_server
+
+from relaykit.reference_server import keepalive
 
 
 @in_loop
@@ -59,6 +62,28 @@ async def test_control_frames_count_as_signs_of_life() -> None:
         while (got := await alice.receive())["type"] == "ping":
             pass
         assert got["type"] == "heartbeat_ack"
+
+
+@in_loop
+async def test_days_pass_at_once_even_with_the_shortest_intervals(monkeypatch: pytest.MonkeyPatch) -> None:
+    rounds = []
+    look = keepalive._look_after_all
+    monkeypatch.setattr(keepalive, "_look_after_all", lambda app: (rounds.append(1), look(app)))
+    timing = {"ping_interval_s": 0.05, "idle_timeout_s": 3600}
+    async with running_server(timing=timing) as server:
+        alice = await server.connect()
+        (session,) = server.app.hub.of_user(alice.user)
+        session.link.heard = server.app.clock.monotonic()
+        rounds.clear()
+        server.app.clock.advance(1.0)
+        pings = len(rounds)
+        assert 15 <= pings <= 60  # each ping in its time
+        server.app.clock.advance(3600)
+        await alice.closed()
+        assert [one["type"] for one in alice.taken].count("error") == 1
+        rounds.clear()
+        server.app.clock.advance(30 * 24 * 3600)
+        assert len(rounds) < 5  # nobody is there any more
 
 
 async def expiring(server: Running, seconds: float) -> None:

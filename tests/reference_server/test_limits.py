@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 from support.raw import TEXT, Raw, encode
@@ -71,6 +72,33 @@ async def test_a_flood_without_end_is_closed() -> None:
         codes = [one["payload"]["error_code"] for one in alice.taken if one["type"] == "error"]
         assert set(codes) == {"rate_limited"}
         assert len(codes) <= 3
+
+
+@in_loop
+async def test_what_waits_for_all_users_together_is_bounded(tmp_path: Path) -> None:
+    path = str(tmp_path / "store.db")
+    async with running_server(store=path, max_waiting_bytes=65_536) as server:
+        alice, bob = await server.pair()
+        carol = new_id()
+        waiting = [message(to, ciphertext="A" * 20_000) for to in (bob.user, carol, carol)]
+        await alice.send(*waiting)
+        for one in waiting:
+            await alice.expect("sent_ack", message_id=one["message_id"])
+        await bob.expect("deliver")
+        refused = message(new_id(), ciphertext="A" * 20_000)
+        await alice.send(refused)
+        await alice.expect_error("server_error", refused["message_id"])
+        await bob.close()
+    async with running_server(store=path, max_waiting_bytes=65_536) as server:  # what waited is counted again
+        alice = await server.connect(alice.user, alice.device)
+        await alice.send(refused)
+        await alice.expect_error("server_error", refused["message_id"])
+        bob = await server.connect(bob.user, bob.device)
+        await bob.expect("deliver")
+        await bob.send(frame("delivery_ack", message_id=waiting[0]["message_id"]))
+        await alice.expect("status_update")
+        await alice.send(refused)  # there is room again
+        await alice.expect("sent_ack", message_id=refused["message_id"])
 
 
 @in_loop

@@ -38,7 +38,12 @@ async def client(url: str, user: str, device: str) -> Peer:
 async def test_a_signal_closes_connections_and_loses_nothing(tmp_path: Path, number: signal.Signals) -> None:
     store = str(tmp_path / "store.db")
     with ServerProcess(tmp_path, "--store", store, "--check-output") as server:
-        assert server.ready == {"url": server.url, "pid": server.process.pid, "control_url": None}
+        assert server.ready == {
+            "url": server.url,
+            "pid": server.process.pid,
+            "control_url": None,
+            "docs_url": None,
+        }
         alice = await client(server.url, USER, DEVICE)
         bob_id, phone = new_id(), new_id()
         sent = [message(bob_id) for _ in range(100)]

@@ -13,7 +13,7 @@ from support.server import CIPHERTEXT, Peer, Running, frame, in_loop, message, n
 
 from relaykit.errors import UsageError
 from relaykit.reference_server import ledger
-from relaykit.reference_server.mailbox import Mailboxes
+from relaykit.reference_server.mailbox import Mailboxes, Totals
 from relaykit.reference_server.store import Store, StoreError
 
 
@@ -194,7 +194,7 @@ async def _delivered_once(server: Running, alice: Peer, bob: Peer) -> dict[str, 
     await bob.expect("deliver", message_id=sent["message_id"])
     await bob.send(frame("delivery_ack", message_id=sent["message_id"]))
     assert (await alice.expect("status_update"))["payload"]["status"] == "delivered"
-    assert server.app.mailboxes.count_waiting() == 0
+    assert server.app.mailboxes.totals() == Totals(0, 0)
     return sent
 
 
@@ -227,7 +227,7 @@ async def test_after_a_reset_messages_are_remembered_as_before(tmp_path: Path) -
             await _known_still(alice, bob, sent)
         await bob.send(frame("delivery_ack", message_id=waiting["message_id"]))
         await alice.expect("status_update", message_id=waiting["message_id"])
-        assert server.app.mailboxes.count_waiting() == 0
+        assert server.app.mailboxes.totals() == Totals(0, 0)
 
 
 @in_loop
@@ -263,7 +263,7 @@ async def test_the_content_of_a_message_is_kept_until_the_last_device_has_it() -
 
 def test_the_room_that_the_content_took_is_used_again() -> None:
     store = Store(":memory:")
-    boxes = Mailboxes(store, waiting_per_user=1000)
+    boxes = Mailboxes(store, waiting_per_user=1000, waiting_bytes=1_000_000)
     alice, bob, device = new_id(), new_id(), new_id()
     boxes.register(bob, device)
     for _ in range(20):
@@ -330,7 +330,7 @@ async def test_a_store_whose_index_lost_its_row_is_repaired(tmp_path: Path) -> N
         await _known_still(alice, bob, sent)
         await bob.send(frame("delivery_ack", message_id=sent["message_id"]))
         await alice.expect("status_update", message_id=sent["message_id"])
-        assert server.app.mailboxes.count_waiting() == 0
+        assert server.app.mailboxes.totals() == Totals(0, 0)
 
 
 @in_loop

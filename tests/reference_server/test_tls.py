@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import ssl
 from pathlib import Path
@@ -88,6 +89,69 @@ async def test_a_tls_handshake_that_never_comes_ends() -> None:
         raw = await Raw.open(server.port)
         assert await raw.ended() == b""
         await raw.close()
+
+
+@in_loop
+async def test_tls_handshakes_in_progress_are_bounded() -> None:
+    async with running_server(tls_self_signed=True, max_handshakes=3) as server:
+        idle = [await Raw.open(server.port) for _ in range(3)]
+        await server.until(lambda: server.app.tls_handshakes == 3)
+        one_more = await Raw.open(server.port)
+        assert await one_more.ended() == b""
+        await idle.pop().close()
+        await server.until(lambda: server.app.tls_handshakes == 2)
+        alice = await server.connect(ssl=trusting(server))  # there is room again
+        await alice.silent()
+        for raw in (one_more, *idle):
+            await raw.close()
+        await server.until(lambda: not server.app.tls_handshakes)
+
+
+@in_loop
+async def test_a_server_stops_while_tls_handshakes_hang() -> None:
+    async with running_server(tls_self_signed=True, shutdown_timeout_s=0.1) as server:
+        idle = [await Raw.open(server.port) for _ in range(2)]
+        await server.until(lambda: server.app.tls_handshakes == 2)
+    for raw in idle:
+        assert await raw.ended() == b""
+        await raw.close()
+    assert not server.app.tls_handshakes
+
+
+@in_loop
+async def test_a_request_in_one_piece_with_the_end_of_the_handshake_is_answered() -> None:
+    async with running_server(tls_self_signed=True) as server:
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        client = trusting(server).wrap_bio(incoming, outgoing, server_hostname="localhost")
+        while True:
+            try:
+                client.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                writer.write(outgoing.read())
+                incoming.write(await reader.read(65536))
+        client.write(request(f"/ws?token={server.token(new_id(), new_id())}"))
+        writer.write(outgoing.read())  # the client's Finished, and the request right behind it
+        answer = b""
+        async with asyncio.timeout(20):
+            while b"\r\n\r\n" not in answer:
+                incoming.write(await reader.read(65536))
+                with contextlib.suppress(ssl.SSLWantReadError):
+                    answer += client.read(65536)
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        writer.transport.abort()
+
+
+@in_loop
+async def test_the_log_says_which_end_of_tls_is_missing(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    async with running_server(tls_self_signed=True) as server:
+        raw = await Raw.open(server.port)
+        await raw.send(request(f"/ws?token={server.token(new_id(), new_id())}"))
+        await raw.ended()
+        await raw.close()
+    assert "must begin with wss://" in caplog.text
 
 
 @in_loop
