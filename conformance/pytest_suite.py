@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from relaykit.conformance import api
 from relaykit.conformance.judge import expect_failures
 from relaykit.conformance.matching import short
 from relaykit.conformance.options import Running, Selection
+from relaykit.conformance.pausing import pausing
 from relaykit.conformance.reports.claims import claim_text
 from relaykit.conformance.reports.formats import write
 from relaykit.conformance.reports.text import rerun, scrubbed, visible
@@ -60,7 +62,9 @@ class Suite:
         self.target, environment = make_target(given, self.catalogue)
         api.check(self.target, self.catalogue, every)
         self.redactor = Redactor(*self.target.secrets)
-        self.settings = running.settings(selection.rules, self.redactor.add)
+        self.settings = running.settings(
+            selection.rules, self.redactor.add, pausing(self.redactor, nullcontext)
+        )
         self._launch = api.Launch(given.command, environment) if given.command is not None else None
         self._fail_on = frozenset(running.fail_on)
         self._wanted = wanted

@@ -17,13 +17,13 @@ from relaykit.conformance import reproduce
 from relaykit.conformance.cases import from_scenario
 from relaykit.conformance.judge import JUDGE_ALL
 from relaykit.conformance.replay import Outcome, replayed
-from relaykit.conformance.single import run_one
 from relaykit.conformance.sessions import machine, model, writing
 from relaykit.conformance.sessions.driver import Session
 from relaykit.conformance.sessions.lab import Lab, Played
 from relaykit.conformance.sessions.moves import MOVES
 from relaykit.conformance.sessions.problems import Problem, SessionOver
 from relaykit.conformance.sessions.state import State, Step
+from relaykit.conformance.single import run_one
 
 _BATCH = 20
 """Sessions of one Hypothesis run: short enough for progress, long enough for it to learn."""
