@@ -1,6 +1,6 @@
 """The program that starts servers with defects, as a black box: what it lists, and how it is started.
 
-    PROGRAM --list --format json            → {"setups": {name: {"config", "target"}}, "defects": […]}
+    PROGRAM --list --format json        → {"setups": {name: {"config", "target", "files"}}, "defects": […]}
     PROGRAM NAME --config FILE --port P --control-port C      (`none` in place of NAME: no defect)
 
 In a setup `{dir}`, `{port}` and `{control_port}` stand for a folder of the server's own and for free ports.
@@ -49,10 +49,11 @@ class Seeded:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A configuration: of the server, and the target file that describes it."""
+    """A configuration: of the server, the target file that describes it, and files beside them."""
 
     config: Mapping[str, Any]
     target: Mapping[str, Any]
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,10 @@ async def list_defects(program: Sequence[str], requirements: Iterable[str]) -> L
             Seeded(one["id"], one["title"], one["area"], tuple(one["breaks"]), one["setup"])
             for one in data["defects"]
         )
-        setups = {name: Setup(one["config"], one["target"]) for name, one in data["setups"].items()}
+        setups = {
+            name: Setup(one["config"], one["target"], one.get("files", {}))
+            for name, one in data["setups"].items()
+        }
     except (ValueError, LookupError, TypeError) as error:
         raise KitDefect(f"{shlex.join(words)}: no list of defects: {error!r}") from error
     known = set(requirements)
@@ -160,6 +164,8 @@ def prepare(
     """
     words = {"dir": str(folder), "port": str(free_port()), "control_port": str(free_port())}
     chosen = listing.setups[setup]
+    for beside, text in chosen.files.items():
+        (folder / beside).write_text(text, encoding="utf-8")
     file = folder / "server.yaml"
     file.write_text(yaml.safe_dump(_filled(chosen.config, words, {})), encoding="utf-8")
     options = ("--config", str(file), "--port", words["port"], "--control-port", words["control_port"])

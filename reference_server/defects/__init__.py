@@ -70,5 +70,5 @@ def all_defects() -> Mapping[str, tuple[Defect, str]]:
             continue
         for each in defects_in(importlib.import_module(f"{__name__}.{info.name}")):
             assert each.id not in found, f"there are two defects {each.id!r}"  # noqa: S101
-            found[each.id] = each, info.name.removesuffix("_more")
+            found[each.id] = each, info.name.partition("_")[0]
     return MappingProxyType(found)

@@ -49,7 +49,11 @@ def listing() -> dict[str, Any]:
     """All defects and the configurations they need, for programs."""
     return {
         "setups": {
-            name: {"config": dict(setup.config), "target": dict(setup.target)}
+            name: {
+                "config": dict(setup.config),
+                "target": dict(setup.target),
+                "files": dict(setup.files),
+            }
             for name, setup in setups().items()
         },
         "defects": [

@@ -252,7 +252,7 @@ def on_enter(then: Callable[[App, Session], object]) -> Apply:
 # --- schemas ---
 
 
-def loosened(kind: str, *constraints: str) -> Apply:
+def loosened(kinds: str | Sequence[str], *constraints: str) -> Apply:
     """Frames of a client that violate a constraint are taken.
 
     Args:
@@ -261,22 +261,56 @@ def loosened(kind: str, *constraints: str) -> Apply:
 
     def apply(seams: Seams) -> None:
         catalogue = load_catalogue()
-        spec = catalogue.frame("c2s", kind)
-        schema = thaw(spec.bundled)
-        for pointer in constraints:
-            _cut(schema, pointer)
-        judge = Judge(replace(spec, bundled=schema), catalogue.protocol.faults["c2s"])
-        seams.put(catalogue, "_judges", {**catalogue._judges, ("c2s", kind): judge})
+        judges = dict(catalogue._judges)
+        for kind in (kinds,) if isinstance(kinds, str) else kinds:
+            spec = catalogue.frame("c2s", kind)
+            schema = thaw(spec.bundled)
+            for pointer in constraints:
+                _cut(schema, pointer)
+            judges["c2s", kind] = Judge(replace(spec, bundled=schema), catalogue.protocol.faults["c2s"])
+        seams.put(catalogue, "_judges", judges)
 
     return apply
 
 
-def _cut(schema: Any, pointer: str) -> None:
-    *way, last = pointer.split("/")[1:]
-    holder = schema
+def tightened(kinds: str | Sequence[str], pointer: str, value: Any) -> Apply:
+    """Frames of clients that are valid are refused: the schema says something else at a place.
+
+    Args:
+        pointer: JSON pointer into the bundled schema to something that is there.
+        value: what stands there instead.
+    """
+
+    def apply(seams: Seams) -> None:
+        catalogue = load_catalogue()
+        judges = dict(catalogue._judges)
+        for kind in (kinds,) if isinstance(kinds, str) else kinds:
+            spec = catalogue.frame("c2s", kind)
+            schema = thaw(spec.bundled)
+            way, _, last = pointer.rpartition("/")
+            holder = _at(schema, way)
+            if last not in holder:
+                raise SeamError(f"the schema of {kind} has nothing at {pointer}")
+            holder[last] = value
+            judges["c2s", kind] = Judge(replace(spec, bundled=schema), catalogue.protocol.faults["c2s"])
+        seams.put(catalogue, "_judges", judges)
+
+    return apply
+
+
+def _at(schema: Any, pointer: str) -> Any:
     try:
-        for step in way:
-            holder = holder[int(step)] if isinstance(holder, list) else holder[step]
+        for step in pointer.split("/")[1:]:
+            schema = schema[int(step)] if isinstance(schema, list) else schema[step]
+    except (KeyError, ValueError, IndexError) as error:
+        raise SeamError(f"the schema has nothing at {pointer}") from error
+    return schema
+
+
+def _cut(schema: Any, pointer: str) -> None:
+    way, _, last = pointer.rpartition("/")
+    holder = _at(schema, way)
+    try:
         if isinstance(holder, list):
             holder.remove(last) if last in holder else holder.pop(int(last))
         else:

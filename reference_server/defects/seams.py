@@ -80,7 +80,8 @@ def swapped(owner: Any, name: str, value: Any) -> Iterator[None]:
     """Another value in place of an object's attribute, or method, for as long as the block runs."""
     if not hasattr(owner, name):
         raise SeamError(f"{_named(type(owner))} has no {name}")
-    before = vars(owner).get(name, _NOTHING)
+    # What has no dict has slots, which always hold a value of their own.
+    before = vars(owner).get(name, _NOTHING) if hasattr(owner, "__dict__") else getattr(owner, name)
     setattr(owner, name, value)
     try:
         yield

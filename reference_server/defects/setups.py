@@ -6,14 +6,19 @@ come from the environment: RELAYKIT_SECRET signs tokens, RELAYKIT_CONTROL_TOKEN 
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from relaykit.schemas import load_catalogue
 
 STANDARD = "standard"
+_PREVIOUS = {"file": "{dir}/previous.txt"}
 _HS256 = {"algorithm": "HS256", "secret": {"env": "RELAYKIT_SECRET"}}
 # Small, so that reaching them costs little; what is slow here is slow everywhere.
 _LIMITS = {"connections_per_user": 6, "burst": 60}
@@ -26,10 +31,25 @@ class Setup:
     Attributes:
         config: the server's configuration file.
         target: the target file that describes the server then.
+        files: that stand in the folder of the run: name → text. Keys are made anew each time.
     """
 
     config: Mapping[str, Any]
     target: Mapping[str, Any]
+    files: Mapping[str, str] = field(default_factory=dict)
+
+
+def _es256(name: str) -> dict[str, Any]:
+    return {"algorithm": "ES256", "pem": {"file": f"{{dir}}/{name}"}}
+
+
+def _minted(name: str) -> dict[str, Any]:
+    return {"algorithm": "ES256", "key": {"file": f"{{dir}}/{name}"}}
+
+
+def _private_key() -> str:
+    key = ec.generate_private_key(ec.SECP256R1())
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
 
 
 def setups() -> Mapping[str, Setup]:
@@ -58,6 +78,22 @@ def setups() -> Mapping[str, Setup]:
                 {**target, "capabilities": {**target["capabilities"], "legacy_frames": False}},
             ),
             "few-waiting": Setup({**config, "limits": few}, {**target, "limits": few}),
+            "origins": Setup({**config, "origins": ["https://app.example.org"]}, target),
+            "public-key": Setup(
+                {**config, "keys": [_es256("key.pem")]},
+                {**target, "tokens": {"mint": _minted("key.pem")}},
+                {"key.pem": _private_key()},
+            ),
+            "two-algorithms": Setup(
+                {**config, "keys": [_HS256, _es256("key.pem")]},
+                {**target, "tokens": {**target["tokens"], "previous": _minted("key.pem")}},
+                {"key.pem": _private_key()},
+            ),
+            "two-secrets": Setup(
+                {**config, "keys": [_HS256, {"algorithm": "HS256", "secret": _PREVIOUS}]},
+                {**target, "tokens": {**target["tokens"], "previous": {"secret": _PREVIOUS}}},
+                {"previous.txt": secrets.token_hex(32)},
+            ),
             "tls": Setup(
                 {**config, "tls_self_signed": True, "tls_ca_out": "{dir}/ca.pem"},
                 {

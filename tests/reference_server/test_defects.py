@@ -68,7 +68,9 @@ def test_a_defect_that_does_not_exist_is_a_usage_error() -> None:
 
 def test_programs_can_list_them() -> None:
     done = subprocess.run([*MODULE, "--list", "--format", "json"], capture_output=True, text=True, check=True)
-    assert json.loads(done.stdout) == listing()
+    told, known = json.loads(done.stdout), listing()
+    assert told["defects"] == known["defects"]
+    assert told["setups"].keys() == known["setups"].keys()
 
 
 def test_a_place_that_is_gone_or_looks_otherwise_is_told() -> None:

@@ -1,0 +1,289 @@
+"""Defects at the door: path, carriers of the token, origins, and devices that connect twice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from typing import Any
+from urllib.parse import parse_qsl
+
+from websockets.datastructures import Headers
+from websockets.http11 import Request, Response
+
+from relaykit.reference_server.app import App
+from relaykit.reference_server.auth import AuthError, Identity
+from relaykit.reference_server.connection import Connection
+from relaykit.reference_server.defects import Defect, defect
+from relaykit.reference_server.defects.seams import Seams
+from relaykit.reference_server.handshake import Admission, Door, Refusal
+
+Examine = Callable[[Door, Request], Admission]
+
+
+def examining(change: Callable[[Examine, Door, Request], Admission]) -> Callable[[Seams], None]:
+    """The door looks at a request in another way."""
+
+    def apply(seams: Seams) -> None:
+        def examine(original: Examine, self: Door, request: Request) -> Admission:
+            return change(original, self, request)
+
+        seams.around(Door, "examine", examine)
+
+    return apply
+
+
+def _without_carrier(carrier: str) -> Callable[[Seams], None]:
+    """A token in this carrier is not seen."""
+
+    def token(
+        original: Callable[..., tuple[str, bool]], self: Door, headers: Headers, parameters: Any
+    ) -> tuple[str, bool]:
+        seen = Headers(headers.raw_items())
+        if carrier == "query":
+            parameters = [(name, value) for name, value in parameters if name != "token"]
+        elif carrier in seen:
+            del seen[carrier]
+        return original(self, seen, parameters)
+
+    return lambda seams: seams.around(Door, "_token", token)
+
+
+def _not_announced(original: Examine, door: Door, request: Request) -> Admission:
+    return replace(original(door, request), subprotocol=None)
+
+
+def _mixed(original: Examine, door: Door, request: Request) -> Admission:
+    """The user of the first token, and the device of the second."""
+    try:
+        return original(door, request)
+    except Refusal:
+        query = dict(parse_qsl(request.path.partition("?")[2])).get("token")
+        _scheme, _, other = request.headers.get("Authorization", "").partition(" ")
+        if not query or not other:
+            raise
+        try:
+            one, two = door.verifier.verify(query), door.verifier.verify(other.strip())
+        except AuthError:
+            raise Refusal(401, "Authentication failed.") from None
+        return Admission(replace(one, device=two.device), None, False)
+
+
+def _status(original: Examine, door: Door, request: Request, *, of: int, status: int) -> Admission:
+    try:
+        return original(door, request)
+    except Refusal as refusal:
+        if refusal.status != of:
+            raise
+        raise Refusal(status, refusal.text) from None
+
+
+CARRIERS = (
+    Defect(
+        "no-token-in-the-query", "A token in the query is not seen.", ("CONN-02",), _without_carrier("query")
+    ),
+    Defect(
+        "no-token-in-the-header",
+        "A token in the Authorization header is not seen.",
+        ("CONN-03",),
+        _without_carrier("Authorization"),
+    ),
+    Defect(
+        "no-token-as-subprotocol",
+        "A token that is offered as a subprotocol is not seen.",
+        ("CONN-04",),
+        _without_carrier("Sec-WebSocket-Protocol"),
+    ),
+    Defect(
+        "bearer-not-selected",
+        "The subprotocol Bearer is not selected.",
+        ("CONN-05",),
+        examining(_not_announced),
+    ),
+    Defect(
+        "two-tokens-mixed",
+        "Of two different tokens, one gives the user and the other the device.",
+        ("CONN-07",),
+        examining(_mixed),
+    ),
+    Defect(
+        "bad-token-is-a-server-error",
+        "A bad token is refused with the HTTP status 500.",
+        ("CONN-08",),
+        examining(partial(_status, of=401, status=500)),
+    ),
+    Defect(
+        "bad-origin-is-a-server-error",
+        "A foreign origin is refused with the HTTP status 500.",
+        ("CONN-08",),
+        examining(partial(_status, of=403, status=500)),
+    ),
+)
+
+
+def _accepting(change: Callable[[Response, Request | None], None]) -> Callable[[Seams], None]:
+    """The handshake is answered in another way."""
+
+    def apply(seams: Seams) -> None:
+        requests: dict[Connection, Request] = {}
+
+        def request_(original: Callable[..., None], self: Connection, request: Request, alone: bool) -> None:
+            requests[self] = request
+            original(self, request, alone=alone)
+
+        def accept(original: Callable[..., None], self: Connection, response: Response) -> None:
+            change(response, requests.pop(self, None))
+            original(self, response)
+
+        seams.around(Connection, "_request", request_)
+        seams.around(Connection, "accept", accept)
+
+    return apply
+
+
+def _token_echoed(response: Response, request: Request | None) -> None:
+    offered = request.headers.get("Sec-WebSocket-Protocol", "") if request is not None else ""
+    if "," in offered:
+        del response.headers["Sec-WebSocket-Protocol"]
+        response.headers["Sec-WebSocket-Protocol"] = offered
+
+
+def _path_echoed(response: Response, request: Request | None) -> None:
+    if request is not None:
+        response.headers["X-Request-Path"] = request.path
+
+
+ANSWERS = (
+    Defect(
+        "token-echoed-as-subprotocol",
+        "The response selects the token as a subprotocol, too.",
+        ("CONN-06",),
+        _accepting(_token_echoed),
+    ),
+    Defect(
+        "token-echoed-with-the-path",
+        "A header of the response repeats the path with its query.",
+        ("CONN-06",),
+        _accepting(_path_echoed),
+    ),
+)
+
+
+@defect("path-with-a-slash", "The endpoint is /ws/ instead of /ws.", "CONN-01")
+def path_with_a_slash(seams: Seams) -> None:
+    def examine(original: Examine, self: Door, request: Request) -> Admission:
+        path, _, query = request.path.partition("?")
+        if path != f"{self.path}/":
+            raise Refusal(404, "There is nothing here.")
+        return original(self, replace(request, path=f"{self.path}?{query}"))
+
+    seams.around(Door, "examine", examine)
+
+
+def _checking(change: Callable[[Callable[..., None], Door, Headers], None]) -> Callable[[Seams], None]:
+    def apply(seams: Seams) -> None:
+        def check(original: Callable[..., None], self: Door, headers: Headers) -> None:
+            change(original, self, headers)
+
+        seams.around(Door, "_check_origin", check)
+
+    return apply
+
+
+def _origin_required(original: Callable[..., None], door: Door, headers: Headers) -> None:
+    if not headers.get_all("Origin"):
+        raise Refusal(403, "An Origin is required.")
+    original(door, headers)
+
+
+ORIGINS = (
+    Defect(
+        "any-origin",
+        "No origin is ever refused.",
+        ("CONN-15",),
+        _checking(lambda _original, _door, _headers: None),
+    ),
+    Defect(
+        "origin-demanded",
+        "An Origin is demanded.",
+        ("CONN-16",),
+        _checking(_origin_required),
+    ),
+)
+
+
+def _entering(change: Callable[..., None]) -> Callable[[Seams], None]:
+    def apply(seams: Seams) -> None:
+        def enter(
+            original: Callable[..., None],
+            self: App,
+            connection: Any,
+            admission: Admission,
+            response: Response,
+        ) -> None:
+            change(original, self, connection, admission, response)
+
+        seams.around(App, "enter", enter)
+
+    return apply
+
+
+def _once_only(
+    original: Callable[..., None], app: App, connection: Any, admission: Admission, response: Response
+) -> None:
+    if app.hub.of_device(admission.identity.user, admission.identity.device):
+        raise Refusal(409, "This device is connected already.")
+    original(app, connection, admission, response)
+
+
+def _oldest_wins(
+    original: Callable[..., None], app: App, connection: Any, admission: Admission, response: Response
+) -> None:
+    """A second connection of a device is taken, and never served: it is closed at once."""
+    again = app.hub.of_device(admission.identity.user, admission.identity.device)
+    original(app, connection, admission, response)
+    if again and connection.session is not None:
+        app.end(connection.session, 1008, "this device is connected already")
+
+
+TWICE = (
+    Defect(
+        "second-connection-refused",
+        "A device that is connected already is refused.",
+        ("CONN-13",),
+        _entering(_once_only),
+    ),
+    Defect(
+        "second-connection-not-served",
+        "Of two connections of a device the newer one is closed.",
+        ("CONN-14",),
+        _entering(_oldest_wins),
+    ),
+)
+
+
+@defect("refuses-with-more-than-an-error", "A bad token gets a heartbeat_ack before the error.", "CONN-09")
+def refuses_with_more_than_an_error(seams: Seams) -> None:
+    """Bad tokens open the socket, and get two frames before they are turned out."""
+    nobody = Identity("00000000-0000-4000-8000-00000000000c", "00000000-0000-4000-8000-00000000000d", 4e9)
+
+    def examine(original: Examine, self: Door, request: Request) -> Admission:
+        try:
+            return original(self, request)
+        except Refusal as refusal:
+            if refusal.status != 401:
+                raise
+            return Admission(nobody, None, False)
+
+    def enter(
+        original: Callable[..., None], self: App, connection: Any, admission: Admission, response: Response
+    ) -> None:
+        original(self, connection, admission, response)
+        if admission.identity is nobody:
+            session = connection.session
+            self.turn.send(session, self.frames.make("heartbeat_ack"))
+            self.turn.send(session, self.frames.error("auth_failed", "bad token", reconnect=False))
+            self.end(session, 1008, "bad token")
+
+    seams.around(Door, "examine", examine)
+    seams.around(App, "enter", enter)

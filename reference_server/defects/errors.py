@@ -1,0 +1,218 @@
+"""Defects in errors, and in what becomes of the server's own faults."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import orjson
+
+from relaykit.reference_server.app import App
+from relaykit.reference_server.connection import Connection
+from relaykit.reference_server.defects import Defect, defect
+from relaykit.reference_server.defects.blocks import Frame, altering, doubling, lacking
+from relaykit.reference_server.defects.seams import Seams
+from relaykit.reference_server.dispatch import Dispatcher
+from relaykit.reference_server.refused import INVALID
+from relaykit.reference_server.session import Session
+from relaykit.reference_server.store import Store, StoreError
+from relaykit.reference_server.turn import Turn
+
+SHAPES = tuple(
+    Defect(
+        f"error-without-{name.replace('_', '-')}",
+        f"An error lacks its {name}.",
+        ("ERR-01",),
+        lacking("error", f"/payload/{name}"),
+    )
+    for name in ("error_code", "message", "timestamp", "reconnect")
+)
+
+ANSWERS = (
+    Defect(
+        "error-twice",
+        "A refused frame is answered with two errors.",
+        ("ERR-04",),
+        doubling("error", lambda frame: frame["payload"]["error_code"] == INVALID),
+    ),
+    Defect(
+        "errors-tell-paths",
+        "A server_error tells the path of the server's store.",
+        ("ERR-08",),
+        altering(
+            "error",
+            "/payload/message",
+            lambda text: (
+                'sqlite3.OperationalError: disk I/O error, File "/srv/relay/store.py", line 187'
+                if "store" in text
+                else text
+            ),
+        ),
+    ),
+)
+
+
+def _refusing(change: Callable[..., None]) -> Callable[[Seams], None]:
+    """Something else is said where a frame is refused."""
+
+    def apply(seams: Seams) -> None:
+        def refuse(
+            original: Callable[..., None],
+            self: Dispatcher,
+            session: Session,
+            code: str,
+            text: str,
+            frame: Frame | None = None,
+        ) -> None:
+            change(original, self, session, code, text, frame)
+
+        seams.around(Dispatcher, "_refuse", refuse)
+
+    return apply
+
+
+def _about_the_last(last: dict[Session, str]) -> Callable[..., None]:
+    """The error names the message that was refused before."""
+
+    def change(
+        original: Callable[..., None],
+        it: Dispatcher,
+        session: Session,
+        code: str,
+        text: str,
+        frame: Frame | None,
+    ) -> None:
+        name = (frame or {}).get("message_id")
+        said = {"message_id": last[session]} if frame is not None and session in last else frame
+        if isinstance(name, str):
+            last[session] = name
+        original(it, session, code, text, said)
+
+    return change
+
+
+def _to_all_devices(
+    original: Callable[..., None], it: Dispatcher, session: Session, code: str, text: str, frame: Frame | None
+) -> None:
+    original(it, session, code, text, frame)
+    for other in it._app.hub.of_user(session.user):
+        if other is not session:
+            original(it, other, code, text, frame)
+
+
+REFUSALS = (
+    Defect(
+        "error-about-the-last-one",
+        "An error names the message that was refused before this one.",
+        ("ERR-03",),
+        _refusing(_about_the_last({})),
+    ),
+    Defect(
+        "error-to-all-devices",
+        "All devices of the user get the error for a frame of one of them.",
+        ("ERR-06",),
+        _refusing(_to_all_devices),
+    ),
+)
+
+
+@defect("errors-swapped", "Of two errors close on each other the second comes first.", "ERR-05")
+def errors_swapped(seams: Seams) -> None:
+    held: dict[Connection, bytes] = {}
+
+    def put(original: Callable[[Connection, bytes], None], self: Connection, data: bytes) -> None:
+        if orjson.loads(data)["type"] != "error" or b'"auth_failed"' in data:
+            original(self, data)
+        elif self in held:
+            original(self, data)
+            original(self, held.pop(self))
+        else:
+            held[self] = data
+            self._app.clock.call_later(0.1, partial(let_go, original, self))
+
+    def let_go(original: Callable[[Connection, bytes], None], connection: Connection) -> None:
+        connection._app.turn.schedule()
+        if connection in held:
+            original(connection, held.pop(connection))
+
+    seams.around(Connection, "put", put)
+
+
+# --- the server's own faults ---
+
+
+@defect("fault-blamed-on-the-client", "A fault of the server is reported as invalid_message.", "ERR-07")
+def fault_blamed_on_the_client(seams: Seams) -> None:
+    def error(original: Callable[..., bytes], self: App, frame: Frame) -> bytes:
+        return original(self, frame).replace(b'"server_error"', b'"invalid_message"')
+
+    seams.around(App, "_server_error", error)
+
+
+@defect("fault-unsaid", "A frame on which the server failed is not answered.", "ERR-07")
+def fault_unsaid(seams: Seams) -> None:
+    def without(_original: Callable[..., Any], self: Turn, said: list[Any], bound: list[Any]) -> list[Any]:
+        kept: list[Any] = []
+        position = 0
+        for start, end, link, otherwise in bound:
+            kept += said[position:start]
+            position = end
+            if callable(otherwise):
+                kept.append((link, otherwise))
+        return kept + said[position:]
+
+    seams.around(Turn, "_without", without)
+
+
+@defect("acknowledged-and-failed", "A message that could not be stored is acknowledged.", "ERR-09")
+def acknowledged_and_failed(seams: Seams) -> None:
+    def without(original: Callable[..., Any], self: Turn, said: list[Any], bound: list[Any]) -> list[Any]:
+        acks = [item for item in said if isinstance(item[1], bytes) and b'"sent_ack"' in item[1]]
+        return acks + list(original(self, said, bound))
+
+    seams.around(Turn, "_without", without)
+
+
+@defect("delivered-and-failed", "A message that could not be stored is delivered all the same.", "ERR-09")
+def delivered_and_failed(seams: Seams) -> None:
+    def without(original: Callable[..., Any], self: Turn, said: list[Any], bound: list[Any]) -> list[Any]:
+        told = [item for item in said if isinstance(item[1], bytes) and b'"deliver"' in item[1]]
+        return list(original(self, said, bound)) + told
+
+    seams.around(Turn, "_without", without)
+
+
+@defect("never-gets-over-it", "After a failed write, all writes fail.", "ERR-10")
+def never_gets_over_it(seams: Seams) -> None:
+    failed: list[StoreError] = []
+
+    def commit(original: Callable[[Store], None], self: Store) -> None:
+        try:
+            original(self)
+        except StoreError as error:
+            failed.append(error)
+        if failed:
+            if self.dirty:
+                self._rollback()
+            raise failed[0]
+
+    seams.around(Store, "commit", commit)
+
+
+@defect("failed-message-refused", "A message on which the server failed once is refused for ever.", "ERR-11")
+def failed_message_refused(seams: Seams) -> None:
+    failed: set[object] = set()
+
+    def error(original: Callable[..., bytes], self: App, frame: Frame) -> bytes:
+        failed.add(frame.get("message_id"))
+        return original(self, frame)
+
+    def handle(original: Callable[..., None], self: Dispatcher, session: Session, frame: Frame) -> None:
+        if frame["type"] == "send" and frame["message_id"] in failed:
+            self._refuse(session, INVALID, "this message_id was used", frame)
+        else:
+            original(self, session, frame)
+
+    seams.around(App, "_server_error", error)
+    seams.around(Dispatcher, "_handle", handle)
