@@ -16,6 +16,7 @@ class DialError(Exception):
         kind: `unreachable` (no TCP connection or no TLS), `refused` (an HTTP answer other than 101),
             `rubbish` (no valid handshake answer), `closed` (the end instead of an answer) or `silent`.
         status: the HTTP status of a refusal.
+        headers: those of the answer, where there was one.
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class DialError(Exception):
         super().__init__(message)
         self.kind = kind
         self.status = status
+        self.headers: tuple[tuple[str, str], ...] = ()
 
 
 def refusal_of(error: Exception) -> DialError:

@@ -67,7 +67,7 @@ async def attempt(context: Context, shown: Presentation, label: str) -> Refusal:
         return Refusal("silent", "the connection opened, and nothing came")
     if error is not None:
         said = f"{kind_of(error)}, then {connection.ended}"
-        return Refusal("error", said, None, connection.close_code, error, len(connection.inbox) == 1)
+        return Refusal("error", said, None, connection.close_code, error, connection.came == 1)
     return Refusal("bare-close", f"opened, then {connection.ended}", None, connection.close_code)
 
 

@@ -136,6 +136,11 @@ class Connection(asyncio.Protocol):
         return self.ended is None
 
     @property
+    def came(self) -> int:
+        """How many messages came, the ambient ones and the suite's own included."""
+        return self._count
+
+    @property
     def frames(self) -> list[dict[str, Any]]:
         """The objects among what stands in the inbox."""
         return [arrived.frame for arrived in self.inbox if isinstance(arrived.frame, dict)]
@@ -298,7 +303,9 @@ class Connection(asyncio.Protocol):
                 self._frame(event)
         error = self._client.handshake_exc
         if error is not None and not self.opened.done():
-            self.opened.set_exception(refusal_of(error))
+            failed = refusal_of(error)
+            failed.headers = self.headers
+            self.opened.set_exception(failed)
             self.opened.exception()  # marked as seen: `dial` may have given up already
         broken = self._client.parser_exc
         if broken is not None and self.ended is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from relaykit.conformance.context import Context, Device, Presentation, present
 from relaykit.conformance.matching import pointer_get
 from relaykit.conformance.registry import probe
@@ -17,7 +19,11 @@ async def _served(context: Context, carrier: str, requirement: str) -> tuple[Con
     try:
         connection = await device.dial(carrier, token)
     except DialError as error:
-        context.fail_dial(error, (requirement,), device.label)
+        # 403 is about the origin, of which there is none.
+        no_origin = ("CONN-16",) if error.status == 403 and not _states_origin(context) else ()
+        context.fail_dial(error, (requirement, *no_origin), device.label)
+        if any(token in value for _, value in error.headers):
+            _judge_echo(context, error.headers, token)
         return None, token
     if context.env.fences and not await connection.beat(context.env.waits.reply):
         said = connection.ended or "its heartbeat was not answered"
@@ -30,12 +36,16 @@ async def _served(context: Context, carrier: str, requirement: str) -> tuple[Con
         )
         return None, token
     context.prove((requirement,), device.label)
-    _judge_echo(context, connection, token)
+    _judge_echo(context, connection.headers, token)
     return connection, token
 
 
-def _judge_echo(context: Context, connection: Connection, token: str) -> None:
-    echoed = [name for name, value in connection.headers if token in value]
+def _states_origin(context: Context) -> bool:
+    return any(name.lower() == "origin" for name in context.env.target.headers)
+
+
+def _judge_echo(context: Context, headers: Iterable[tuple[str, str]], token: str) -> None:
+    echoed = [name for name, value in headers if token in value]
     if echoed:
         context.fail(
             ("CONN-06",),
@@ -51,7 +61,7 @@ def _judge_echo(context: Context, connection: Connection, token: str) -> None:
     "carrier-query",
     title="A token in the query parameter opens a session",
     area="connection",
-    requirements=("CONN-02", "CONN-06", "AUTH-14"),
+    requirements=("CONN-02", "CONN-06", "CONN-16", "AUTH-14"),
     catches="A server that browsers cannot reach, because it takes tokens from headers only.",
 )
 async def carrier_query(context: Context) -> None:
@@ -75,7 +85,7 @@ async def carrier_header(context: Context) -> None:
     "carrier-subprotocol",
     title="A token as the second subprotocol opens a session, and Bearer is selected",
     area="connection",
-    requirements=("CONN-04", "CONN-05", "CONN-06"),
+    requirements=("CONN-04", "CONN-05", "CONN-06", "CONN-16"),
     catches="A server that selects no subprotocol (browsers then close), or the token itself.",
 )
 async def carrier_subprotocol(context: Context) -> None:

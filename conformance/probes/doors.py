@@ -49,7 +49,7 @@ async def endpoint_path(context: Context) -> None:
     "foreign-origin",
     title="A handshake from an origin that is not permitted is refused with 403",
     area="connection",
-    requirements=("CONN-15", "CONN-17"),
+    requirements=("CONN-15", "CONN-17", "CONN-08"),
     catches="A server whose list of origins any web page can pass, or whose refusal looks like a bad token.",
 )
 async def foreign_origin(context: Context) -> None:
@@ -75,6 +75,11 @@ async def foreign_origin(context: Context) -> None:
     else:
         context.prove(("CONN-15",))
     for origin, outcome in kept.items():
+        if outcome.form == "http" and not 400 <= (outcome.status or 0) < 500:
+            said = f"Origin {origin}: {outcome.said}"
+            context.fail(("CONN-08",), said, expected="HTTP 4xx", actual=outcome.said)
+        elif outcome.form == "http":
+            context.prove(("CONN-08",))
         if outcome.form == "http" and outcome.status != 403:
             said = f"Origin {origin}: {outcome.said}"
             context.fail(("CONN-17",), said, expected="HTTP 403", actual=outcome.said)

@@ -52,7 +52,7 @@ async def expires_in_session(context: Context) -> None:
     "key-rotation",
     title="Tokens of the previous and of the current key both open sessions",
     area="authentication",
-    requirements=("AUTH-23",),
+    requirements=("AUTH-23", "AUTH-14"),
     catches="A server that knows one key at a time, so that a rotation logs everybody out.",
     forges=True,
 )
@@ -77,10 +77,12 @@ async def rotation(context: Context) -> None:
         try:
             connection = await device.dial(token=device.token(**options))
         except DialError as error:
-            context.fail_dial(error, ("AUTH-23",), device.label)
+            context.fail_dial(error, ("AUTH-23", "AUTH-14"), device.label)
             return
         if context.env.fences and not await connection.beat(context.env.waits.reply):
             said = connection.ended or "its heartbeat was not answered"
-            context.fail(("AUTH-23",), f"a token of {what} opens the socket, but {said}", actor=device.label)
+            context.fail(
+                ("AUTH-23", "AUTH-14"), f"a token of {what} opens the socket, but {said}", actor=device.label
+            )
             return
-    context.prove(("AUTH-23",))
+    context.prove(("AUTH-23", "AUTH-14"))

@@ -161,6 +161,7 @@ async def _run(plan: Plan, found: _Found, live: show.Live) -> None:
         setups = {
             setup: plan.cases_of([each for each in found.chosen if each.setup == setup])
             for setup in dict.fromkeys(each.setup for each in found.chosen)
+            if plan.listing.setups[setup].sound
         }
         found.sound = await run_sound(plan, setups)
         live.begin()

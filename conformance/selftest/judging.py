@@ -7,7 +7,7 @@ the requirement's level demands (a broken MUST by a failure, a warning is not en
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from relaykit.conformance.judge import strength
@@ -105,6 +105,25 @@ def unusable(defect: Seeded, reason: str, outcome: Outcome = Outcome.UNUSABLE) -
     """The verdict on a defect whose server could not be judged."""
     none: dict[str, tuple[Kill, ...]] = dict.fromkeys(defect.breaks, ())
     return Verdicts(defect, outcome, dict.fromkeys(defect.breaks, outcome), none, reason=reason)
+
+
+def together(rounds: Sequence[Verdicts]) -> Verdicts:
+    """The verdict on a defect that no single round has killed: for each requirement, the best of them."""
+    defect = rounds[0].defect
+    outcomes = {
+        name: min((each.requirements[name] for each in rounds), key=_ORDER.index) for name in defect.breaks
+    }
+    kills = {name: tuple(kill for each in rounds for kill in each.kills[name]) for name in defect.breaks}
+    return replace(
+        rounds[0],
+        outcome=max(outcomes.values(), key=_ORDER.index),
+        requirements=outcomes,
+        kills=kills,
+        elsewhere=tuple(sorted({name for each in rounds for name in each.elsewhere})),
+        reason=next((each.reason for each in rounds if each.reason), ""),
+        cases=sum(each.cases for each in rounds),
+        duration_s=round(sum(each.duration_s for each in rounds), 3),
+    )
 
 
 def complaints(result: RunResult) -> list[str]:

@@ -24,8 +24,18 @@ from relaykit.schemas import Catalogue
 WAITS: Mapping[str, float] = {"reply_ms": 1500, "quiet_ms": 50, "connect_ms": 5000, "case_s": 20}
 """How long the suite waits for what a defective server may never say."""
 _START_S = 30.0
+_FEW_DERIVED = 40
+"""Derived cases that run in the first round, where no more claim the requirement."""
 _ATTEMPTS = 2
 """To start a server: somebody else may have taken the free port meanwhile."""
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """Cases that run against one server; `concurrency`: so many at the same time, if not as usual."""
+
+    cases: tuple[Case, ...]
+    concurrency: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,22 +65,31 @@ class Plan:
         }
     )
 
-    def against(self, defect: Seeded) -> tuple[Case, ...]:
-        """The cases that run against a defect: those that claim what it breaks, and a smoke test."""
-        if self.full:
-            return self.cases
-        claims = {case.id for case in self.claiming(defect)}
-        also = {case.id for case in smoke(self.catalogue, self.cases)}
-        return tuple(case for case in self.cases if case.id in claims or case.id in also)
+    def against(self, defect: Seeded) -> tuple[Round, ...]:
+        """What runs against a defect, round by round until it is killed.
 
-    def claiming(self, defect: Seeded) -> tuple[Case, ...]:
-        """The cases that claim what a defect breaks; if there is none, the smoke test."""
-        found = tuple(case for case in self.cases if set(defect.breaks) & set(case.requirements))
-        return found or smoke(self.catalogue, self.cases)
+        First the cases that claim what it breaks, and a smoke test. Some defects disturb cases that run at
+        the same time, so that these end before they come to the point: in the second round each claiming case
+        has the server to itself. Of derived cases that claim one requirement there may be a thousand: where
+        they are many they come last.
+        """
+        if self.full:
+            return (Round(self.cases),)
+        claims = [case for case in self.cases if set(defect.breaks) & set(case.requirements)]
+        written = tuple(case for case in claims if case.kind != "derived")
+        derived = tuple(case for case in claims if case.kind == "derived")
+        few = derived if len(derived) <= _FEW_DERIVED else ()
+        ids = {case.id for case in (*written, *few, *smoke(self.catalogue, self.cases))}
+        rounds = [Round(tuple(case for case in self.cases if case.id in ids))]
+        if written:
+            rounds.append(Round(written, concurrency=1))
+        if derived and not few:
+            rounds.append(Round(derived))
+        return tuple(rounds)
 
     def cases_of(self, defects: Sequence[Seeded]) -> tuple[Case, ...]:
         """All that run against one of some defects."""
-        ids = {case.id for each in defects for case in self.against(each)}
+        ids = {case.id for each in defects for one in self.against(each) for case in one.cases}
         return tuple(case for case in self.cases if case.id in ids)
 
 
@@ -127,22 +146,20 @@ async def run_sound(plan: Plan, setups: Mapping[str, Sequence[Case]]) -> list[st
 
 
 async def _one(plan: Plan, defect: Seeded) -> Verdicts:
-    known = plan.catalogue.requirements
+    found: list[Verdicts] = []
     try:
-        result = await _against(plan, defect.id, defect.setup, plan.against(defect), plan.factor)
-        verdict = judging.judge(defect, result, known)
-        if verdict.outcome not in (Outcome.MISNAMED, Outcome.SURVIVED):
-            return verdict
-        # Some defects disturb cases that run at the same time, so that these end before they come to the
-        # point: what claims the requirement has the server to itself once more.
-        claims = plan.claiming(defect)
-        again = await _against(plan, defect.id, defect.setup, claims, plan.factor, concurrency=1)
+        for one in plan.against(defect):
+            result = await _against(
+                plan, defect.id, defect.setup, one.cases, plan.factor, concurrency=one.concurrency
+            )
+            found.append(judging.judge(defect, result, plan.catalogue.requirements))
+            if found[-1].outcome not in (Outcome.MISNAMED, Outcome.SURVIVED, Outcome.UNJUDGED):
+                return found[-1]
     except UnreachableError as error:
         return judging.unusable(defect, str(error))
     except RelaykitError as error:
         return judging.unusable(defect, str(error), Outcome.ERROR)
-    alone = judging.judge(defect, again, known)
-    return alone if alone.outcome is Outcome.KILLED else verdict
+    return judging.together(found)
 
 
 async def _against(

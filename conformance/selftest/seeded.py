@@ -1,6 +1,6 @@
 """The program that starts servers with defects, as a black box: what it lists, and how it is started.
 
-    PROGRAM --list --format json        → {"setups": {name: {"config", "target", "files"}}, "defects": […]}
+    PROGRAM --list --format json        → {"setups": {name: {"config", "target", "files", …}}, "defects": […]}
     PROGRAM NAME --config FILE --port P --control-port C      (`none` in place of NAME: no defect)
 
 In a setup `{dir}`, `{port}` and `{control_port}` stand for a folder of the server's own and for free ports.
@@ -49,11 +49,15 @@ class Seeded:
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """A configuration: of the server, the target file that describes it, and files beside them."""
+    """A configuration: of the server, the target file that describes it, and files beside them.
+
+    `sound`: whether a server without a defect is as the target file says.
+    """
 
     config: Mapping[str, Any]
     target: Mapping[str, Any]
     files: Mapping[str, str]
+    sound: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +97,7 @@ async def list_defects(program: Sequence[str], requirements: Iterable[str]) -> L
             for one in data["defects"]
         )
         setups = {
-            name: Setup(one["config"], one["target"], one.get("files", {}))
+            name: Setup(one["config"], one["target"], one.get("files", {}), one.get("sound", True))
             for name, one in data["setups"].items()
         }
     except (ValueError, LookupError, TypeError) as error:

@@ -53,6 +53,7 @@ def listing() -> dict[str, Any]:
                 "config": dict(setup.config),
                 "target": dict(setup.target),
                 "files": dict(setup.files),
+                "sound": setup.sound,
             }
             for name, setup in setups().items()
         },

@@ -249,10 +249,6 @@ def _known_members(candidate: Frame) -> Frame:
     return {name: value for name, value in candidate.items() if name in known}
 
 
-def _without_nulls(candidate: Frame) -> Frame:
-    return {name: value for name, value in candidate.items() if value is not None}
-
-
 def _without_reason(frame: Frame, _to: Session, _app: App) -> Frame:
     frame["payload"].pop("reason", None)
     return frame
@@ -273,12 +269,6 @@ CONTENT = (
         "Members of a candidate that the protocol does not name are dropped.",
         ("CALL-14",),
         altering(ICE, "/payload/candidate", _known_members),
-    ),
-    Defect(
-        "candidate-without-nulls",
-        "Members of a candidate that are null are dropped.",
-        ("CALL-14",),
-        altering(ICE, "/payload/candidate", _without_nulls),
     ),
     Defect(
         "call-type-always-video",

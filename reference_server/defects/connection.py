@@ -15,8 +15,10 @@ from relaykit.reference_server.app import App
 from relaykit.reference_server.auth import AuthError, Identity
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
+from relaykit.reference_server.defects.blocks import Frame, sending
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.handshake import Admission, Door, Refusal
+from relaykit.reference_server.session import Session
 
 Examine = Callable[[Door, Request], Admission]
 
@@ -169,11 +171,11 @@ ANSWERS = (
 )
 
 
-@defect("path-with-a-slash", "The endpoint is /ws/ instead of /ws.", "CONN-01")
-def path_with_a_slash(seams: Seams) -> None:
+@defect("another-path", "The endpoint is /socket instead of /ws.", "CONN-01", setup="another-path")
+def another_path(seams: Seams) -> None:
     def examine(original: Examine, self: Door, request: Request) -> Admission:
         path, _, query = request.path.partition("?")
-        if path != f"{self.path}/":
+        if path != "/socket":
             raise Refusal(404, "There is nothing here.")
         return original(self, replace(request, path=f"{self.path}?{query}"))
 
@@ -191,21 +193,40 @@ def _checking(change: Callable[[Callable[..., None], Door, Headers], None]) -> C
 
 
 def _origin_required(original: Callable[..., None], door: Door, headers: Headers) -> None:
-    if not headers.get_all("Origin"):
+    """A page cannot set that header, so whoever does is no browser: an origin is demanded all the same."""
+    if "Authorization" in headers and not headers.get_all("Origin"):
         raise Refusal(403, "An Origin is required.")
     original(door, headers)
 
 
+def _by_its_beginning(original: Callable[..., None], door: Door, headers: Headers) -> None:
+    origins = headers.get_all("Origin")
+    if not any(pattern.match(origin) for origin in origins for pattern in door.origins or ()):
+        original(door, headers)
+
+
+def _null_permitted(original: Callable[..., None], door: Door, headers: Headers) -> None:
+    if headers.get_all("Origin") != ["null"]:
+        original(door, headers)
+
+
 ORIGINS = (
     Defect(
-        "any-origin",
-        "No origin is ever refused.",
+        "origin-by-its-beginning",
+        "An origin is permitted if it begins as a permitted one does.",
         ("CONN-15",),
-        _checking(lambda _original, _door, _headers: None),
+        _checking(_by_its_beginning),
+        setup="with-origin",
+    ),
+    Defect(
+        "null-origin-permitted",
+        "The origin `null`, which pages in frames and files have, is permitted.",
+        ("CONN-15",),
+        _checking(_null_permitted),
     ),
     Defect(
         "origin-demanded",
-        "An Origin is demanded.",
+        "An Origin is demanded where the token comes in a header.",
         ("CONN-16",),
         _checking(_origin_required),
     ),
@@ -236,14 +257,8 @@ def _once_only(
     original(app, connection, admission, response)
 
 
-def _oldest_wins(
-    original: Callable[..., None], app: App, connection: Any, admission: Admission, response: Response
-) -> None:
-    """A second connection of a device is taken, and never served: it is closed at once."""
-    again = app.hub.of_device(admission.identity.user, admission.identity.device)
-    original(app, connection, admission, response)
-    if again and connection.session is not None:
-        app.end(connection.session, 1008, "this device is connected already")
+def _to_the_oldest(frame: Frame, to: Session, app: App) -> object:
+    return frame if app.hub.of_device(to.user, to.device)[:1] == [to] else None
 
 
 TWICE = (
@@ -255,9 +270,9 @@ TWICE = (
     ),
     Defect(
         "second-connection-not-served",
-        "Of two connections of a device the newer one is closed.",
+        "Of two connections of a device the older one alone gets messages.",
         ("CONN-14",),
-        _entering(_oldest_wins),
+        sending("deliver", _to_the_oldest),
     ),
 )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 from websockets.frames import Frame as WireFrame
@@ -22,7 +23,6 @@ from relaykit.reference_server.defects.blocks import (
     sending,
 )
 from relaykit.reference_server.defects.seams import Seams, swapped
-from relaykit.reference_server.frames import Frames
 from relaykit.reference_server.session import Session
 from relaykit.schemas import load_catalogue
 
@@ -161,10 +161,16 @@ def _stamped_with(argument: str, pick: Callable[[Frame], str | None]) -> Handler
             original(app, session, frame)
             return
 
-        def make(kind: str, payload: Frame | None = None, **more: object) -> bytes:
-            return Frames.make(app.frames, kind, payload, **{**more, argument: claimed})  # type: ignore[arg-type]
+        make, deliver = app.frames.make, app.frames.deliver
 
-        with swapped(app.frames, "make", make):
+        def made(kind: str, payload: Frame | None = None, **more: Any) -> bytes:
+            return make(kind, payload, **{**more, argument: claimed})
+
+        def delivered(payload: bytes, message: str, user: str, at: str) -> bytes:
+            stamps = {"user": user, "at": at, argument: claimed}
+            return deliver(payload, message, stamps["user"], stamps["at"])
+
+        with swapped(app.frames, "make", made), swapped(app.frames, "deliver", delivered):
             original(app, session, frame)
 
     return wrapper

@@ -144,8 +144,8 @@ def errors_swapped(seams: Seams) -> None:
 
 @defect("fault-blamed-on-the-client", "A fault of the server is reported as invalid_message.", "ERR-07")
 def fault_blamed_on_the_client(seams: Seams) -> None:
-    def error(original: Callable[..., bytes], self: App, frame: Frame) -> bytes:
-        return original(self, frame).replace(b'"server_error"', b'"invalid_message"')
+    def error(original: Callable[..., bytes], self: App, message_id: str | None) -> bytes:
+        return original(self, message_id).replace(b'"server_error"', b'"invalid_message"')
 
     seams.around(App, "_server_error", error)
 
@@ -204,9 +204,9 @@ def never_gets_over_it(seams: Seams) -> None:
 def failed_message_refused(seams: Seams) -> None:
     failed: set[object] = set()
 
-    def error(original: Callable[..., bytes], self: App, frame: Frame) -> bytes:
-        failed.add(frame.get("message_id"))
-        return original(self, frame)
+    def error(original: Callable[..., bytes], self: App, message_id: str | None) -> bytes:
+        failed.add(message_id)
+        return original(self, message_id)
 
     def handle(original: Callable[..., None], self: Dispatcher, session: Session, frame: Frame) -> None:
         if frame["type"] == "send" and frame["message_id"] in failed:

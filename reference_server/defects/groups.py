@@ -23,6 +23,7 @@ from relaykit.reference_server.defects.blocks import (
 )
 from relaykit.reference_server.defects.messages_status import Acknowledge, acknowledging
 from relaykit.reference_server.defects.seams import Seams, swapped
+from relaykit.reference_server.ids import key_of
 from relaykit.reference_server.mailbox import SENT, Box, Mailboxes
 from relaykit.reference_server.people import People
 from relaykit.reference_server.session import Session
@@ -296,11 +297,11 @@ def new_member_gets_the_past(seams: Seams) -> None:
         group = frame["payload"]["group_id"].lower()
         payload = {name: value for name, value in frame["payload"].items() if name != "receiver_id"}
         payload["encrypted_content"] = payload.pop("ciphertext")
-        before = app.mailboxes._ledger.next
         original(app, session, frame)
-        if app.mailboxes._ledger.next > before:
+        entry = app.mailboxes.find(key_of(frame["message_id"]))
+        if entry is not None and entry.target == group:
             data = app.frames.make("group_message", payload, user=session.user, message=frame["message_id"])
-            sent[group].append((before, data))
+            sent[group].append((entry.seq, data))
 
     def add(original: Callable[..., None], self: People, group: str, user: str) -> None:
         original(self, group, user)
@@ -328,7 +329,7 @@ def group_message_does_not_wait(seams: Seams) -> None:
 def _told_each_time(
     original: Acknowledge, boxes: Mailboxes, key: bytes, user: str, device: str, status: str
 ) -> str | None:
-    entry = boxes._ledger.find(key)
+    entry = boxes.find(key)
     group = entry is not None and entry.target.startswith("group-")
     before = boxes._status(entry, user) if entry is not None else None
     told = original(boxes, key, user, device, status)

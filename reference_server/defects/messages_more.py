@@ -12,6 +12,7 @@ from relaykit.reference_server.app import App
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import Frame, Handler, handling
+from relaykit.reference_server.defects.messages_status import sender_of
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.ids import key_of
 from relaykit.reference_server.session import Session
@@ -21,7 +22,7 @@ def _if_repeated(what: Handler) -> Handler:
     """A handler of `send` that does something else with a message_id which the same user has used."""
 
     def wrapper(original: Handler, app: App, session: Session, frame: Frame) -> None:
-        if app.mailboxes.find(key_of(frame["message_id"])) == session.user:
+        if sender_of(app.mailboxes, key_of(frame["message_id"])) == session.user:
             what(original, app, session, frame)
         else:
             original(app, session, frame)
@@ -33,7 +34,7 @@ def _if_stolen(what: Handler) -> Handler:
     """A handler of `send` that does something else with a message_id which another user has used."""
 
     def wrapper(original: Handler, app: App, session: Session, frame: Frame) -> None:
-        if app.mailboxes.find(key_of(frame["message_id"])) in (None, session.user):
+        if sender_of(app.mailboxes, key_of(frame["message_id"])) in (None, session.user):
             original(app, session, frame)
         else:
             what(original, app, session, frame)
@@ -48,7 +49,7 @@ def _stored_frame(app: App, session: Session, frame: Frame) -> bytes:
 def _replace(original: Handler, app: App, session: Session, frame: Frame) -> None:
     """Put the new content in the place of the old one."""
     data, boxes = _stored_frame(app, session, frame), app.mailboxes
-    entry = boxes._ledger.find(key_of(frame["message_id"]))
+    entry = boxes.find(key_of(frame["message_id"]))
     boxes._settle()
     if entry is not None:
         app.store.write("UPDATE messages SET frame = ? WHERE seq = ?", bytearray(data), entry.seq)
@@ -63,7 +64,7 @@ def _deliver_again(original: Handler, app: App, session: Session, frame: Frame) 
 
 def _take_over(original: Handler, app: App, session: Session, frame: Frame) -> None:
     """The message is the second sender's from now on: status updates go there."""
-    entry = app.mailboxes._ledger.find(key_of(frame["message_id"]))
+    entry = app.mailboxes.find(key_of(frame["message_id"]))
     if entry is not None:
         entry.sender = session.user
     app.turn.send(session, app.frames.make("sent_ack", {"status": "sent"}, message=frame["message_id"]))

@@ -92,9 +92,15 @@ def acknowledging(
     return apply
 
 
+def sender_of(boxes: Mailboxes, key: bytes) -> str | None:
+    """The sender of a message, if it exists."""
+    entry = boxes.find(key)
+    return None if entry is None else entry.sender
+
+
 def current_status(boxes: Mailboxes, key: bytes, user: str) -> str | None:
     """How far a message has come with a user; None if there is none for them."""
-    entry = boxes._ledger.find(key)
+    entry = boxes.find(key)
     return None if entry is None else boxes._status(entry, user)
 
 
@@ -106,7 +112,7 @@ def _tell_again(status: str, after: str) -> Callable[[Seams], None]:
     ) -> str | None:
         before = current_status(boxes, key, user)
         told = original(boxes, key, user, device, given)
-        return boxes.find(key) if told is None and given == status and before == after else told
+        return sender_of(boxes, key) if told is None and given == status and before == after else told
 
     return acknowledging(change)
 
@@ -117,7 +123,7 @@ def _as_the_receiver(status: str) -> Callable[[Seams], None]:
     def change(
         original: Acknowledge, boxes: Mailboxes, key: bytes, user: str, device: str, given: str
     ) -> str | None:
-        entry = boxes._ledger.find(key)
+        entry = boxes.find(key)
         if entry is None or given != status or user == entry.target:
             return original(boxes, key, user, device, given)
         for box in list(boxes.boxes(entry.target)):
@@ -135,7 +141,7 @@ def _told_by_strangers(status: str) -> Callable[[Seams], None]:
     ) -> str | None:
         told = original(boxes, key, user, device, given)
         if told is None and given == status and current_status(boxes, key, user) is None:
-            return boxes.find(key)
+            return sender_of(boxes, key)
         return told
 
     return acknowledging(change)
@@ -144,7 +150,7 @@ def _told_by_strangers(status: str) -> Callable[[Seams], None]:
 def _read_is_no_ack(
     original: Acknowledge, boxes: Mailboxes, key: bytes, user: str, device: str, status: str
 ) -> str | None:
-    box, entry = boxes.box(user, device), boxes._ledger.find(key)
+    box, entry = boxes.box(user, device), boxes.find(key)
     waits = (
         box is not None
         and entry is not None

@@ -74,7 +74,7 @@ def _keep(
     original: Acknowledge, boxes: Mailboxes, key: bytes, user: str, device: str, status: str
 ) -> str | None:
     """An acknowledgement is told, but the message goes on waiting."""
-    box, entry = boxes.box(user, device), boxes._ledger.find(key)
+    box, entry = boxes.box(user, device), boxes.find(key)
     told = original(boxes, key, user, device, status)
     if box is not None and entry is not None and boxes._status(entry, user) is not None:
         boxes._store.write("INSERT OR IGNORE INTO waiting VALUES (?, ?)", box.id, entry.seq)
@@ -85,7 +85,7 @@ def _take_from_all(
     original: Acknowledge, boxes: Mailboxes, key: bytes, user: str, device: str, status: str
 ) -> str | None:
     told = original(boxes, key, user, device, status)
-    entry = boxes._ledger.find(key)
+    entry = boxes.find(key)
     if entry is not None and boxes._status(entry, user) is not None:
         for box in boxes.boxes(user):
             boxes._store.write("DELETE FROM waiting WHERE box = ? AND message = ?", box.id, entry.seq)
@@ -97,7 +97,7 @@ def _live_is_enough(original: Callable[..., None], app: App, user: str, data: by
     original(app, user, data)
     frame = orjson.loads(data)
     name = frame.get("message_id") or frame["payload"]["message_id"]
-    entry = app.mailboxes._ledger.find(key_of(name))
+    entry = app.mailboxes.find(key_of(name))
     app.mailboxes._settle()
     for session in app.hub.of_user(user):
         box = app.mailboxes.box(user, session.device)

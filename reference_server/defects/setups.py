@@ -32,11 +32,13 @@ class Setup:
         config: the server's configuration file.
         target: the target file that describes the server then.
         files: that stand in the folder of the run: name → text. Keys are made anew each time.
+        sound: whether a server without a defect is as the target file says.
     """
 
     config: Mapping[str, Any]
     target: Mapping[str, Any]
     files: Mapping[str, str] = field(default_factory=dict)
+    sound: bool = True
 
 
 def _es256(name: str) -> dict[str, Any]:
@@ -78,7 +80,12 @@ def setups() -> Mapping[str, Setup]:
                 {**target, "capabilities": {**target["capabilities"], "legacy_frames": False}},
             ),
             "few-waiting": Setup({**config, "limits": few}, {**target, "limits": few}),
-            "origins": Setup({**config, "origins": ["https://app.example.org"]}, target),
+            # The server answers at its own path only; what the target file says is for one that does not.
+            "another-path": Setup(config, {**target, "url": "ws://127.0.0.1:{port}/socket"}, sound=False),
+            "with-origin": Setup(
+                {**config, "origins": ["https://app.example.org"]},
+                {**target, "headers": {"Origin": "https://app.example.org"}},
+            ),
             "public-key": Setup(
                 {**config, "keys": [_es256("key.pem")]},
                 {**target, "tokens": {"mint": _minted("key.pem")}},

@@ -317,26 +317,27 @@ def deaf_after_bad_input(seams: Seams) -> None:
 
 @defect("twin-keys-smuggled", "Of two equal keys the first is checked, and the last passed on.", "VAL-16")
 def twin_keys_smuggled(seams: Seams) -> None:
-    passed: dict[int, Frame] = {}
+    twins: list[tuple[Frame, Frame]] = []  # the frame as it is checked, and as it is passed on
 
     def first_wins(pairs: list[tuple[str, Any]]) -> Frame:
         return dict(reversed(pairs))
 
     def decode(original: Callable[..., Frame], self: Catalogue, data: bytes) -> Frame:
-        passed.clear()
+        twins.clear()
         try:
             return original(self, data)
         except FrameError as error:
             if error.reason != "duplicate-key":
                 raise
             checked: Frame = json.loads(data, object_pairs_hook=first_wins)
-            passed[id(checked)] = json.loads(data)
+            twins.append((checked, json.loads(data)))
             return checked
 
     def pass_on(
         original: Handler, app: App, session: Session, kind: str, frame: Frame, sessions: Iterable[Session]
     ) -> None:
-        original(app, session, kind, passed.get(id(frame), frame), sessions)
+        passed = next((last for first, last in twins if first is frame), frame)
+        original(app, session, kind, passed, sessions)
 
     def to_user(
         original: Callable[..., None],
@@ -347,8 +348,8 @@ def twin_keys_smuggled(seams: Seams) -> None:
         payload: Frame,
         at: str,
     ) -> None:
-        whole = next(iter(passed.values()), None)
-        original(app, session, key, message_id, whole["payload"] if whole else payload, at)
+        passed = next((last["payload"] for first, last in twins if first["payload"] is payload), payload)
+        original(app, session, key, message_id, passed, at)
 
     seams.around(Catalogue, "decode", decode)
     seams.around(relay, "pass_on", pass_on)

@@ -10,7 +10,7 @@ from support.suite import every_case
 from relaykit.config import Document, problems
 from relaykit.conformance.results import CaseResult, Finding, RunResult, Verdict
 from relaykit.conformance.selftest import matrix
-from relaykit.conformance.selftest.judging import Outcome, Row, complaints, judge, rows, unusable
+from relaykit.conformance.selftest.judging import Outcome, Row, complaints, judge, rows, together, unusable
 from relaykit.conformance.selftest.seeded import Seeded
 from relaykit.schemas import load_catalogue
 
@@ -99,6 +99,16 @@ def test_the_case_that_is_about_little_else_comes_first() -> None:
     broad = failing(finding("MSG-12"), claims=("MSG-12", "MSG-40", "MSG-41"), case="a")
     narrow = failing(finding("MSG-12"), claims=("MSG-12",), case="b")
     assert [kill.case for kill in judge(DEFECT, result(broad, narrow), KNOWN).kills["MSG-12"]] == ["b", "a"]
+
+
+def test_of_several_rounds_the_best_counts_for_each_requirement() -> None:
+    two = replace(DEFECT, breaks=("MSG-12", "MSG-40"))
+    first = judge(two, result(failing(finding("MSG-12")), passing("MSG-40")), KNOWN)
+    second = judge(two, result(passing("MSG-12"), failing(finding("MSG-40"))), KNOWN)
+    assert together([first, second]).outcome is Outcome.KILLED
+    assert together([first, first]).outcome is Outcome.MISNAMED
+    nothing = judge(two, result(passing("MSG-12", "MSG-40")), KNOWN)
+    assert together([nothing, nothing]).outcome is Outcome.SURVIVED
 
 
 def test_what_the_sound_server_is_blamed_for_is_told() -> None:
