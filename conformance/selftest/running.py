@@ -7,7 +7,7 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from relaykit.conformance.cases import select
@@ -19,9 +19,10 @@ from relaykit.conformance.selftest.judging import Outcome, Verdicts
 from relaykit.conformance.selftest.seeded import SOUND, Listing, Seeded, prepare
 from relaykit.conformance.setup import CONTROL_VARIABLE, SECRET_VARIABLE
 from relaykit.errors import RelaykitError, UnreachableError
+from relaykit.redaction import Redactor
 from relaykit.schemas import Catalogue
 
-WAITS: Mapping[str, float] = {"reply_ms": 1500, "quiet_ms": 50, "connect_ms": 5000, "case_s": 20}
+WAITS: Mapping[str, float] = {"reply_ms": 1500, "quiet_ms": 50, "connect_ms": 5000, "case_s": 30}
 """How long the suite waits for what a defective server may never say."""
 _START_S = 30.0
 _FEW_DERIVED = 40
@@ -138,7 +139,8 @@ async def run_sound(plan: Plan, setups: Mapping[str, Sequence[Case]]) -> list[st
                     result = await _against(plan, SOUND, setup, again, plan.factor * 4, concurrency=2)
             except UnreachableError as error:
                 return [f"{setup}: {error}"]
-            return [f"{setup}: {line}" for line in judging.complaints(result)]
+            clean = Redactor(*plan.secrets.values()).text
+            return [clean(f"{setup}: {line}") for line in judging.complaints(result)]
 
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(one(setup, cases)) for setup, cases in setups.items()]
@@ -146,6 +148,16 @@ async def run_sound(plan: Plan, setups: Mapping[str, Sequence[Case]]) -> list[st
 
 
 async def _one(plan: Plan, defect: Seeded) -> Verdicts:
+    """The verdict on one defect, without any token: what a server echoes is quoted in findings."""
+    verdict, clean = await _judged(plan, defect), Redactor(*plan.secrets.values()).text
+    kills = {
+        name: tuple(replace(kill, step=clean(kill.step), message=clean(kill.message)) for kill in found)
+        for name, found in verdict.kills.items()
+    }
+    return replace(verdict, kills=kills, reason=clean(verdict.reason))
+
+
+async def _judged(plan: Plan, defect: Seeded) -> Verdicts:
     found: list[Verdicts] = []
     try:
         for one in plan.against(defect):

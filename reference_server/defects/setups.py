@@ -71,7 +71,7 @@ def setups() -> Mapping[str, Setup]:
         "legacy": {"query": "frames=1"},
         "capabilities": dict.fromkeys(protocol.capabilities, True),
     }
-    few = {**limits, "waiting_per_user": 20}
+    few = {**limits, "waiting_per_user": 80}
     return MappingProxyType(
         {
             STANDARD: Setup(config, target),
