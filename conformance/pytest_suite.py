@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from relaykit.conformance import api
+from relaykit.conformance.expectations import in_force
 from relaykit.conformance.judge import expect_failures
 from relaykit.conformance.matching import short
 from relaykit.conformance.options import Running, Selection
@@ -21,7 +22,6 @@ from relaykit.conformance.reports.text import rerun, scrubbed, visible
 from relaykit.conformance.results import Case, CaseResult, RunResult, Verdict
 from relaykit.conformance.run import Progress
 from relaykit.conformance.setup import Given, make_target
-from relaykit.conformance.target import in_force
 from relaykit.errors import RelaykitError
 from relaykit.redaction import Redactor
 from relaykit.schemas import load_catalogue

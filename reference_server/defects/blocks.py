@@ -14,6 +14,8 @@ from relaykit.reference_server.app import App
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects.seams import SeamError, Seams
 from relaykit.reference_server.dispatch import Dispatcher
+from relaykit.reference_server.ledger import Entry
+from relaykit.reference_server.mailbox import Mailboxes
 from relaykit.reference_server.session import Session
 from relaykit.schemas import load_catalogue, thaw
 from relaykit.schemas.validation import Judge
@@ -327,3 +329,8 @@ def both(*changes: Apply) -> Apply:
             change(seams)
 
     return apply
+
+
+def entry_of(boxes: Mailboxes, key: bytes) -> Entry | None:
+    """What is known of a message, if it exists."""
+    return boxes._ledger.find(key)

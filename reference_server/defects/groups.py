@@ -15,6 +15,7 @@ from relaykit.reference_server.defects.blocks import (
     Handler,
     altering,
     doubling,
+    entry_of,
     handling,
     lacking,
     reencoded,
@@ -298,7 +299,7 @@ def new_member_gets_the_past(seams: Seams) -> None:
         payload = {name: value for name, value in frame["payload"].items() if name != "receiver_id"}
         payload["encrypted_content"] = payload.pop("ciphertext")
         original(app, session, frame)
-        entry = app.mailboxes.find(key_of(frame["message_id"]))
+        entry = entry_of(app.mailboxes, key_of(frame["message_id"]))
         if entry is not None and entry.target == group:
             data = app.frames.make("group_message", payload, user=session.user, message=frame["message_id"])
             sent[group].append((entry.seq, data))
@@ -329,7 +330,7 @@ def group_message_does_not_wait(seams: Seams) -> None:
 def _told_each_time(
     original: Acknowledge, boxes: Mailboxes, key: bytes, user: str, device: str, status: str
 ) -> str | None:
-    entry = boxes.find(key)
+    entry = entry_of(boxes, key)
     group = entry is not None and entry.target.startswith("group-")
     before = boxes._status(entry, user) if entry is not None else None
     told = original(boxes, key, user, device, status)

@@ -11,7 +11,7 @@ from relaykit.reference_server import messages
 from relaykit.reference_server.app import App
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import Frame, Handler, handling
+from relaykit.reference_server.defects.blocks import Frame, Handler, entry_of, handling
 from relaykit.reference_server.defects.messages_status import sender_of
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.ids import key_of
@@ -49,7 +49,7 @@ def _stored_frame(app: App, session: Session, frame: Frame) -> bytes:
 def _replace(original: Handler, app: App, session: Session, frame: Frame) -> None:
     """Put the new content in the place of the old one."""
     data, boxes = _stored_frame(app, session, frame), app.mailboxes
-    entry = boxes.find(key_of(frame["message_id"]))
+    entry = entry_of(boxes, key_of(frame["message_id"]))
     boxes._settle()
     if entry is not None:
         app.store.write("UPDATE messages SET frame = ? WHERE seq = ?", bytearray(data), entry.seq)
@@ -64,7 +64,7 @@ def _deliver_again(original: Handler, app: App, session: Session, frame: Frame) 
 
 def _take_over(original: Handler, app: App, session: Session, frame: Frame) -> None:
     """The message is the second sender's from now on: status updates go there."""
-    entry = app.mailboxes.find(key_of(frame["message_id"]))
+    entry = entry_of(app.mailboxes, key_of(frame["message_id"]))
     if entry is not None:
         entry.sender = session.user
     app.turn.send(session, app.frames.make("sent_ack", {"status": "sent"}, message=frame["message_id"]))

@@ -8,7 +8,7 @@ from typing import Any
 from relaykit.reference_server import messages
 from relaykit.reference_server.app import App
 from relaykit.reference_server.defects import Defect
-from relaykit.reference_server.defects.blocks import Frame, Handler, dropping, handling
+from relaykit.reference_server.defects.blocks import Frame, Handler, dropping, entry_of, handling
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.mailbox import DELIVERED, READ, Mailboxes
 from relaykit.reference_server.session import Session
@@ -94,13 +94,13 @@ def acknowledging(
 
 def sender_of(boxes: Mailboxes, key: bytes) -> str | None:
     """The sender of a message, if it exists."""
-    entry = boxes.find(key)
+    entry = entry_of(boxes, key)
     return None if entry is None else entry.sender
 
 
 def current_status(boxes: Mailboxes, key: bytes, user: str) -> str | None:
     """How far a message has come with a user; None if there is none for them."""
-    entry = boxes.find(key)
+    entry = entry_of(boxes, key)
     return None if entry is None else boxes._status(entry, user)
 
 
@@ -123,7 +123,7 @@ def _as_the_receiver(status: str) -> Callable[[Seams], None]:
     def change(
         original: Acknowledge, boxes: Mailboxes, key: bytes, user: str, device: str, given: str
     ) -> str | None:
-        entry = boxes.find(key)
+        entry = entry_of(boxes, key)
         if entry is None or given != status or user == entry.target:
             return original(boxes, key, user, device, given)
         for box in list(boxes.boxes(entry.target)):
@@ -150,7 +150,7 @@ def _told_by_strangers(status: str) -> Callable[[Seams], None]:
 def _read_is_no_ack(
     original: Acknowledge, boxes: Mailboxes, key: bytes, user: str, device: str, status: str
 ) -> str | None:
-    box, entry = boxes.box(user, device), boxes.find(key)
+    box, entry = boxes.box(user, device), entry_of(boxes, key)
     waits = (
         box is not None
         and entry is not None

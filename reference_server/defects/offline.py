@@ -11,7 +11,7 @@ import orjson
 from relaykit.reference_server import messages
 from relaykit.reference_server.app import App
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import Frame, Handler, handling
+from relaykit.reference_server.defects.blocks import Frame, Handler, entry_of, handling
 from relaykit.reference_server.defects.messages_status import Acknowledge, acknowledging
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.ids import key_of
@@ -74,7 +74,7 @@ def _keep(
     original: Acknowledge, boxes: Mailboxes, key: bytes, user: str, device: str, status: str
 ) -> str | None:
     """An acknowledgement is told, but the message goes on waiting."""
-    box, entry = boxes.box(user, device), boxes.find(key)
+    box, entry = boxes.box(user, device), entry_of(boxes, key)
     told = original(boxes, key, user, device, status)
     if box is not None and entry is not None and boxes._status(entry, user) is not None:
         boxes._store.write("INSERT OR IGNORE INTO waiting VALUES (?, ?)", box.id, entry.seq)
@@ -85,7 +85,7 @@ def _take_from_all(
     original: Acknowledge, boxes: Mailboxes, key: bytes, user: str, device: str, status: str
 ) -> str | None:
     told = original(boxes, key, user, device, status)
-    entry = boxes.find(key)
+    entry = entry_of(boxes, key)
     if entry is not None and boxes._status(entry, user) is not None:
         for box in boxes.boxes(user):
             boxes._store.write("DELETE FROM waiting WHERE box = ? AND message = ?", box.id, entry.seq)
@@ -97,7 +97,7 @@ def _live_is_enough(original: Callable[..., None], app: App, user: str, data: by
     original(app, user, data)
     frame = orjson.loads(data)
     name = frame.get("message_id") or frame["payload"]["message_id"]
-    entry = app.mailboxes.find(key_of(name))
+    entry = entry_of(app.mailboxes, key_of(name))
     app.mailboxes._settle()
     for session in app.hub.of_user(user):
         box = app.mailboxes.box(user, session.device)

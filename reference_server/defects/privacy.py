@@ -10,7 +10,7 @@ from websockets.http11 import Request
 from relaykit.reference_server import messages
 from relaykit.reference_server.app import App
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import Frame, Handler, handling, sending
+from relaykit.reference_server.defects.blocks import Frame, Handler, entry_of, handling, sending
 from relaykit.reference_server.defects.messages_status import current_status
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.handshake import Admission, Door
@@ -46,7 +46,7 @@ def _telling_of_others(original: Handler, app: App, session: Session, frame: Fra
         names = frame["payload"]["message_ids"]
     for name in names:
         key = key_of(name)
-        if app.mailboxes.find(key) and current_status(app.mailboxes, key, session.user) is None:
+        if entry_of(app.mailboxes, key) and current_status(app.mailboxes, key, session.user) is None:
             raise Refused("this message is not for you")
     original(app, session, frame)
 
