@@ -52,7 +52,7 @@ selftest: $(STAMP) ## prove that the suite finds what is wrong, on servers with 
 	$(BIN)/relaykit selftest
 
 bench: $(STAMP) ## every figure that the README quotes; run it on a quiet machine
-	@for file in validate suite server_throughput server_connections; do \
+	@for file in validate suite server_throughput server_connections docs; do \
 	  echo "== benchmarks/$$file.py"; $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 clean: ## remove what make has made

@@ -107,8 +107,11 @@ class Drawer:
             if page.target in NOT_IN_ONE_FILE:
                 continue
             here = HtmlPen(page.target, self.names, page.prefer, single=True)
+            body = self.body(page, here)
+            if sections and page.template != "tools":
+                body = f"<noscript>{body}</noscript>"  # site.js makes elements of it: see there
             shown = "" if sections else ' class="shown"'
-            sections.append(f'<section id="{here.section}"{shown}>{self.body(page, here)}</section>')
+            sections.append(f'<section id="{here.section}"{shown}>{body}</section>')
         shell = _environment(True).get_template("shell.html.j2")
         return shell.render(
             site=self.site,

@@ -27,34 +27,46 @@
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
     }
   });
-  // In a single file one page is shown at a time. The others stay within reach of the browser's own search.
+  // In a single file one page is shown at a time. Where there are scripts, the others wait as the text of a
+  // noscript element, which costs nothing; one by one they become elements, within reach of the browser's search.
+  let openAll = () => {};
   if (document.documentElement.classList.contains("single")) {
     const sections = [...document.querySelectorAll("main > section")];
     let shown = sections[0];
+    const open = (section) => {
+      const waiting = section.querySelector(":scope > noscript");
+      if (waiting) section.innerHTML = waiting.textContent;
+      if (section !== shown) section.setAttribute("hidden", "until-found");
+    };
     const show = (section) => {
       if (shown !== section) shown.setAttribute("hidden", "until-found");
       shown.classList.remove("shown");
+      shown = section;
+      open(section);
       section.removeAttribute("hidden");
       section.classList.add("shown");
-      shown = section;
       for (const link of document.querySelectorAll("#pages a")) link.ariaCurrent = link.hash === `#${section.id}` ? "page" : null;
     };
     const follow = () => {
-      const target = document.getElementById(decodeURIComponent(location.hash.slice(1))) ?? sections[0];
-      const section = target.closest("main > section");
-      if (!section) return;
+      const name = decodeURIComponent(location.hash.slice(1));
+      const section = document.getElementById(name.split("--")[0]) ?? sections[0];
+      if (!sections.includes(section)) return;
       show(section);
-      if (target === section) scrollTo({ top: 0, behavior: "instant" }); else target.scrollIntoView({ behavior: "instant" });
+      const target = document.getElementById(name);
+      if (!target || target === section) scrollTo({ top: 0, behavior: "instant" }); else target.scrollIntoView({ behavior: "instant" });
     };
     document.querySelector("main").addEventListener("beforematch", (event) => show(event.target.closest("main > section")));
     addEventListener("hashchange", follow);
     follow();
     const waiting = [...sections];
-    const findable = () => {
-      for (const section of waiting.splice(0, 20)) if (section !== shown) section.setAttribute("hidden", "until-found");
-      if (waiting.length) setTimeout(findable, 30);
+    const idle = window.requestIdleCallback ?? ((work) => setTimeout(work, 30));
+    const next = () => {
+      if (!waiting.length) return;
+      open(waiting.shift());
+      idle(next);
     };
-    setTimeout(findable, 500);
+    setTimeout(next, 500);
+    openAll = () => waiting.splice(0).forEach(open);
   }
 
   const pages = document.getElementById("pages");
@@ -63,7 +75,7 @@
   });
   const current = pages.querySelector("[aria-current=page]");
   if (current && current.offsetTop > pages.clientHeight * 0.7) pages.scrollTop = current.offsetTop - pages.clientHeight / 2;
-  addEventListener("beforeprint", () => { for (const details of document.querySelectorAll("main details")) details.open = true; });
+  addEventListener("beforeprint", () => { openAll(); for (const details of document.querySelectorAll("main details")) details.open = true; });
 
   // Search: exact names first, then beginnings, then whatever contains the words.
   function rank([title, kind, , text], words) {

@@ -160,6 +160,7 @@ def test_the_single_file_shows_one_page_at_a_time(page: Page, site: Path) -> Non
     _open(page, site, "single#frames.c2s.send--field-payload.ciphertext")
     expect(page.locator("[id='frames.c2s.send--field-payload.ciphertext']")).to_be_in_viewport()
     page.emulate_media(media="print")
+    page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     expect(page.locator("[id='guides.calls'] h1")).to_be_visible()
 
 
