@@ -20,6 +20,15 @@ _PATH = click.Path(path_type=Path)
 @options.target
 @options.timeout_factor
 @click.option("--sessions", is_flag=True, help="Fuzz sessions: users who connect, write, call and misbehave.")
+@click.option(
+    "--against",
+    type=_PATH,
+    metavar="OTHER.yaml",
+    help="Play the same sessions to a second target, and report what the two do differently.",
+)
+@click.option(
+    "--against-launch", metavar="CMD", help="Start the second target with this command, as --launch does."
+)
 @click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True, help="When to end.")
 @click.option("--seed", help="Makes the same choices as the run that printed it.")
 @click.option(
@@ -39,6 +48,8 @@ def fuzz(
     given: Given,
     timeout_factor: float,
     sessions: bool,
+    against: Path | None,
+    against_launch: str | None,
     seconds: float,
     seed: str | None,
     most: int,
@@ -52,6 +63,12 @@ def fuzz(
         relaykit fuzz --sessions -t target.yaml --seconds 600
         relaykit fuzz --sessions --launch 'my-server --port {port}' --seed 8f14e45f
 
+    \b
+    The same sessions to two servers, or two versions of one: what they do differently is unspecified where
+    the model permits both, and a broken requirement where it does not:
+        relaykit fuzz --against other.yaml -t mine.yaml
+        relaykit fuzz -t t.yaml --launch './new --port {port}' --against-launch './old --port {port}'
+
     A failure is shrunk to the fewest steps that still show it, and written as a scenario:
     `relaykit replay FILE -t target.yaml` says later whether it still occurs, and in a folder of your own
     `relaykit test --scenarios FOLDER` keeps it from coming back.
@@ -64,6 +81,12 @@ def fuzz(
     """
     catalogue = load_catalogue()
     seed = seed or secrets.token_hex(4)
+    if against is not None or against_launch is not None:
+        from relaykit.conformance.sessions.differing_commands import differ, other_given
+
+        mine = aim(catalogue, given, timeout_factor)
+        other = aim(catalogue, other_given(given, against, against_launch), timeout_factor)
+        return differ(mine, other, catalogue, seed, seconds, out, most, format_)
     if sessions:
         from relaykit.conformance.sessions.commands import hunt
 

@@ -167,6 +167,22 @@ class Session:
         match = judging.fit(Branch("end"), self._pool, arrived, self._context.scope.fill)
         return problems.find(self.state, None, match, self._pool, self._words) or self._misshapen()
 
+    async def linger(self) -> Problem | None:
+        """What else comes of the last step, within the quiet window; it is added to what came of it."""
+        await asyncio.sleep(self.env.waits.quiet)
+        arrived = {device: self._frames(device) for device in self._live()}
+        match = judging.fit(Branch("linger"), self._pool, arrived, self._context.scope.fill)
+        for device in self._live():
+            self._inbox(device).clear()
+        self._pool = match.open_
+        done = self.log[-1]
+        came = {device: list(found) for device, found in done.came.items()}
+        for device, found in arrived.items():
+            if found:
+                came.setdefault(device, []).extend(self._symbolic(frame) for frame in found)
+        self.log[-1] = replace(done, came=came)
+        return problems.find(self.state, done.step, match, self._pool, self._words)
+
     # Acting.
 
     def _device(self, name: str) -> Device:

@@ -74,8 +74,15 @@ def _send(with_: Mapping[str, Any]) -> Template:
     where: Template = (
         {"group_id": group(with_["group"])} if with_.get("group") else {"receiver_id": user(with_["to"])}
     )
-    payload = {**where, "ciphertext": ciphertext(with_["c"]), "message_type": "text"}
+    payload = {**where, "ciphertext": ciphertext(with_["c"]), **kind_of(with_["c"])}
     return {"type": "send", "message_id": message(with_["m"]), "payload": payload}
+
+
+def kind_of(number: int) -> Template:
+    """What the payload of a message says beside its content: some are texts, some have media."""
+    if number % 3:
+        return {"message_type": "text"}
+    return {"message_type": "image", "media_id": "${x}", "media_type": "image/png"}
 
 
 def _typing(with_: Mapping[str, Any]) -> Template:
@@ -187,11 +194,7 @@ def deliver(
 ) -> tuple[Template, ...]:
     """The forms in which a message arrives: one for a direct one, two for one to a group."""
     if group_ is None:
-        payload: Template = {
-            "receiver_id": user(to),
-            "ciphertext": ciphertext(content),
-            "message_type": "text",
-        }
+        payload = {"receiver_id": user(to), "ciphertext": ciphertext(content), **kind_of(content)}
         return (
             {
                 "type": "deliver",
@@ -200,7 +203,7 @@ def deliver(
                 "payload": payload,
             },
         )
-    common = {"group_id": group(group_), "message_type": "text"}
+    common = {"group_id": group(group_), **kind_of(content)}
     inner = {
         "message_id": message(number),
         "sender_id": user(sender),

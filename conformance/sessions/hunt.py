@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from hypothesis.errors import Flaky
 
-from relaykit.conformance import reproduce
-from relaykit.conformance.cases import from_scenario
-from relaykit.conformance.judge import JUDGE_ALL
-from relaykit.conformance.replay import Outcome, replayed
+from relaykit.conformance.replay import Outcome
 from relaykit.conformance.sessions import machine, model, writing
 from relaykit.conformance.sessions.driver import Session
+from relaykit.conformance.sessions.keeping import keep, polished
 from relaykit.conformance.sessions.lab import Lab, Played
 from relaykit.conformance.sessions.moves import MOVES
 from relaykit.conformance.sessions.problems import Problem, SessionOver
 from relaykit.conformance.sessions.state import State, Step
-from relaykit.conformance.single import run_one
 
 _BATCH = 20
 """Sessions of one Hypothesis run: short enough for progress, long enough for it to learn."""
@@ -126,6 +121,7 @@ def reachable(lab: Lab) -> tuple[tuple[str, ...], tuple[str, ...]]:
         and ("group" not in name or "create_group" in moves)
         and ("first device" not in name or "create_user" in moves)
         and (not name.startswith("presence: o") or rules.presence_is_prompt)
+        and ("that left" not in name or rules.calls_end_promptly)
     )
     return moves, found
 
@@ -215,7 +211,7 @@ class Hunt:
     def _conclude(self, seed: str) -> None:
         key = self._sought
         self._known.add(key)
-        best = self._polish(self._shortest[key], key)
+        best = polished(self.lab.play, self._shortest[key], lambda tried: _is(tried, key), _POLISH_S)
         self.lab.be_patient()
         # With all patience: what was only slow is no failure.
         for _ in range(2):
@@ -225,50 +221,19 @@ class Hunt:
         steady = confirmed.problem is not None and confirmed.problem.key == key
         shown = confirmed if steady else best
         assert shown.problem is not None  # noqa: S101
-        file, outcome = self._write(shown, seed)
-        if not steady and outcome != Outcome.REPRODUCED:
+        file, outcome = None, ""
+        if self.folder is not None:
+            number = len(self.findings) + 1
+            said = f"relaykit fuzz --sessions --seed {seed} found this against {self.lab.aimed.target.name}:"
+            file, outcome = keep(self.lab, self.folder, f"sessions-{seed}-{number}", shown, said)
+        if not steady and file is not None and outcome != Outcome.REPRODUCED:
             outcome = "passing"
         actions = writing.actions(shown.program)
         self.findings.append(Finding(shown.problem, seed, shown.program, actions, file, outcome, steady))
 
-    def _polish(self, played: Played, key: str) -> Played:
-        """Leave out single steps, as long as the failure stays: Hypothesis keeps some that matter no more."""
-        until, best = time.monotonic() + _POLISH_S, played
-        again = True
-        while again and time.monotonic() < until:
-            again = False
-            for index in reversed(range(len(best.program))):
-                if time.monotonic() > until:
-                    break
-                tried = self.lab.play(best.program[:index] + best.program[index + 1 :])
-                if tried.problem is None or tried.problem.key != key:
-                    continue
-                if len(tried.program) < len(best.program):
-                    best, again = tried, True
-                    break
-        return best
 
-    def _write(self, played: Played, seed: str) -> tuple[Path | None, str]:
-        if self.folder is None or played.problem is None:
-            return None, ""
-        redact = self.lab.aimed.redactor.text
-        number = len(self.findings) + 1
-        name = re.sub(r"[^a-z0-9]+", "-", f"sessions-{seed}-{number}".lower()).strip("-")
-        notes = (
-            f"relaykit fuzz --sessions --seed {seed} found this against {self.lab.aimed.target.name}:",
-            redact(played.problem.message),
-            *(f"  {step}" for step in played.program),
-        )
-        made = writing.reproduction(self.lab.catalogue, name, played.log, played.last, played.problem, notes)
-        path = reproduce.write(self.folder, made, self.lab.catalogue)
-        (scenario,) = reproduce.load(path, self.lab.catalogue)
-        result = self.lab.call(self._replay(scenario))
-        return path, str(replayed(result).outcome)
-
-    async def _replay(self, scenario: Any) -> Any:
-        if self.lab.server is not None and self.lab.server.ended is not None:
-            await self.lab.server.restart()
-        return await run_one(self.lab.env, from_scenario(self.lab.catalogue, scenario), JUDGE_ALL)
+def _is(played: Played, key: str) -> bool:
+    return played.problem is not None and played.problem.key == key
 
 
 class _Run:

@@ -166,6 +166,10 @@ class Lab:
         """
         return self.call(self._perform(session, step))
 
+    def start(self, session: Session, step: Step) -> concurrent.futures.Future[Problem | None]:
+        """As `perform`, without waiting: its future."""
+        return asyncio.run_coroutine_threadsafe(self._perform(session, step), self._loop)
+
     async def _perform(self, session: Session, step: Step) -> Problem | None:
         problem = await session.perform(step)
         if problem is not None and problem.kind in ("closed", "refused", "hang") and self.server is not None:
@@ -175,6 +179,10 @@ class Lab:
                 said = f"the launched target {self.server.ended}: {problem.message}"
                 problem = replace(problem, kind=kind, message=said)
         return problem
+
+    def linger(self, session: Session) -> Problem | None:
+        """What else comes of the last step; see `Session.linger`."""
+        return self.call(session.linger())
 
     @property
     def crashed(self) -> bool:

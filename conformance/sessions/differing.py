@@ -1,0 +1,293 @@
+"""The same sessions against two targets, step by step, and where they differ.
+
+Where the model calls one of them wrong, a requirement is broken. Where it permits both, the difference is
+unspecified: something that clients will meet, and cannot rely on.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from relaykit.conformance.sessions import model
+from relaykit.conformance.sessions.driver import Session
+from relaykit.conformance.sessions.hunt import Tally
+from relaykit.conformance.sessions.keeping import keep, polished
+from relaykit.conformance.sessions.lab import Lab, Played
+from relaykit.conformance.sessions.moves import MOVES
+from relaykit.conformance.sessions.problems import Problem, SessionOver
+from relaykit.conformance.sessions.state import DEVICES, Rules, Step
+
+_POLISH_S = 15.0
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z")
+_ID = re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b")
+_WORDS = {"message", "server_id"}
+"""Fields that every implementation fills as it likes."""
+
+
+def normal(frame: Any) -> Any:
+    """A frame without what is never the same twice: times, identifiers of the target's, its own words."""
+    if isinstance(frame, Mapping):
+        return {
+            key: "…" if key in _WORDS and isinstance(value, str) else normal(value)
+            for key, value in sorted(frame.items())
+        }
+    if isinstance(frame, list):
+        return [normal(item) for item in frame]
+    if isinstance(frame, str):
+        return _ID.sub("‹id›", _TIME.sub("‹time›", frame))
+    return frame
+
+
+def said(frames: Sequence[Any]) -> Counter[str]:
+    """Frames as they are compared: normal, and in whichever order."""
+    import json
+
+    return Counter(json.dumps(normal(frame), ensure_ascii=False, sort_keys=True) for frame in frames)
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What two targets do differently.
+
+    Attributes:
+        signature: what makes it the same as another one.
+        move: of the step it came of; device: who got something else.
+        mine, other: frames that only the one got.
+    """
+
+    signature: str
+    move: str
+    device: str
+    mine: tuple[str, ...]
+    other: tuple[str, ...]
+
+
+def compare(
+    step: Step, mine: Mapping[str, Sequence[Any]], other: Mapping[str, Sequence[Any]]
+) -> Difference | None:
+    """The first difference in what came of a step, by device."""
+    for device in DEVICES:
+        a, b = said(mine.get(device, ())), said(other.get(device, ()))
+        if a == b:
+            continue
+        only_a, only_b = tuple(sorted((a - b).elements())), tuple(sorted((b - a).elements()))
+        role = "the one who acts" if device == step.who else "somebody else"
+        kinds = [step.move, str(step.with_.get("type") or step.with_.get("fault") or "")]
+        kinds += ["falsely"] if step.with_.get("claim") or step.with_.get("poses") else []
+        texts = [_shape(frames) for frames in (only_a, only_b)]
+        return Difference(" ".join((*kinds, role, *texts)), step.move, device, only_a, only_b)
+    return None
+
+
+def _shape(frames: Sequence[str]) -> str:
+    """Frames without the names in them, so that the same difference is not told for every user."""
+    return "+".join(sorted(re.sub(r"\$\{[^}]*\}|[0-9]+", "_", frame) for frame in frames)) or "nothing"
+
+
+@dataclass(slots=True)
+class Unspecified:
+    """A difference that the model permits, and a session that shows it."""
+
+    difference: Difference
+    seed: str
+    program: tuple[Step, ...]
+    count: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A requirement that one of the targets breaks in a session that both play.
+
+    Attributes:
+        by: `mine`, `other` or `both`.
+    """
+
+    by: str
+    problem: Problem
+    seed: str
+    program: tuple[Step, ...]
+    file: Path | None
+    replayed: str
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """One session, played to both."""
+
+    mine: Problem | None
+    other: Problem | None
+    difference: Difference | None
+    logs: tuple[Played, Played]
+
+
+@dataclass(slots=True)
+class Differential:
+    """Sessions against two targets until time is up.
+
+    Attributes:
+        folder: for scenarios of what is broken; None: none are written.
+        most: broken requirements after which it ends.
+    """
+
+    mine: Lab
+    other: Lab
+    seed: str
+    seconds: float
+    folder: Path | None
+    steps: int = 30
+    most: int = 5
+    told: Callable[[Tally], None] = lambda _: None
+    tally: Tally = field(default_factory=Tally)
+    unspecified: dict[str, Unspecified] = field(default_factory=dict)
+    broken: dict[str, Broken] = field(default_factory=dict)
+
+    def run(self) -> None:
+        """Play sessions until time is up. What was found so far stays, also after Ctrl-C.
+
+        Raises:
+            KeyboardInterrupt: Ctrl-C.
+            UnreachableError: a target cannot be started again.
+        """
+        self.mine.rules = self.other.rules = common(self.mine.rules, self.other.rules)
+        base, _, number = self.seed.partition("+")
+        count = int(number) if number.isdigit() else 0
+        while self.tally.seconds < self.seconds and len(self.broken) < self.most:
+            seed = f"{base}+{count}" if count else base
+            self._note(self._explore(random.Random(seed)), seed)  # noqa: S311
+            count += 1
+            self.tally.sessions += 1
+            self.told(self.tally)
+
+    # Playing.
+
+    def _explore(self, rng: random.Random) -> Pair:
+        """Play a session whose steps are chosen on the way."""
+        start = [Step("connect", device) for device in DEVICES if rng.random() < 0.9]
+
+        def steps(session: Session) -> Any:
+            yield from start
+            for _ in range(self.steps):
+                names = [name for name, move in MOVES.items() if move.possible(session.state)]
+                name = rng.choice(names)
+                chosen = MOVES[name].choose(session.state, rng.choice)
+                self.tally.moves[name] += 1
+                self.tally.steps += 1
+                yield from chosen if isinstance(chosen, tuple) else (chosen,)
+
+        return self._play(steps)
+
+    def replay(self, program: Sequence[Step]) -> Pair:
+        """Play a session from its steps."""
+        return self._play(lambda _: iter(program))
+
+    def _play(self, steps: Callable[[Session], Any]) -> Pair:
+        labs = (self.mine, self.other)
+        sessions = [lab.begin() for lab in labs]
+        last: Step | None = None
+        found: list[Problem | None] = [None, None]
+        difference = None
+        try:
+            for step in steps(sessions[0]):
+                if not all(model.possible(session.state, step) for session in sessions):
+                    continue
+                last = step
+                works = [lab.start(session, step) for lab, session in zip(labs, sessions, strict=True)]
+                found = [work.result() for work in works]
+                if any(found):
+                    break
+                last = None
+                difference = self._compare(step, sessions, found)
+                if difference is not None or any(found):
+                    break
+        except SessionOver:
+            self.tally.over += 1
+            found = [None, None]
+        finally:
+            for lab, session in zip(labs, sessions, strict=True):
+                lab.end(session, judge=False)
+        self.tally.add(sessions[0].state)
+        logs = tuple(
+            Played(problem, tuple(done for done in session.log if done.step is not last), last)
+            for problem, session in zip(found, sessions, strict=True)
+        )
+        return Pair(found[0], found[1], difference, (logs[0], logs[1]))
+
+    def _compare(
+        self, step: Step, sessions: Sequence[Session], found: list[Problem | None]
+    ) -> Difference | None:
+        """Where what came differs, look again a little later: one of the two may only be slower."""
+        first = compare(step, sessions[0].log[-1].came, sessions[1].log[-1].came)
+        if first is None:
+            return None
+        found[:] = [
+            lab.linger(session) for lab, session in zip((self.mine, self.other), sessions, strict=True)
+        ]
+        return compare(step, sessions[0].log[-1].came, sessions[1].log[-1].came)
+
+    # Noting.
+
+    def _note(self, pair: Pair, seed: str) -> None:
+        if pair.mine is not None or pair.other is not None:
+            self._note_broken(pair, seed)
+        elif pair.difference is not None:
+            known = self.unspecified.get(pair.difference.signature)
+            if known is not None:
+                known.count += 1
+                return
+            program = self._shortest(pair, pair.difference.signature)
+            self.unspecified[pair.difference.signature] = Unspecified(pair.difference, seed, program)
+
+    def _shortest(self, pair: Pair, signature: str) -> tuple[Step, ...]:
+        pairs: dict[int, Pair] = {}
+
+        def play(program: Sequence[Step]) -> Played:
+            tried = self.replay(program)
+            pairs[id(tried.logs[0])] = tried
+            return tried.logs[0]
+
+        def same(played: Played) -> bool:
+            difference = pairs[id(played)].difference
+            return difference is not None and difference.signature == signature
+
+        return polished(play, pair.logs[0], same, _POLISH_S).program
+
+    def _note_broken(self, pair: Pair, seed: str) -> None:
+        keys = {problem.key for problem in (pair.mine, pair.other) if problem is not None}
+        by = "both" if pair.mine and pair.other and len(keys) == 1 else "mine" if pair.mine else "other"
+        lab, played = (self.other, pair.logs[1]) if by == "other" else (self.mine, pair.logs[0])
+        problem = played.problem
+        assert problem is not None  # noqa: S101
+        name = f"{by} {problem.key}"
+        if name in self.broken:
+            return
+
+        def same(tried: Played) -> bool:
+            return tried.problem is not None and tried.problem.key == problem.key
+
+        lab.hurry()
+        best = polished(lab.play, played, same, _POLISH_S)
+        lab.be_patient()
+        file, outcome = None, ""
+        if self.folder is not None:
+            found = f"relaykit fuzz --against … --seed {seed} found this in {lab.aimed.target.name}:"
+            number = len(self.broken) + 1
+            file, outcome = keep(lab, self.folder, f"against-{seed}-{number}", best, found)
+        assert best.problem is not None  # noqa: S101
+        self.broken[name] = Broken(by, best.problem, seed, best.program, file, outcome)
+
+
+def common(mine: Rules, other: Rules) -> Rules:
+    """What both targets have."""
+    return replace(
+        mine,
+        capabilities=mine.capabilities & other.capabilities,
+        operations=mine.operations & other.operations,
+        presence_is_prompt=mine.presence_is_prompt and other.presence_is_prompt,
+        calls_end_promptly=mine.calls_end_promptly and other.calls_end_promptly,
+    )

@@ -1,0 +1,157 @@
+"""What `relaykit fuzz --against` does and shows."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+import relaykit
+from relaykit.conformance import terminal
+from relaykit.conformance.aiming import Aim
+from relaykit.conformance.launch import free_port
+from relaykit.conformance.reports.text import visible
+from relaykit.conformance.sessions.commands import Progress
+from relaykit.conformance.sessions.differing import Broken, Differential, Unspecified, common
+from relaykit.conformance.sessions.hunt import describe, reachable
+from relaykit.conformance.sessions.lab import Lab
+from relaykit.conformance.setup import Given
+from relaykit.errors import ExitCode
+from relaykit.schemas import Catalogue
+
+
+def other_given(given: Given, file: Path | None, launch: str | None) -> Given:
+    """The second target: of its own file, or of the first one's if it has none."""
+    ports = {name: free_port() for name in ("port", "control_port") if launch and f"{{{name}}}" in launch}
+    return Given(file or given.file, None, given.secret_file, launch, given.capabilities, ports)
+
+
+def differ(
+    mine: Aim, other: Aim, catalogue: Catalogue, seed: str, seconds: float, out: Path, most: int, format_: str
+) -> int:
+    """Play the same sessions to two targets until time is up, and show where they differ.
+
+    Returns:
+        the exit code: 1 if one of them breaks a requirement, 0 if they differ in what is unspecified only.
+
+    Raises:
+        UsageError, UnreachableError: one of the targets is not there.
+    """
+    interrupted = False
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends it as Ctrl-C does
+    console = terminal.console()
+    with Lab(mine, catalogue) as first, Lab(other, catalogue) as second:
+        first.rules = common(first.rules, second.rules)
+        progress = Progress(seconds, *reachable(first))
+        search = Differential(first, second, seed, seconds, out, most=most, told=progress)
+        try:
+            search.run()
+        except KeyboardInterrupt:
+            interrupted = True
+        finally:
+            progress.end()
+    data = _report(search, catalogue, interrupted=interrupted)
+    data = other.redactor.deep(mine.redactor.deep(data))
+    if format_ == "json":
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        _show(data, console)
+    return int(data["exit_code"])
+
+
+def _report(search: Differential, catalogue: Catalogue, *, interrupted: bool) -> dict[str, Any]:
+    tally = search.tally
+    if interrupted:
+        code = ExitCode.INTERRUPTED
+    elif search.broken:
+        code = ExitCode.FAILED
+    else:
+        code = ExitCode.OK if tally.steps else ExitCode.NOTHING
+    names = {"mine": search.mine.aimed.target, "other": search.other.aimed.target}
+    return {
+        "kit": {"name": "relaykit", "version": relaykit.__version__},
+        "mode": "against",
+        **{key: {"name": target.name, "url": target.url} for key, target in names.items()},
+        "seed": search.seed,
+        "exit_code": int(code),
+        "interrupted": interrupted,
+        "duration_s": round(tally.seconds, 3),
+        "sessions": tally.sessions,
+        "steps": tally.steps,
+        "cut_short": tally.over,
+        "broken": [_broken(each, catalogue) for each in search.broken.values()],
+        "unspecified": [_unspecified(each) for each in search.unspecified.values()],
+    }
+
+
+def _broken(each: Broken, catalogue: Catalogue) -> dict[str, Any]:
+    requirement = catalogue.requirements[each.problem.req[0]]
+    return {
+        "by": each.by,
+        "requirement": requirement.id,
+        "requirements": list(each.problem.req),
+        "level": requirement.level,
+        "provenance": requirement.provenance,
+        "text": requirement.text,
+        "message": each.problem.message,
+        "steps": describe(each.program),
+        "seed": each.seed,
+        "file": str(each.file) if each.file else None,
+        "replayed": each.replayed,
+    }
+
+
+def _unspecified(each: Unspecified) -> dict[str, Any]:
+    return {
+        "move": each.difference.move,
+        "device": each.difference.device,
+        "mine": [json.loads(frame) for frame in each.difference.mine],
+        "other": [json.loads(frame) for frame in each.difference.other],
+        "count": each.count,
+        "steps": describe(each.program),
+        "seed": each.seed,
+    }
+
+
+def _show(data: Mapping[str, Any], console: Console) -> None:
+    for each in data["broken"]:
+        who = {"mine": data["mine"]["name"], "other": data["other"]["name"], "both": "both"}[each["by"]]
+        console.print(
+            Text.assemble(
+                (" BROKEN ", "bold red reverse"), f" by {who}: ", (visible(each["message"]), "bold")
+            )
+        )
+        for line in (
+            f"breaks {each['requirement']} ({each['level']}, {each['provenance']}): {each['text']}",
+            *(f"step    {step}" for step in each["steps"]),
+            *([f"file    {each['file']} ({each['replayed']})"] if each["file"] else []),
+        ):
+            console.print(Text(f"    {line}"))
+    for each in sorted(data["unspecified"], key=lambda each: -each["count"]):
+        console.print(
+            Text.assemble(
+                (" UNSPECIFIED ", "yellow reverse"),
+                f" after {each['move']}, {each['device']} gets something else ({each['count']} times)",
+            )
+        )
+        for word in ("mine", "other"):
+            frames = "; ".join(json.dumps(frame, ensure_ascii=False) for frame in each[word]) or "nothing"
+            console.print(Text(f"    {word:<6}{visible(frames)}"))
+        for step in each["steps"]:
+            console.print(Text(f"    step  {visible(step)}", style="dim"))
+    if data["cut_short"]:
+        console.print(Text(f"{data['cut_short']} sessions were cut short: nothing could be said of them"))
+    console.print(
+        Text(
+            f"{'interrupted: ' if data['interrupted'] else ''}{len(data['broken'])} requirements broken, "
+            f"{len(data['unspecified'])} differences unspecified in {data['sessions']:,} sessions, "
+            f"{data['steps']:,} steps, {data['duration_s']:.1f} s · seed {data['seed']}",
+            style="bold red" if data["broken"] else "bold green",
+        )
+    )
