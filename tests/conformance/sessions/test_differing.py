@@ -1,0 +1,96 @@
+"""The same sessions against two targets: `relaykit fuzz --against`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from support.suite import relaykit
+
+from relaykit.conformance.sessions.differing import common, compare, normal
+from relaykit.conformance.sessions.state import Rules, Step
+
+SECRET = "the signing key of the tests, long enough"
+PYTHON = shlex.quote(sys.executable)
+PORTS = "--port {port} --control-port {control_port} --store :memory:"
+GOOD = f"{PYTHON} -m relaykit.reference_server.defects none {PORTS}"
+BROKEN = f"{PYTHON} {shlex.quote(str(Path('tests/fixtures/broken_reference.py').resolve()))}"
+TARGET = "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\ntiming: {reply_ms: 8000, connect_ms: 15000}\n"
+ACK = Step("ack", "carol.phone", {"m": 1})
+ERROR = {"type": "error", "payload": {"error_code": "invalid_message", "message": "no"}}
+
+
+def test_what_is_never_the_same_twice_is_no_difference() -> None:
+    one = {"type": "error", "payload": {"message": "no", "timestamp": "2026-01-01T00:00:00Z"}}
+    two = {"type": "error", "payload": {"message": "never", "timestamp": "2027-01-01T00:00:00.125Z"}}
+    assert normal(one) == normal(two)
+    made = {"request_id": "req-6ba7b810-9dad-11d1-80b4-00c04fd430c8"}
+    assert normal(made) == {"request_id": "req-‹id›"}
+
+
+def test_a_difference_is_the_same_whoever_shows_it() -> None:
+    first = compare(ACK, {"carol.phone": [ERROR]}, {})
+    second = compare(Step("ack", "bob.phone", {"m": 9}), {"bob.phone": [ERROR]}, {"bob.phone": []})
+    assert first is not None
+    assert second is not None
+    assert first.signature == second.signature
+    assert compare(ACK, {"carol.phone": [ERROR]}, {"carol.phone": [ERROR]}) is None
+    other = {**ERROR, "payload": {**ERROR["payload"], "error_code": "server_error"}}  # type: ignore[dict-item]
+    third = compare(ACK, {"carol.phone": [ERROR]}, {"carol.phone": [other]})
+    assert third is not None
+    assert third.signature != first.signature
+
+
+def test_only_what_both_have_is_played() -> None:
+    mine = Rules(frozenset({"core", "calls"}), frozenset({"create_group"}))
+    other = Rules(frozenset({"core", "sync"}), frozenset(), presence_is_prompt=False)
+    assert common(mine, other) == Rules(frozenset({"core"}), frozenset(), presence_is_prompt=False)
+
+
+async def differed(folder: Path, mine: str, *words: str) -> dict[str, Any]:
+    """What a target does differently from the good server."""
+    target = folder / "target.yaml"
+    target.write_text(TARGET)
+    launches = ("--launch", mine, "--against-launch", GOOD)
+    options = ("--seed", "1", "--most", "1", "--out", str(folder / "found"), "--format", "json")
+    ended = await relaykit(
+        *("fuzz", "-t", str(target), "--capability", "all"),
+        *(*launches, *options, *words),
+        RELAYKIT_SECRET=SECRET,
+        seconds=200,
+    )
+    assert ended.code in (0, 1), ended
+    data: dict[str, Any] = json.loads(ended.out)
+    assert data["exit_code"] == ended.code
+    return data
+
+
+@pytest.mark.timeout(300)
+def test_what_the_model_forbids_is_a_broken_requirement(tmp_path: Path) -> None:
+    async def main() -> None:
+        defect = f"{PYTHON} -m relaykit.reference_server.defects no-delivered {PORTS}"
+        data = await differed(tmp_path, defect, "--seconds", "120")
+        (broken,) = data["broken"]
+        assert (broken["by"], broken["requirement"], broken["replayed"]) == ("mine", "MSG-21", "reproduced")
+        assert data["exit_code"] == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.timeout(300)
+def test_what_the_model_permits_both_to_do_is_unspecified(tmp_path: Path) -> None:
+    async def main() -> None:
+        data = await differed(tmp_path, f"{BROKEN} answers-idle-acks serve {PORTS}", "--seconds", "40")
+        assert data["broken"] == []
+        assert data["exit_code"] == 0
+        found = [each for each in data["unspecified"] if each["move"] == "ack"]
+        assert found, data
+        assert [frame["type"] for frame in found[0]["mine"]] == ["error"]
+        assert found[0]["other"] == []
+
+    asyncio.run(main())
