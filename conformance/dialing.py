@@ -11,6 +11,7 @@ from websockets.extensions import ClientExtensionFactory
 from websockets.typing import Subprotocol
 from websockets.uri import parse_uri
 
+from relaykit.conformance.dial_error import os_words
 from relaykit.conformance.record import Recorder
 from relaykit.conformance.wire import Connection, DialError
 
@@ -79,7 +80,7 @@ async def dial(
         connection.leave()
         raise DialError("silent", message) from None
     except OSError as error:
-        raise DialError("unreachable", f"{uri.host}:{uri.port}: {error.strerror or error}") from error
+        raise DialError("unreachable", f"{uri.host}:{uri.port}: {os_words(error)}") from error
     except DialError as error:
         if connection is not None:
             connection.leave()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -11,10 +12,12 @@ from uuid import uuid4
 
 import jsonschema_rs
 
+from relaykit.conformance.advice import tls_hint
 from relaykit.conformance.capabilities import Tried, try_capabilities
 from relaykit.conformance.cases import load_cases
 from relaykit.conformance.context import Environment
 from relaykit.conformance.control import ControlFailedError, ControlMissingError
+from relaykit.conformance.dial_error import os_words
 from relaykit.conformance.issuing import TokenError
 from relaykit.conformance.preflight import Readiness, preflight
 from relaykit.conformance.run import Settings, environment
@@ -91,10 +94,13 @@ async def _connection(env: Environment, tell: Tell) -> bool:
         tell(Step("connection", "failed", f"{where}: nothing within {env.waits.connect:g} s", advice))
         return False
     except OSError as error:
+        said = os_words(error)
         advice = "is the server running there? Check host and port of `url`"
-        if env.tls is not None:
-            advice += "; for a certificate of your own state tls.ca_file, or tls.insecure: true"
-        tell(Step("connection", "failed", f"{where}: {error.strerror or error}", advice))
+        if isinstance(error, ssl.SSLError):
+            advice = tls_hint(said)
+        elif env.tls is not None and isinstance(error, ConnectionResetError):
+            advice = "it ended the TLS handshake: ws:// in place of wss://? Its own log should say why"
+        tell(Step("connection", "failed", f"{where}: {said}", advice))
         return False
     tell(Step("connection", "ok", f"{where} accepts connections{', with TLS' if env.tls else ''}"))
     return True

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from relaykit.conformance.advice import cut_hint, hopeless, refused_hint
 from relaykit.conformance.context import Context, Environment, present
 from relaykit.conformance.control_spec import ControlFailedError, ControlMissingError
 from relaykit.conformance.issuing import TokenError
@@ -103,6 +105,7 @@ async def _preflight(env: Environment) -> Readiness:
     context = Context(env, _CASE)
     tried: list[str] = []
     silent: list[bool] = []
+    refused: list[DialError] = []
     try:
         device = context.device("preflight")
         try:
@@ -117,7 +120,8 @@ async def _preflight(env: Environment) -> Readiness:
                 connection = await context.dial(shown, "preflight", node=0)
             except DialError as error:
                 if error.kind in ("unreachable", "silent", "rubbish"):
-                    raise _hopeless(env, error) from None
+                    raise hopeless(env, error) from None
+                refused.append(error)
                 tried.append(f"{carrier}: {error}")
                 silent.append(error.kind == "closed")
                 continue
@@ -130,24 +134,19 @@ async def _preflight(env: Environment) -> Readiness:
     finally:
         context.leave()
     if all(silent):
-        if env.tls is None:
-            perhaps = "does it speak WebSocket there, or wss:// instead of ws://?"
-        elif env.target.tls.certificate is None:
-            perhaps = (
-                "does it ask clients for a certificate (tls.certificate and tls.key in the target file)?"
-            )
-        else:
-            perhaps = "does it take the certificate of tls.certificate?"
         raise UnreachableError(
             f"{env.target.url} accepts connections, but ends each without answering the handshake",
-            hint=f"its own log should say why; {perhaps}",
+            hint=cut_hint(env),
         )
+    what = "answers, but takes none of our tokens" if _about_tokens(refused) else "opens no session"
     raise _NoTokenTakenError(
-        f"{env.target.url} answers, but takes none of our tokens ({'; '.join(tried)})",
-        hint="check algorithm and secret under `tokens` (does the server verify with the same key, and does "
-        "it want further claims, such as iss or aud?), the path of `url`, its clock (did an earlier run move "
-        "it?), and whether it limits connections",
+        f"{env.target.url} {what} ({'; '.join(tried)})",
+        hint=refused_hint(refused, minted=isinstance(env.target.tokens, Minting)),
     )
+
+
+def _about_tokens(refused: Sequence[DialError]) -> bool:
+    return not refused or any(error.status in (400, 401, 403) for error in refused)
 
 
 async def _try(
@@ -237,44 +236,3 @@ def _last_word(connection: Connection) -> str:
     frames = [a.frame for a in connection.inbox if _is_refusal(a.frame)]
     said = frames[0]["payload"].get("message") if frames else None
     return f"error auth_failed ({said}), {connection.ended}" if said else str(connection.ended)
-
-
-def tls_hint(said: str) -> str:
-    """What to change where TLS fails, by what OpenSSL says of it."""
-    said = said.upper().replace(" ", "_")
-    if "ALERT" in said and ("CERTIFICATE" in said or "HANDSHAKE_FAILURE" in said or "UNKNOWN_CA" in said):
-        return (
-            "the server asks clients for a certificate: state tls.certificate and tls.key in the target file"
-        )
-    if "WRONG_VERSION_NUMBER" in said or "RECORD_LAYER_FAILURE" in said:
-        return "no TLS is spoken there: ws:// in place of wss://?"
-    if "ALERT" in said:
-        return (
-            "the server ends the TLS handshake; its own log should say why (versions, cipher suites, names?)"
-        )
-    if "HOSTNAME_MISMATCH" in said or "IP_ADDRESS_MISMATCH" in said or "NOT_VALID_FOR" in said:
-        return "its certificate is for another name: use that in `url`, or state tls.insecure: true"
-    if "EXPIRED" in said or "NOT_YET_VALID" in said:
-        return "its certificate is not valid today: renew it, or state tls.insecure: true"
-    return "for a certificate of your own state tls.ca_file in the target file, or tls.insecure: true"
-
-
-def _hopeless(env: Environment, error: DialError) -> UnreachableError:
-    url = env.target.url
-    if error.kind == "unreachable" and env.tls is not None and "SSL" in str(error):
-        return UnreachableError(f"{url} cannot be reached: {error}", hint=tls_hint(str(error)))
-    if error.kind == "unreachable":
-        return UnreachableError(
-            f"{url} cannot be reached: {error}",
-            hint="is the server running there? `--launch 'COMMAND --port {port}'` starts and stops it",
-        )
-    if error.kind == "silent":
-        return UnreachableError(
-            f"{url}: {error}",
-            hint="something accepts connections there but never answers; a slow server needs a longer "
-            "timing.connect_ms, or --timeout-factor",
-        )
-    return UnreachableError(
-        f"{url}: {error}",
-        hint="what listens there does not speak WebSocket; check host, port and path (and ws:// against wss://)",
-    )

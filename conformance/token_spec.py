@@ -9,10 +9,13 @@ from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
+import jwt
+
 from relaykit.config import Document
 from relaykit.conformance.control_spec import secret_at
 from relaykit.conformance.templates import CLAIM_NAMES, FETCH_NAMES, check_names, filled
 from relaykit.errors import UsageError
+from relaykit.tokens import mint
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,21 +110,38 @@ def read_minting(document: Document, base: Path, name: str) -> Minting:
     Raises:
         UsageError: the key cannot be read, or is not of the algorithm's kind.
     """
-    mint = document.data["tokens"][name]
-    algorithm = mint.get("algorithm", "HS256")
-    kind = "secret" if "secret" in mint else "key"
+    given = document.data["tokens"][name]
+    algorithm = given.get("algorithm", "HS256")
+    kind = "secret" if "secret" in given else "key"
     place = document.place(f"/tokens/{name}/{kind}")
     if (kind == "secret") != algorithm.startswith("HS"):
         need = "secret" if algorithm.startswith("HS") else "key"
         raise UsageError(f"{place}: {algorithm} needs a `{need}`, not a `{kind}`")
-    check_names(document, f"/tokens/{name}/claims", mint.get("claims", {}), CLAIM_NAMES)
+    check_names(document, f"/tokens/{name}/claims", given.get("claims", {}), CLAIM_NAMES)
+    key = secret_at(given[kind], base, place)
+    _must_sign(key, algorithm, given.get("headers", {}), place)
     return Minting(
         algorithm=algorithm,
-        key=secret_at(mint[kind], base, place),
-        lifetime_s=mint.get("lifetime_s", 3600),
-        claims=MappingProxyType(mint.get("claims", {})),
-        headers=MappingProxyType(mint.get("headers", {})),
+        key=key,
+        lifetime_s=given.get("lifetime_s", 3600),
+        claims=MappingProxyType(given.get("claims", {})),
+        headers=MappingProxyType(given.get("headers", {})),
     )
+
+
+def _must_sign(key: str, algorithm: str, headers: Mapping[str, Any], place: str) -> None:
+    """Try the key, so that one that does not fit is the target file's mistake and nobody else's.
+
+    Raises:
+        UsageError: it cannot sign.
+    """
+    try:
+        mint(user_id="", device_id="", key=key, algorithm=algorithm, headers=headers)
+    except (jwt.PyJWTError, ValueError, TypeError) as error:
+        # What the library says may quote the key.
+        what = "a private key in PEM, without a password, of that algorithm"
+        need = f"{algorithm} needs {what}" if not algorithm.startswith("HS") else f"{algorithm} cannot use it"
+        raise UsageError(f"{place}: the key cannot sign tokens ({type(error).__name__}): {need}") from None
 
 
 def _identities(document: Document, base: Path) -> tuple[Identity, ...]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from fixtures import fakes
 from support.control import TOKEN, bench
-from support.server import SECRET
+from support.server import SECRET, running_server
 from support.suite import Ended, relaykit
 
 from relaykit.config import parse_yaml, problems
@@ -156,6 +156,94 @@ def test_doctor_says_where_it_ends() -> None:
     assert "FAILED handshake" in refused.out
     assert "check algorithm and secret" in refused.out
     assert "eyJ" not in refused.out + refused.err
+
+
+def answering(head: str) -> fakes.Talk:
+    """A web server that gives this answer to everybody."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(f"HTTP/1.1 {head}\r\nContent-Length: 0\r\n\r\n".encode())
+        await writer.drain()
+
+    return talk
+
+
+@pytest.mark.parametrize(
+    ("head", "said", "advice"),
+    [
+        ("200 OK", "opens no session (header: HTTP 200 OK", "no WebSocket: check host, port and path"),
+        ("404 Not Found", "opens no session", "no WebSocket: check host, port and path"),
+        ("302 Found\r\nLocation: wss://example.test/ws", "HTTP 302 Found, to wss://example.test/ws", "`url`"),
+        ("403 Forbidden", "takes none of our tokens", "headers: {Origin: …}"),
+        ("429 Too Many Requests", "opens no session", "pacing.connections_per_second"),
+        ("502 Bad Gateway", "opens no session", "a proxy before it"),
+        ("401 No\r\nDate: Tue, 01 Jan 2030 00:00:00 GMT", "takes none of our tokens", "its clock is +"),
+        ("401 No\r\nDate: yesterday", "takes none of our tokens", "check algorithm and secret"),
+    ],
+)
+def test_doctor_tells_refusals_apart(head: str, said: str, advice: str) -> None:
+    async def main() -> Ended:
+        async with fakes.raw(answering(head)) as url:
+            return await relaykit("doctor", "--url", url, RELAYKIT_SECRET=fakes.SECRET)
+
+    ended = asyncio.run(main())
+    assert ended.code == 3, ended
+    failed, hint = ended.out.partition("FAILED handshake")[2].splitlines()[:2]
+    assert said in failed
+    assert advice in hint
+    assert "Traceback" not in ended.out + ended.err
+
+
+@pytest.mark.parametrize(
+    ("scheme", "faults", "said"),
+    [("wss", (), "ws:// in place of wss://?"), ("ws", ("tls",), "wss:// instead of ws://?")],
+)
+def test_doctor_knows_tls_from_none(tmp_path: Path, scheme: str, faults: tuple[str, ...], said: str) -> None:
+    async def main() -> Ended:
+        async with running_server(tls_self_signed=bool(faults)) as server:
+            url = f"{scheme}://127.0.0.1:{server.port}/ws"
+            return await relaykit("doctor", "--url", url, RELAYKIT_SECRET=SECRET)
+
+    ended = asyncio.run(main())
+    assert ended.code == 3, ended
+    assert said in ended.out
+
+
+def test_doctor_says_that_an_authority_is_not_trusted(tmp_path: Path) -> None:
+    async def main() -> Ended:
+        async with running_server(tls_self_signed=True) as server:
+            return await relaykit("doctor", "--url", server.url, RELAYKIT_SECRET=SECRET)
+
+    ended = asyncio.run(main())
+    assert ended.code == 3, ended
+    assert "FAILED connection" in ended.out
+    assert "state tls.ca_file in the target file" in ended.out
+
+
+@pytest.mark.parametrize(
+    ("tokens", "code", "said"),
+    [
+        (
+            "{fetch: {command: {run: [echo, garbage]}}}",
+            3,
+            "is the token that was given out one of this server's",
+        ),
+        ("{fetch: {command: {run: [sleep, '60']}}}", 3, "FAILED token: sleep did not end within"),
+        ("{mint: {algorithm: RS256, key: {file: t.yaml}}}", 2, "t.yaml:2: the key cannot sign tokens"),
+        ("{mint: {algorithm: EdDSA, key: {value: x}}}", 2, "EdDSA needs a private key in PEM"),
+    ],
+)
+def test_doctor_finds_tokens_that_are_none(tmp_path: Path, tokens: str, code: int, said: str) -> None:
+    async def main() -> Ended:
+        async with fakes.minimal().running() as url:
+            (tmp_path / "t.yaml").write_text(f"url: {url}\ntokens: {tokens}\n")
+            return await relaykit("doctor", "-t", os.fspath(tmp_path / "t.yaml"), "--timeout-factor", "0.2")
+
+    ended = asyncio.run(main())
+    assert ended.code == code, ended
+    assert said in ended.out + ended.err
+    assert "Traceback" not in ended.err
 
 
 @pytest.mark.parametrize(
