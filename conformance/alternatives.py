@@ -104,7 +104,8 @@ def _missed(
         if device.live.ended
     ]
     wanted = [_describe(this, head) for head in heads]
-    message = f"expected one of: {'; '.join(str(item['says']) for item in wanted)}"
+    said = list(dict.fromkeys(str(item["says"]) for item in wanted))
+    message = f"expected {'one of: ' if len(said) > 1 else ''}{'; '.join(said)}"
     if came:
         message += f". Got {', '.join(kind_of(frame) for frame in came)}"
         for head in heads:

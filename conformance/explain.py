@@ -179,8 +179,9 @@ def _step(step: Step, width: int, inner: str) -> Iterator[str]:
             yield f"{blank}in any order:"
             yield from _lines(step.expects, width, deeper)
         case AnyOf():
+            first = "either" if len(step.branches) > 1 else "if this comes"
             for number, branch in enumerate(step.branches):
-                yield f"{blank}{'or' if number else 'either'}:"
+                yield f"{blank}{'or' if number else first}:"
                 yield from _lines(branch, width, deeper)
                 if not branch:
                     yield f"{blank}  nothing"

@@ -11,6 +11,12 @@ from typing import Any
 
 from relaykit.schemas import Catalogue, Finding, Validation
 
+INTERNALS = (
+    r"((?i:traceback|stack trace)|\.(py|js|go|java|rb|rs|php|cs):?\d|/(usr|home|app|srv|opt)/"
+    r"|0x[0-9a-f]{6}|\b(SELECT|INSERT|UPDATE) .*\b(FROM|INTO|SET)\b)"
+)
+"""What no message to a client says: traces, paths, addresses, queries (ERR-08)."""
+_INTERNALS = re.compile(INTERNALS)
 _INDEX = re.compile(r"/[0-9]+(?=/|$)")
 _MOST_VIOLATIONS = 2000
 UNREADABLE = "unreadable"
@@ -148,6 +154,10 @@ class Recorder:
         result = self.catalogue.validate(data, "s2c")
         kind = result.type or UNREADABLE
         self.shapes.arrived[kind] = self.shapes.arrived.get(kind, 0) + 1
+        if kind == "error" and _tells_internals(result.frame):
+            text = "an error tells of the server's inside"
+            fault = Finding("error", "/payload/message", "internals", text, "ERR-08")
+            self.shapes.note(kind, fault, result.frame, self.case, actor, self.transcript.now_ms())
         if result.findings:
             frame = result.frame if result.frame is not None else data.decode("utf-8", "replace")
             for finding in result.findings:
@@ -170,3 +180,9 @@ def leniently(data: bytes) -> Any:
     except (ValueError, RecursionError):
         return text
     return value if isinstance(value, dict) else text
+
+
+def _tells_internals(frame: Any) -> bool:
+    payload = frame.get("payload") if isinstance(frame, dict) else None
+    message = payload.get("message") if isinstance(payload, dict) else None
+    return isinstance(message, str) and _INTERNALS.search(message[:4096]) is not None

@@ -151,9 +151,11 @@ def _send(this: Play, step: Send) -> None:
         else:
             connection.send(context.scope.fill(step.frame), valid=not step.invalid)
     except ConnectionEnded as ended:
-        context.fail(
-            (), f"{device.label} cannot send: {ended}", expected="an open connection", actor=device.label
-        )
+        # Where a `none` step has said already that the connection ended, it need not be said again.
+        if not any(not outcome.ok and outcome.actual == connection.ended for outcome in context.outcomes):
+            context.fail(
+                (), f"{device.label} cannot send: {ended}", expected="an open connection", actor=device.label
+            )
         raise CaseStop from None
 
 

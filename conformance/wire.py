@@ -190,6 +190,10 @@ class Connection(asyncio.Protocol):
         self._client.send_text(data)
         self._flush()
 
+    def unheard(self, heartbeats: int) -> None:
+        """So many heartbeats were written raw: the next acks are theirs, not those of `beat`."""
+        self._beats.extend([None] * heartbeats)
+
     def send_binary(self, data: bytes) -> None:
         """Send a binary message; see `send_text`."""
         self._must_be_open()

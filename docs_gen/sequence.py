@@ -114,7 +114,7 @@ def _row(step: Step, cast: _Cast) -> Iterator[Row]:
             yield Box("in any order", (tuple(_rows(step.expects, cast)),))
         case AnyOf():
             sections = tuple(tuple(_rows(branch, cast)) or (_quiet(cast),) for branch in step.branches)
-            yield Box("one of these", sections)
+            yield Box("one of these" if len(sections) > 1 else "if this comes", sections)
         case Repeat():
             yield Box(f"{step.n} times", (tuple(_rows(step.steps, cast)),))
 

@@ -16,7 +16,14 @@ from relaykit.conformance.context import (
 )
 from relaykit.conformance.probes.sizes import sized
 from relaykit.conformance.registry import probe
-from relaykit.conformance.talk import deliver_to, expect_frame, judge_refusal, message, nothing_reached
+from relaykit.conformance.talk import (
+    UNPADDED,
+    deliver_to,
+    expect_frame,
+    judge_refusal,
+    message,
+    nothing_reached,
+)
 from relaykit.conformance.wire import Connection, DialError
 
 _OFFER = (ClientPerMessageDeflateFactory(client_max_window_bits=True),)
@@ -73,7 +80,7 @@ async def deflate_offer(context: Context) -> None:
         said = bob.live.ended or "its heartbeat was not answered"
         context.fail(("TRAN-04",), f"with compression agreed, {said}", actual=said, actor=bob.label)
         return
-    for ciphertext in ("AAAA" * 2000, "cmVsYXlraXQ=", "AAAA" * 2000):  # the last leans on what went before
+    for ciphertext in ("AAAA" * 2000, UNPADDED, "AAAA" * 2000):  # the last leans on what went before
         frame = message(context, bob.user.id, ciphertext)
         connection.send(frame)
         wanted = {"type": "sent_ack", "message_id": frame["message_id"]}

@@ -1,9 +1,12 @@
-"""Idle and silent connections, by a clock that the target lets us move (source: Connection Management)."""
+"""Idle and silent connections, by a clock that the target lets us move or by waiting (source: Connection
+Management)."""
 
 from __future__ import annotations
 
+import asyncio
+
 from relaykit.conformance.awaiting import until
-from relaykit.conformance.context import CaseStop, Context, Device
+from relaykit.conformance.context import CaseStop, Context, Device, NotApplicableError, UntestableError
 from relaykit.conformance.probes.transport import PING, raw_frame
 from relaykit.conformance.registry import probe
 from relaykit.conformance.steps import control
@@ -85,12 +88,16 @@ async def silence_times_out(context: Context) -> None:
     first = min(timing["ping_interval_s"], timing["idle_timeout_s"] / 2)
     await _advance(context, first)
     await _advance(context, timing["idle_timeout_s"] - first + _MARGIN_S)
+    await _judge_silent(context, connection)
+
+
+async def _judge_silent(context: Context, connection: Connection) -> None:
     if await end_of(context, connection):
         context.prove(("KEEP-08",))
     else:
         context.fail(
             ("KEEP-08",),
-            f"silent for {timing['idle_timeout_s']:g} s, and the connection is still open",
+            f"silent for {context.env.target.timing['idle_timeout_s']:g} s, and the connection is still open",
             expected="a close",
             actual="an open connection",
         )
@@ -155,3 +162,50 @@ def _judge_alive(context: Context, connection: Connection, requirement: str, wha
         expected="an open connection",
         actual=errors[0] if errors else connection.ended,
     )
+
+
+@probe(
+    "keep-alive-by-waiting",
+    title="Idle clients are pinged, silent ones told and closed, and signs of life keep a connection open",
+    area="keepalive",
+    requirements=("KEEP-05", "KEEP-07", "KEEP-08", "KEEP-09", "KEEP-10"),
+    catches="A server that never looks at its connections, or closes those that are alive.",
+    slow=True,
+    frames=("ping", "heartbeat", "error"),
+)
+async def by_waiting(context: Context) -> None:
+    if _movable(context):
+        raise NotApplicableError("the target's clock can be moved, so that nobody has to wait")
+    timing = context.env.target.timing
+    seconds = timing["idle_timeout_s"] + _MARGIN_S
+    if seconds + context.env.waits.reply > context.env.waits.case * 0.9:
+        raise UntestableError(f"it takes {seconds:g} s, and a case may take {context.env.waits.case:g} s")
+    idle, silent, sending, pinging = [
+        await _connect(context, context.device(name)) for name in ("idle", "silent", "sending", "pinging")
+    ]
+    silent.mute = True
+    loop = asyncio.get_running_loop()
+    began, pinged, signs = loop.time(), 0.0, 1
+    while loop.time() < began + seconds:
+        await context.wait(min(began + seconds, began + signs * timing["idle_timeout_s"] * 0.6))
+        if not pinged and _pinged(idle):
+            pinged = loop.time() - began
+        if loop.time() >= began + signs * timing["idle_timeout_s"] * 0.6:
+            signs += 1
+            if sending.alive:
+                sending.send({"type": "heartbeat"})
+            if pinging.alive:
+                pinging.write(raw_frame(PING, b"alive"), "WebSocket ping b'alive'")
+    if 0 < pinged <= timing["ping_interval_s"] + _MARGIN_S:
+        context.prove(("KEEP-05",))
+    else:
+        said = f"the first ping came after {pinged:.1f} s" if pinged else idle.ended or "no ping came"
+        expected = f"a ping after {timing['ping_interval_s']:g} s"
+        context.fail(("KEEP-05",), said, expected=expected, actual=said, actor="idle")
+    _judge_alive(context, sending, "KEEP-09", "data frames")
+    _judge_alive(context, pinging, "KEEP-10", "WebSocket pings")
+    await _judge_silent(context, silent)
+
+
+def _movable(context: Context) -> bool:
+    return context.env.target.offers("advance_clock")

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.registry import Probe, probe
-from relaykit.conformance.talk import end_of, expect_frame, judge_refusal, message, nothing_reached
+from relaykit.conformance.talk import UNPADDED, end_of, expect_frame, judge_refusal, message, nothing_reached
 from relaykit.conformance.wire import ABNORMAL
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -94,7 +94,7 @@ async def fragments(context: Context) -> None:
     alice.live.write(raw_frame(CONT, data[20:]), "the rest of the send")
     wanted = {"type": "sent_ack", "message_id": frame["message_id"]}
     await expect_frame(context, alice.live, wanted, ("TRAN-07",))
-    wanted = {"type": "deliver", "message_id": frame["message_id"], "payload": {"ciphertext": "cmVsYXlraXQ="}}
+    wanted = {"type": "deliver", "message_id": frame["message_id"], "payload": {"ciphertext": UNPADDED}}
     await expect_frame(context, bob.live, wanted, ("TRAN-07",))
     context.prove(("TRAN-07",))
     if alice.live.pongs == [b"between"]:

@@ -22,14 +22,14 @@ url: ws://127.0.0.1:{port}/ws
 tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}
 control: {http: {url: "http://127.0.0.1:{control_port}", token: {env: RELAYKIT_CONTROL_TOKEN}}}
 limits:
-  {max_frame_bytes: 65536, connections_per_user: 6, frames_per_second: 50, burst: 60, waiting_per_user: 150}
+  {max_frame_bytes: 65536, connections_per_user: 6, frames_per_second: 50, burst: 60, waiting_per_user: 60}
 timing: {reply_ms: 1500, case_s: 30}
 """
 SECRETS = {
     "RELAYKIT_SECRET": "a secret of the tests, long enough for it",
     "RELAYKIT_CONTROL_TOKEN": "a-control-token-of-the-tests",
 }
-STATED = "--limits burst=60 --limits connections_per_user=6 --limits waiting_per_user=150"
+STATED = "--limits burst=60 --limits connections_per_user=6 --limits waiting_per_user=60"
 
 
 def found(tmp_path: Path, fault: str, options: str, *cases: str, target: str = TARGET) -> dict[str, Any]:
@@ -137,6 +137,9 @@ def test_versions_of_tls_are_told_apart(tmp_path: Path, fault: str, broken: set[
         ("undocumented-not-forwarded", "forwards-bad", "VAL-09"),
         ("token-not-repeated", "tells-token", "PRIV-04"),
         ("refusal-form", "bare-close", "CONN-10"),
+        ("refusal-form", "error-twice", "CONN-09"),
+        ("refusal-form", "error-open", "CONN-09"),
+        ("refusal-form", "error-1000", "CONN-12"),
     ],
 )
 def test_the_minimal_server_with_a_fault_is_found(case: str, fault: str, broken: str) -> None:
@@ -150,3 +153,38 @@ def test_the_minimal_server_with_a_fault_is_found(case: str, fault: str, broken:
 
     assert set(asyncio.run(run(fault))) == {broken}
     assert not asyncio.run(run())
+
+
+def test_a_server_that_half_believes_a_token_is_found() -> None:
+    async def run(*faults: str) -> list[str]:
+        async with minimal(*faults).running() as url:
+            result = await judge(make_target(url, timing=QUICK), all_cases("token-within-leeway"))
+        return [finding.message for case in result.cases for finding in case.findings]
+
+    assert not asyncio.run(run())
+    (said,) = asyncio.run(run("half-believes"))
+    assert said == "expired within the leeway: the connection opened, and nothing came"
+
+
+@pytest.mark.parametrize(
+    ("case", "setting"),
+    [
+        ("token-within-leeway", "timing: {clock_leeway_s: 0}"),  # AUTH-13
+        ("rate-counts-everything", "refusals_before_close: 20"),  # VAL-14
+    ],
+)
+def test_either_choice_that_a_may_leaves_passes(tmp_path: Path, case: str, setting: str) -> None:
+    config = tmp_path / "server.yaml"
+    config.write_text(f"{setting}\n")
+    assert not found(tmp_path, "none", f"--config {config}", case)
+
+
+def test_two_errors_for_one_refused_frame_are_found(tmp_path: Path) -> None:
+    assert set(found(tmp_path, "limits-twice", "", "rate-beyond-the-limit")) == {"ERR-04"}
+
+
+def test_a_low_bound_of_what_may_wait_is_in_no_other_cases_way(tmp_path: Path) -> None:
+    limits = "--limits waiting_per_user=40"
+    target = TARGET.replace("waiting_per_user: 60", "waiting_per_user: 40")
+    cases = ("waiting-messages-bounded", "rate-*", "slow-reader", "streamed-while-connecting", "area:offline")
+    assert not found(tmp_path, "none", limits, *cases, target=target)

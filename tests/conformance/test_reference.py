@@ -29,14 +29,12 @@ SECRETS = {
 def test_no_case_fails_against_the_reference_server(tmp_path: Path) -> None:
     protocol = load_catalogue().protocol
     limits = {name: limit.default for name, limit in protocol.limits.items() if not limit.fixed}
-    limits["waiting_per_user"] = 100  # as many as the suite tries
     capabilities = dict.fromkeys(protocol.capabilities, True)
     target, out = tmp_path / "target.yaml", tmp_path / "report.json"
     target.write_text(f"{TARGET}capabilities: {json.dumps(capabilities)}\nlimits: {json.dumps(limits)}\n")
     serve = (
         f"{sys.executable} -c 'from relaykit.cli import main; main()' serve "
-        f"--port {{port}} --control-port {{control_port}} --check-output --store {tmp_path / 'store.db'} "
-        "--limits waiting_per_user=100"
+        f"--port {{port}} --control-port {{control_port}} --check-output --store {tmp_path / 'store.db'}"
     )
     words = ("test", "-t", str(target), "--profile", "full", "--launch", serve, "--report", f"json={out}")
     ended = asyncio.run(relaykit(*words, seconds=240, **SECRETS))
@@ -48,4 +46,5 @@ def test_no_case_fails_against_the_reference_server(tmp_path: Path) -> None:
     assert data["summary"]["pass"] > 100
     # Everything is declared, stated and arranged: nothing may be left unjudged.
     unjudged = {c["id"]: c.get("reason") for c in data["cases"] if c["verdict"] == "untestable"}
-    assert not unjudged, unjudged
+    # (More may wait for a user than the suite sends; with a lower bound test_probes judges it.)
+    assert set(unjudged) == {"waiting-messages-bounded"}, unjudged

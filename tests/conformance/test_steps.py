@@ -116,6 +116,10 @@ PASSES = {
         f"any_of: [[{{{want('alice', 'error')}}}], [{{none: {{actors: [alice]}}}}]]",
         "none: {actors: [alice], req: MSG-20}",
     ],
+    "any_of, a single one": [
+        do("alice", "say", error()),
+        f"any_of: [[{{{want('alice', 'error')}}}, {{none: {{actors: [alice], req: MSG-20}}}}]]",
+    ],
     "any_of over devices": [
         do("bob.phone", "tell", ack()),
         f"any_of: [[{{{want('bob.laptop', 'error')}}}], [{{{want('alice', 'sent_ack')}}}]]",
@@ -345,3 +349,19 @@ def test_capabilities_decide_whether_a_case_applies(tmp_path: Path) -> None:
     assert (
         played(tmp_path, *steps, head=lacks, capabilities={"calls": True}).verdict is Verdict.NOT_APPLICABLE
     )
+
+
+def test_what_a_single_alternative_says_holds_only_where_it_begins(tmp_path: Path) -> None:
+    refused = want("alice", "error", req="VAL-15")
+    once = f"any_of: [[{{{refused}}}, {{none: {{actors: [bob], req: VAL-12}}}}]]"
+    result = played(tmp_path, do("alice", "say", ack()), once, want("alice", "sent_ack"))
+    assert [(f.requirement, f.severity) for f in result.findings] == [("VAL-15", "warn")]
+    assert result.proven == {"MSG-12"}
+    result = played(tmp_path, do("alice", "say", error()), do("alice", "tell", ack()), once)
+    assert {f.requirement for f in result.findings} == {"VAL-12"}
+
+
+def test_an_end_is_said_once(tmp_path: Path) -> None:
+    gone = [do("alice", "close 1011"), "none: {actors: [alice], req: VAL-13}", do("alice", "say", ack())]
+    (finding,) = played(tmp_path, *gone, want("alice", "sent_ack")).findings
+    assert finding.requirement == "VAL-13"
