@@ -68,6 +68,7 @@ def _case_target(catalogue: Catalogue, cases: Iterable[ListedCase]) -> Callable[
     targets |= {
         f"{SHAPE_PREFIX}{name.replace('_', '-')}": f"frames/s2c/{name}" for name in catalogue.types("s2c")
     }
+    targets[f"{SHAPE_PREFIX}messages"] = "guides/frames"  # of what has no type that is known
     return targets.get
 
 
