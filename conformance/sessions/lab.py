@@ -9,6 +9,7 @@ import threading
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from relaykit.conformance.aiming import Aim, standing
 from relaykit.conformance.context import Environment
@@ -24,8 +25,8 @@ from relaykit.errors import RelaykitError, UsageError
 from relaykit.schemas import Catalogue
 
 T = TypeVar("T")
-_CRASH_S = 1.0
-"""How long to wait for news of a launched target's end, where a connection says that it is gone."""
+_CRASH_S, _GONE_S = 0.2, 15.0
+"""Seconds to wait for news of a launched target's end: at first, and where it takes no connections."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +175,8 @@ class Lab:
         problem = await session.perform(step)
         if problem is not None and problem.kind in ("closed", "refused", "hang") and self.server is not None:
             await self.server.settled(_CRASH_S)
+            if self.server.ended is None and not await self._listens():
+                await self.server.settled(_GONE_S)
             if self.server.ended is not None:
                 kind = "refused" if problem.kind == "refused" else "closed"
                 said = f"the launched target {self.server.ended}: {problem.message}"
@@ -184,9 +187,17 @@ class Lab:
         """What else comes of the last step; see `Session.linger`."""
         return self.call(session.linger())
 
-    @property
-    def crashed(self) -> bool:
-        return self.server is not None and self.server.ended is not None
+    async def _listens(self) -> bool:
+        """Whether the target takes connections: news of its end may come long after they do not."""
+        parts = urlsplit(self.aimed.target.url)
+        port = parts.port or (443 if parts.scheme == "wss" else 80)
+        try:
+            async with asyncio.timeout(self.env.waits.connect):
+                _, writer = await asyncio.open_connection(parts.hostname, port)
+        except (OSError, TimeoutError):
+            return False
+        writer.close()
+        return True
 
     def play(self, program: Sequence[Step]) -> Played:
         """Play a whole session from its steps; those that cannot be carried out are left out.
