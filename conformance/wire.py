@@ -259,6 +259,17 @@ class Connection(asyncio.Protocol):
         self.leave()
         return self._client.close_rcvd is not None
 
+    def hand_over(self, protocol: asyncio.Protocol) -> None:
+        """Give the open connection to another protocol, along with the bytes that nobody has read yet."""
+        assert self._transport is not None  # noqa: S101
+        self._left = True
+        self.ended = "handed over"
+        self._transport.set_protocol(protocol)
+        protocol.connection_made(self._transport)
+        rest = bytes(self._client.reader.buffer)
+        if rest:
+            protocol.data_received(rest)
+
     def stop_reading(self) -> None:
         """Read nothing more, as a client does that hangs, with little room for what still comes."""
         self._recorder.transcript.event(self.label, "c2s", "reads nothing from now on")

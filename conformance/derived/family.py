@@ -142,11 +142,11 @@ def _judged(catalogue: Catalogue, frame: str, draft: Draft) -> Derived:
     if draft.valid:
         return Derived(name, frame, draft, (), _served(catalogue, frame, draft))
     return Derived(
-        name, frame, draft, _refusal(catalogue, verdict, batch=draft.name.startswith("batch-")), ()
+        name, frame, draft, refusal_of(catalogue, verdict, batch=draft.name.startswith("batch-")), ()
     )
 
 
-def _refusal(catalogue: Catalogue, verdict: Validation, *, batch: bool) -> tuple[str, ...]:
+def refusal_of(catalogue: Catalogue, verdict: Validation, *, batch: bool) -> tuple[str, ...]:
     """What a server breaks that lets this through: the rule of the schema, and the rule that schemas hold."""
     rules = catalogue.protocol.faults["c2s"]
     named: dict[str, None] = {"VAL-03": None} if batch else {}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from relaykit.conformance.awaiting import kind_of, until
@@ -66,6 +66,7 @@ async def _on_lent(context: Context, derived: Derived) -> tuple[Context, str] | 
         station.leave()
         raise
     inner = station.context
+    context.doubts = context.doubts or inner.doubts
     if all(outcome.ok for outcome in inner.outcomes) and inner.outcomes:
         context.outcomes += inner.outcomes
         context.recorder.transcript = inner.recorder.transcript
@@ -107,9 +108,7 @@ def _tell(context: Context, inner: Context, before: str) -> None:
 async def _trial(station: Station, derived: Derived) -> None:
     """Send the frame and judge what comes, into the outcomes of the station's context."""
     context, draft = station.context, derived.draft
-    about = {_ABOUT.get(derived.frame, "")}
-    for device in (station.phone, *station.observers):
-        device.live.passed_over = ambient_types(context.env.catalogue) - about
+    attend(station, derived.frame)
     await _messages(station, derived)
     alice = context.users["alice"]
     filled = scope(f"{context.env.seed}/{derived.id}/{alice.id}", roots(context), station.given)
@@ -120,10 +119,16 @@ async def _trial(station: Station, derived: Derived) -> None:
     station.phone.live.send_text(data, shown=shown)
     station.sent += 2
     if draft.valid:
-        await _served(station, derived, shown)
+        await see_served(station, shown, derived.served)
     else:
-        await _refused(station, derived, shown)
-    station.quiet = not draft.valid
+        await see_refused(station, shown, derived.refusal)
+
+
+def attend(station: Station, kind: str) -> None:
+    """Have nothing passed over of what comes of a client's frame of this type."""
+    about = {_ABOUT.get(kind, "")}
+    for device in (station.phone, *station.observers):
+        device.live.passed_over = ambient_types(station.context.env.catalogue) - about
 
 
 async def _messages(station: Station, derived: Derived) -> None:
@@ -139,7 +144,13 @@ async def _messages(station: Station, derived: Derived) -> None:
     station.given[GOT] = [*station.given[GOT], *(fresh_uuid(rng) for _ in range(missing))]
 
 
-async def _refused(station: Station, derived: Derived, shown: Any) -> None:
+async def see_refused(station: Station, shown: Any, refusal: tuple[str, ...]) -> None:
+    """Judge what comes after a frame that is to be refused, into the outcomes of the station's context.
+
+    Args:
+        shown: the frame; or what was sent in its place, if that is none.
+        refusal: the requirements that ask for the refusal.
+    """
     context, phone = station.context, station.phone
     answered = await phone.live.beat(context.env.waits.reply)
     phone.acted = context.env.target.fence == "frame"
@@ -155,34 +166,36 @@ async def _refused(station: Station, derived: Derived, shown: Any) -> None:
         device.live.inbox.clear()
     name = shown.get("message_id") if isinstance(shown, dict) else None
     catalogue = context.env.catalogue
-    context.outcomes += judged(catalogue, derived.refusal, seen, name, phone.label, context.now_ms())
+    context.outcomes += judged(catalogue, refusal, seen, name, phone.label, context.now_ms())
+    station.quiet = True
 
 
-async def _served(station: Station, derived: Derived, frame: dict[str, Any]) -> None:
+async def see_served(station: Station, frame: Mapping[str, Any], served: tuple[str, ...]) -> None:
+    """Judge what comes of a frame that is to be served; see `see_refused`.
+
+    Args:
+        served: the requirements that ask for that.
+    """
     context, phone = station.context, station.phone
     missing = False
     for effect in effects(context.env.catalogue, frame, station.owners):
-        missing = (
-            not await _came(context, station.device(effect.who), phone, effect, derived.served) or missing
-        )
+        device = station.device(effect.who)
+        missing = not await _came(context, device, phone, effect, served) or missing
     # A heartbeat's ack shows that all has been handled: an error, if there is one, has come.
     alive = await phone.live.beat(context.env.waits.reply)
     errors = [f for f in phone.live.frames if f.get("type") == "error"]
     if errors:
         said = f"{kind_of(errors[0])} came for a frame that its schema permits"
-        context.fail(derived.served, said, expected="it is served", actual=errors[0], actor=phone.label)
+        context.fail(served, said, expected="it is served", actual=errors[0], actor=phone.label)
     elif not alive:
         said = phone.live.ended or "its next heartbeat was not answered"
-        context.fail(derived.served, f"after a frame that its schema permits: {said}", actor=phone.label)
+        context.fail(served, f"after a frame that its schema permits: {said}", actor=phone.label)
     elif not missing:
-        context.prove((*derived.served, *_idle(derived)), phone.label)
+        context.prove((*served, *(("KEEP-06",) if frame["type"] == "pong" else ())), phone.label)
     await asyncio.gather(*(d.live.beat(context.env.waits.reply) for d in station.observers))
     for device in (phone, *station.observers):
         device.live.inbox.clear()
-
-
-def _idle(derived: Derived) -> Iterable[str]:
-    return ("KEEP-06",) if derived.frame == "pong" else ()
+    station.quiet = False
 
 
 async def _came(

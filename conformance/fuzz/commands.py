@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
 
 from relaykit.conformance import options
 from relaykit.conformance.aiming import aim
+from relaykit.conformance.applicable import on_loopback
 from relaykit.conformance.setup import Given
 from relaykit.errors import UsageError
 from relaykit.schemas import load_catalogue
@@ -30,6 +32,24 @@ _PATH = click.Path(path_type=Path)
     "--against-launch", metavar="CMD", help="Start the second target with this command, as --launch does."
 )
 @click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True, help="When to end.")
+@click.option("--frames", type=click.IntRange(1), help="End after about so many frames.")
+@click.option(
+    "--connections",
+    type=click.IntRange(3, 3000),
+    default=24,
+    show_default=True,
+    help="Side by side, for frames: three for every two users.",
+)
+@click.option(
+    "--corpus",
+    type=_PATH,
+    help="Folder of frames to begin from; those that reach something new are added to it.",
+)
+@click.option(
+    "--allow-destructive",
+    is_flag=True,
+    help="Fuzz a server that is not on this machine: it gets a flood of invalid frames.",
+)
 @click.option("--seed", help="Makes the same choices as the run that printed it.")
 @click.option(
     "--most", type=click.IntRange(1), default=5, show_default=True, help="End after so many findings."
@@ -51,12 +71,22 @@ def fuzz(
     against: Path | None,
     against_launch: str | None,
     seconds: float,
+    frames: int | None,
+    connections: int,
+    corpus: Path | None,
+    allow_destructive: bool,
     seed: str | None,
     most: int,
     out: Path,
     format_: str,
 ) -> int:
     """Look for failures that no case was written for.
+
+    \b
+    Frames, valid ones and others made a little wrong, over many connections; of each it is known whether the
+    server must refuse it, must accept it, or may do either:
+        relaykit fuzz -t target.yaml --seconds 600 --corpus corpus/
+        relaykit fuzz --launch 'my-server --port {port}' --frames 1000000
 
     \b
     Sessions of a few users, by a model of the protocol that knows what each of them may and must get:
@@ -69,7 +99,11 @@ def fuzz(
         relaykit fuzz --against other.yaml -t mine.yaml
         relaykit fuzz -t t.yaml --launch './new --port {port}' --against-launch './old --port {port}'
 
-    A failure is shrunk to the fewest steps that still show it, and written as a scenario:
+    It also counts as found when the server dies, stops answering, forwards what it must refuse, or (launched,
+    on Linux) takes more and more memory. A limit on frames per second slows it down: a test build without
+    one, or with a high one, is fuzzed a hundred times as fast.
+
+    A failure is shrunk to the smallest frame, or the fewest steps, that show it, and written as a scenario:
     `relaykit replay FILE -t target.yaml` says later whether it still occurs, and in a folder of your own
     `relaykit test --scenarios FOLDER` keeps it from coming back.
 
@@ -91,7 +125,29 @@ def fuzz(
         from relaykit.conformance.sessions.commands import hunt
 
         return hunt(aim(catalogue, given, timeout_factor), catalogue, seed, seconds, out, most, format_)
-    raise UsageError("fuzzed frames are not there yet", hint="--sessions fuzzes sessions")
+    from relaykit.conformance.fuzz.frames import Options
+    from relaykit.conformance.fuzz.frames import hunt as hunt_frames
+    from relaykit.conformance.fuzz.hunt import Limits
+
+    aimed = aim(catalogue, given, timeout_factor)
+    if not allow_destructive and given.launch is None:
+        _must_be_near(aimed.target.urls)
+    limits = Limits(seconds, frames, most)
+    return hunt_frames(aimed, catalogue, Options(seed, limits, connections, corpus, out, format_))
+
+
+def _must_be_near(urls: Sequence[str]) -> None:
+    """Refuse to flood a server elsewhere, unless that is asked for.
+
+    Raises:
+        UsageError: it is not on this machine.
+    """
+    for url in urls:
+        if not on_loopback(url):
+            raise UsageError(
+                f"{url} is not on this machine, and fuzzing is a flood of invalid frames",
+                hint="--allow-destructive, if it is a test server that nobody else needs",
+            )
 
 
 __all__ = ["fuzz"]

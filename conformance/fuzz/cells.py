@@ -1,0 +1,165 @@
+"""Who fuzzes whom: cells of three connections, each about the others and nobody else.
+
+Alice's phone and laptop and bob, arranged as derived cases have them: acquainted, in a group, in a
+conversation. What one sends must reach the others of its cell, and nothing else may.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from relaykit.conformance.context import Context, Device, Environment
+from relaykit.conformance.derived.stations import arranged
+from relaykit.conformance.fuzz.generator import Who
+from relaykit.conformance.fuzz.link import Check, Link, Sent
+from relaykit.conformance.fuzz.oracle import Duty
+from relaykit.conformance.results import Case
+
+PHONE, LAPTOP, BOB = "alice.phone", "alice.laptop", "bob"
+_MESSAGES = frozenset({"deliver", "group_message", "message"})
+_SIGNALS = ("call_answer", "call_reject", "call_end", "call_busy", "ice_candidate")
+_SYNC = ("sync_request", "sync_data", "sync_ack")
+
+
+@dataclass(slots=True, eq=False)
+class Cell:
+    """Three links, by name, and the context in which their people were arranged."""
+
+    context: Context
+    links: dict[str, Link]
+
+    @property
+    def whole(self) -> bool:
+        return all(link.ended is None for link in self.links.values())
+
+    def leave(self) -> None:
+        for link in self.links.values():
+            link.close()
+        self.context.leave()
+
+
+async def make_cell(env: Environment, case: Case, number: int, checks: dict[str, Check]) -> Cell:
+    """Arrange a cell; its users follow from the seed and the number.
+
+    Raises:
+        CaseStop: the target does not let that happen; the context's outcomes say why.
+        UntestableError: there are not enough users.
+    """
+    context = Context(env, case)
+    context.rng = random.Random(f"{env.seed}/cell/{number}")  # noqa: S311
+    try:
+        station = await arranged(context)
+    except BaseException:
+        context.leave()
+        raise
+    alice, bob = context.users["alice"], context.users["bob"]
+    phone, laptop = alice.devices["phone"], alice.devices["laptop"]
+    peer = next(iter(bob.devices.values()))
+    capabilities, target = env.target.capabilities, env.target
+    group = f"group-{station.given['group']}" if target.offers("create_group") else None
+    talk = f"conv-{station.given['conversation']}" if target.offers("conversation") else None
+
+    def taken_over(device: Device, receiver: str, other: str | None) -> Link:
+        who = Who(
+            device.user.id,
+            device.id,
+            receiver,
+            other,
+            group if "groups" in capabilities else None,
+            talk if "typing" in capabilities else None,
+        )
+        link = Link(who, device.label, checks)
+        device.live.hand_over(link)
+        return link
+
+    links = {
+        PHONE: taken_over(phone, bob.id, laptop.id),
+        LAPTOP: taken_over(laptop, bob.id, phone.id),
+        BOB: taken_over(peer, alice.id, None),
+    }
+    return Cell(context, links)
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Fewer or more frames of a kind came to a device than can be right.
+
+    Attributes:
+        suspects: what may be the cause.
+    """
+
+    kind: str
+    who: str
+    came: int
+    least: int
+    most: int
+    suspects: tuple[tuple[Link, Sent], ...]
+
+
+def gaps(cell: Cell) -> Iterator[Gap]:
+    """Compare what came in an interval with what was sent in it, once all of it has been handled."""
+    sent = {name: _by_kind(link) for name, link in cell.links.items()}
+    loose = sum((_loose(link) for link in cell.links.values()), Counter[str]())
+    for name, link in cell.links.items():
+        others = [PHONE, LAPTOP] if name == BOB else [BOB]
+        came: Counter[str] = Counter()
+        for kind, count in link.interval.came.items():
+            came["send" if kind in _MESSAGES else kind] += count
+        bounds = dict(_bounds(name, others, sent))
+        for kind, (least, most) in bounds.items():
+            found = came[kind]
+            if not least <= found <= most + loose[kind]:
+                senders = (cell.links[other] for other in cell.links if other != name)
+                suspects = tuple(
+                    (sender, each)
+                    for sender in senders
+                    for batch in sender.interval.batches
+                    for each in batch.sent
+                    if (found < least and each.exact and _kind(each.kind) == kind)
+                    or (found > most and each.duty is Duty.REFUSE)
+                )
+                yield Gap(kind, name, found, least, most + loose[kind], suspects)
+
+
+def _bounds(
+    name: str, others: list[str], sent: Mapping[str, Counter[str]]
+) -> Iterator[tuple[str, tuple[int, int]]]:
+    def total(kind: str, names: list[str]) -> int:
+        return sum(sent[other][kind] for other in names)
+
+    twins = [] if name == BOB else [PHONE if name == LAPTOP else LAPTOP]
+    direct = total("send", others)
+    yield "send", (direct, direct + total("send", twins))  # copies to one's other devices are permitted
+    for kind in ("typing", "media_key"):
+        yield kind, (total(kind, others), total(kind, others))
+    for kind in _SYNC:
+        yield kind, (total(kind, twins), total(kind, twins))
+    yield "presence", (0, total("presence", others) + total("presence", twins) + 8)
+    if name == BOB:
+        for kind in _SIGNALS:
+            # A server ends and refuses calls by itself, too.
+            free = (
+                sum(sum(sent[other].values()) for other in sent) if kind in ("call_end", "call_busy") else 0
+            )
+            yield kind, (total(kind, others), total(kind, others) + free)
+
+
+def _by_kind(link: Link) -> Counter[str]:
+    return Counter(_kind(s.kind) for batch in link.interval.batches for s in batch.sent if s.exact)
+
+
+def _loose(link: Link) -> Counter[str]:
+    """What may have effects, or not."""
+    return Counter(
+        _kind(s.kind)
+        for batch in link.interval.batches
+        for s in batch.sent
+        if not s.exact and s.duty is not Duty.REFUSE
+    )
+
+
+def _kind(kind: str) -> str:
+    return "send" if kind == "message" else kind

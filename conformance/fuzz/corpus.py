@@ -1,0 +1,59 @@
+"""Frames worth keeping: each was the first to violate some constraint. A folder keeps them for later."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from relaykit.errors import UsageError
+
+_SUFFIX = ".frame"
+_MOST = 20_000
+
+
+class Corpus:
+    """The frames of a folder, and those that are added; without a folder, of this run alone.
+
+    Args:
+        folder: one file for each frame, its bytes as they go over the wire.
+
+    Raises:
+        UsageError: it cannot be read or made.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
+        self.frames: list[bytes] = []
+        self.added = 0
+        self._known: set[str] = set()
+        if folder is None:
+            return
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in sorted(folder.glob(f"*{_SUFFIX}"))[:_MOST]:
+                self.frames.append(path.read_bytes())
+                self._known.add(path.stem)
+        except OSError as error:
+            raise UsageError(f"{error.filename or folder}: {error.strerror}") from error
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(self.frames)
+
+    def add(self, data: bytes) -> None:
+        """Keep a frame.
+
+        Raises:
+            UsageError: the folder cannot be written to.
+        """
+        name = hashlib.sha256(data).hexdigest()[:16]
+        if name in self._known or len(self.frames) >= _MOST:
+            return
+        self._known.add(name)
+        self.frames.append(data)
+        self.added += 1
+        if self.folder is not None:
+            try:
+                (self.folder / f"{name}{_SUFFIX}").write_bytes(data)
+            except OSError as error:
+                raise UsageError(f"{error.filename}: {error.strerror}") from error

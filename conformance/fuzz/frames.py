@@ -1,0 +1,305 @@
+"""What `relaykit fuzz` does and shows when it fuzzes frames."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.text import Text
+
+import relaykit
+from relaykit.conformance import terminal
+from relaykit.conformance.aiming import Aim, standing
+from relaykit.conformance.cases import from_scenario
+from relaykit.conformance.environment import Environment
+from relaykit.conformance.fuzz.corpus import Corpus
+from relaykit.conformance.fuzz.hunt import Hunt, Limits
+from relaykit.conformance.fuzz.inquiry import Finding
+from relaykit.conformance.fuzz.reach import summary
+from relaykit.conformance.fuzz.writing import reproduction
+from relaykit.conformance.judge import JUDGE_ALL
+from relaykit.conformance.launch import Launched
+from relaykit.conformance.matching import short
+from relaykit.conformance.replay import replayed
+from relaykit.conformance.reports.text import visible
+from relaykit.conformance.reproduce import load, write
+from relaykit.conformance.results import Case
+from relaykit.conformance.run import Settings, open_session
+from relaykit.conformance.single import run_one
+from relaykit.errors import ExitCode, RelaykitError, UsageError
+from relaykit.schemas import Catalogue, control_operations
+
+_EVERY_S = 10.0
+_MB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the command line says beside the target."""
+
+    seed: str
+    limits: Limits
+    connections: int
+    corpus: Path | None
+    out: Path
+    format: str
+
+
+def hunt(aimed: Aim, catalogue: Catalogue, options: Options) -> int:
+    """Fuzz frames until an end is reached, write what was found, and show it.
+
+    Returns:
+        the exit code.
+
+    Raises:
+        UsageError, UnreachableError: there is no target to try it on.
+    """
+    if aimed.target.dialect is not None:
+        raise UsageError(
+            "a target with a dialect cannot be fuzzed with frames: its wire is not the protocol's",
+            hint="--sessions speaks its dialect",
+        )
+    corpus = Corpus(options.corpus)
+    progress = Progress(options.limits)
+    try:
+        search, notes, interrupted = asyncio.run(_search(aimed, catalogue, options, corpus, progress))
+    except RelaykitError as error:
+        # What a target answers, or a launched one wrote, may hold a token.
+        text = aimed.redactor.text
+        raise type(error)(text(str(error)), hint=text(error.hint or "") or None) from None
+    finally:
+        progress.end()
+    data = report(search, aimed, catalogue, options, notes, interrupted=interrupted)
+    if options.format == "json":
+        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
+    else:
+        show(data, terminal.console())
+    return int(data["exit_code"])
+
+
+async def _search(
+    aimed: Aim, catalogue: Catalogue, options: Options, corpus: Corpus, progress: Progress
+) -> tuple[Hunt, list[str], bool]:
+    settings = Settings(options.seed, timeout_factor=aimed.factor, secret=aimed.redactor.add)
+    interrupted = False
+    async with standing(aimed) as server, open_session(aimed.target, catalogue, settings) as session:
+        env = session.env
+        if not env.fences:
+            raise UsageError(
+                "the target answers no heartbeat, and nothing else tells when it has handled a frame"
+            )
+        search = Hunt(env, _case(catalogue), corpus, options.limits, options.connections, server, progress)
+        task = asyncio.current_task()
+        try:
+            await search.run()
+        except asyncio.CancelledError:
+            interrupted = True
+            if task is not None:
+                task.uncancel()
+        if search.memory.grows:
+            search.findings.append(_growing(search))
+        if not search.inquiry.hopeless:
+            await _write(env, search, options, server)
+        notes = [*session.ready.notes, *search.tally.notes]
+        if server is not None and server.ended is not None:
+            notes.append(f"the launched target {server.ended}")
+    return search, notes, interrupted
+
+
+async def _write(env: Environment, search: Hunt, options: Options, server: Launched | None) -> None:
+    """Leave a scenario for every failure that has a message, and see what replaying it says."""
+    offered = frozenset(name for name in control_operations() if env.target.offers(name))
+    for finding in search.findings:
+        if finding.failure is None or not finding.failure.outcomes:
+            continue
+        made = reproduction(env.catalogue, finding.failure, options.seed, operations=offered)
+        path = write(options.out, made, env.catalogue)
+        finding.file = str(path)
+        case = from_scenario(env.catalogue, load(path, env.catalogue)[0])
+        finding.outcome = str(replayed(await run_one(env, case, JUDGE_ALL)).outcome)
+        if server is not None:
+            await server.settled(0.05)
+            if server.ended is not None:
+                await server.restart()
+
+
+def _growing(search: Hunt) -> Finding:
+    half, last, each = search.memory.growth() or (0, 0, 0)
+    message = (
+        f"the memory of the launched target grew from {half // _MB} MB at half time to {last // _MB} MB, "
+        f"by {each:,} bytes for a thousand frames"
+    )
+    return Finding("memory", message)
+
+
+def _case(catalogue: Catalogue) -> Case:
+    async def nothing(_: object) -> None:
+        return
+
+    return Case(
+        id="fuzz",
+        title="Fuzzed frames",
+        area=catalogue.protocol.areas["VAL"].file,
+        kind="derived",
+        level="MUST",
+        requirements=(),
+        catches="",
+        capabilities=frozenset(),
+        without=frozenset(),
+        operations=frozenset(),
+        limits=frozenset(),
+        forges=False,
+        exclusive=False,
+        slow=False,
+        frames=frozenset(),
+        source="",
+        run=nothing,
+    )
+
+
+class Progress:
+    """Says now and then how far it is: in one line of a terminal, elsewhere in a line every few seconds."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
+        self._live = sys.stderr.isatty()
+        self._next = time.monotonic() + (0 if self._live else _EVERY_S)
+
+    def __call__(self, search: Hunt) -> None:
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + (0.25 if self._live else _EVERY_S)
+        tally, limits = search.tally, self._limits
+        until = f" of {limits.frames:,}" if limits.frames is not None else ""
+        line = (
+            f"{tally.seconds:.0f} s · {tally.frames:,}{until} frames, {tally.rate:,.0f}/s · "
+            f"{summary(search.reach, search.served)} · {len(search.findings)} found"
+        )
+        click.echo(f"\r\x1b[K{line}" if self._live else line, err=True, nl=not self._live)
+
+    def end(self) -> None:
+        """Leave a clean line."""
+        if self._live:
+            click.echo("\r\x1b[K", err=True, nl=False)
+
+
+def report(
+    search: Hunt,
+    aimed: Aim,
+    catalogue: Catalogue,
+    options: Options,
+    notes: list[str],
+    *,
+    interrupted: bool,
+) -> dict[str, Any]:
+    """What was done and found, as data, without any secret."""
+    tally, reach = search.tally, search.reach
+    if interrupted:
+        code = ExitCode.INTERRUPTED
+    elif search.findings:
+        code = ExitCode.FAILED
+    else:
+        code = ExitCode.OK if tally.frames else ExitCode.NOTHING
+    data = {
+        "kit": {"name": "relaykit", "version": relaykit.__version__},
+        "mode": "frames",
+        "target": {"name": aimed.target.name, "url": aimed.target.url},
+        "seed": options.seed,
+        "exit_code": int(code),
+        "interrupted": interrupted,
+        "duration_s": round(tally.seconds, 3),
+        "frames": tally.frames,
+        "frames_per_second": round(tally.rate, 1),
+        "must_be_refused": tally.refused,
+        "must_be_accepted": tally.accepted,
+        "either": tally.either,
+        "types_served": dict(sorted(search.served.items())),
+        "constraints": {
+            "reached": len(reach.reached),
+            "possible": len(reach.possible),
+            "not_reached": reach.missing,
+        },
+        "corpus": {"frames": len(search.corpus.frames), "added": search.corpus.added},
+        "connections_closed": tally.closed,
+        "trials": search.bench.count,
+        "memory_mb": [round(size / _MB, 1) for _, size in _few(search.memory.samples)],
+        "notes": list(dict.fromkeys(notes)),
+        "findings": [_finding(each, catalogue) for each in search.findings],
+    }
+    cleaned: dict[str, Any] = aimed.redactor.deep(data)
+    return cleaned
+
+
+def _few(values: list[tuple[int, int]], most: int = 20) -> list[tuple[int, int]]:
+    """Some of the values, the first and the last among them."""
+    if len(values) <= most:
+        return values
+    return [values[round(index * (len(values) - 1) / (most - 1))] for index in range(most)]
+
+
+def _finding(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:
+    failure = finding.failure
+    outcome = failure.outcomes[0] if failure is not None and failure.outcomes else None
+    return {
+        "kind": finding.kind,
+        "message": finding.message,
+        "requirements": [
+            {"id": name, "level": rule.level, "provenance": rule.provenance, "text": rule.text}
+            for name in finding.requirements
+            if (rule := catalogue.requirements.get(name)) is not None
+        ],
+        "sent": failure.data.decode("utf-8", "backslashreplace") if failure is not None else None,
+        "expected": outcome.expected if outcome is not None else None,
+        "actual": outcome.actual if outcome is not None else finding.frame,
+        "file": finding.file,
+        "replayed": finding.outcome,
+    }
+
+
+def show(data: Mapping[str, Any], console: Console) -> None:
+    """Print it for a reader: what was found, then how much was done."""
+    for each in data["findings"]:
+        head = ((" FOUND ", "bold red reverse"), f" {each['kind']}: ", (visible(each["message"]), "bold"))
+        console.print(Text.assemble(*head))
+        lines = [
+            f"breaks {r['id']} ({r['level']}, {r['provenance']}): {r['text']}" for r in each["requirements"]
+        ]
+        if each["sent"] is not None:
+            lines.append(f"sent     {visible(short(each['sent'], 400))}")
+        if each["expected"] is not None:
+            lines.append(f"expected {visible(short(each['expected'], 300))}")
+        lines.append(f"actual   {visible(short(each['actual'], 300))}")
+        if each["file"]:
+            lines.append(f"file     {each['file']} ({each['replayed']})")
+        for line in lines:
+            console.print(Text(f"    {line}"))
+    for note in data["notes"]:
+        console.print(Text(f"note {visible(note)}", style="dim"))
+    missing = data["constraints"]["not_reached"]
+    if missing and data["frames"]:
+        more = f", and {len(missing) - 12} more" if len(missing) > 12 else ""
+        console.print(Text(f"constraints not reached: {'; '.join(missing[:12])}{more}", style="dim"))
+    if data["memory_mb"]:
+        first, last = data["memory_mb"][0], data["memory_mb"][-1]
+        said = f"memory of the launched target: {first} MB at first, {last} MB at last"
+        console.print(Text(said, style="dim"))
+    count = len(data["findings"])
+    found = "nothing found" if not count else f"{count} found"
+    reach = data["constraints"]
+    console.print(
+        Text(
+            f"{'interrupted: ' if data['interrupted'] else ''}{found} in {data['frames']:,} frames "
+            f"({data['must_be_refused']:,} to be refused, {data['must_be_accepted']:,} to be accepted, "
+            f"{data['either']:,} either way), {data['frames_per_second']:,.0f}/s, {data['duration_s']:.1f} s "
+            f"· {reach['reached']} of {reach['possible']} constraints violated · seed {data['seed']}",
+            style="bold red" if count else "bold green",
+        )
+    )

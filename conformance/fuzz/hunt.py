@@ -1,0 +1,277 @@
+"""The hunt: many links send batches side by side; now and then all stand still, and accounts are settled."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import orjson
+
+from relaykit.conformance.context import CaseStop, Environment, UntestableError
+from relaykit.conformance.deaths import Deaths
+from relaykit.conformance.fuzz.cells import Cell, make_cell
+from relaykit.conformance.fuzz.corpus import Corpus
+from relaykit.conformance.fuzz.generator import Generator
+from relaykit.conformance.fuzz.inquiry import Finding, Inquiry
+from relaykit.conformance.fuzz.link import Check, Interval, Link
+from relaykit.conformance.fuzz.making import Maker
+from relaykit.conformance.fuzz.memory import Memory
+from relaykit.conformance.fuzz.oracle import Duty, Oracle
+from relaykit.conformance.fuzz.reach import Reach
+from relaykit.conformance.fuzz.trial import Bench, usable
+from relaykit.conformance.launch import Launched
+from relaykit.conformance.results import Case
+from relaykit.errors import UnreachableError
+
+_BATCH, _WINDOW = 24, 3
+_INTERVAL_S = 2.0
+_INTERVAL_FRAMES = 60_000
+_RECEIPTS = 200
+_FIRST, _LOOKED_AT = 5000, 12
+"""What is looked at for what it violates: so many refused frames at first, then one of so many."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """When the hunt ends: after so many seconds, frames, or findings."""
+
+    seconds: float
+    frames: int | None
+    most: int
+
+
+@dataclass(slots=True)
+class Tally:
+    """How far it is.
+
+    Attributes:
+        frames: that were sent and answered.
+        pace: frames per second and connection that are sent at most; None: as many as are answered.
+    """
+
+    frames: int = 0
+    refused: int = 0
+    accepted: int = 0
+    either: int = 0
+    seconds: float = 0.0
+    pace: float | None = None
+    closed: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        return self.frames / self.seconds if self.seconds else 0.0
+
+
+class Hunt:
+    """Fuzzes frames against one target.
+
+    Attributes:
+        memory: of a launched target.
+        findings: what was found, each once.
+    """
+
+    def __init__(
+        self,
+        env: Environment,
+        case: Case,
+        corpus: Corpus,
+        limits: Limits,
+        connections: int,
+        server: Launched | None,
+        progress: Callable[[Hunt], None],
+    ) -> None:
+        catalogue, target = env.catalogue, env.target
+        self.env, self.case, self.corpus, self.limits = env, case, corpus, limits
+        self.tally = Tally(pace=target.frames_per_second)
+        if "frames_per_second" in target.stated:
+            stated = target.limits["frames_per_second"]
+            self.tally.pace = min(stated, self.tally.pace or stated)
+        self.reach = Reach(catalogue, target.capabilities)
+        self.memory = Memory()
+        self.oracle = Oracle(catalogue)
+        self.bench = Bench(env, case, self.oracle)
+        self.inquiry = Inquiry(self.bench, Deaths(env), limits.most)
+        self.server = server
+        self._progress = progress
+        self._count = max(1, connections // 3)
+        self._cells: list[Cell] = []
+        self._made = 0
+        self._makers: dict[Link, Maker] = {}
+        self._checks: dict[str, Check] = {
+            kind: catalogue.quick_check(kind, "s2c") for kind in catalogue.types("s2c")
+        }
+        self._generator = Generator(catalogue, target.capabilities, env.seed)
+        self._types = sorted(catalogue.types("c2s") | catalogue.types("s2c"))
+        self._most_bytes = int(target.limits["max_frame_bytes"])
+        self._rng = random.Random(f"{env.seed}/look")  # noqa: S311
+        self.served: dict[str, int] = {}
+
+    @property
+    def findings(self) -> list[Finding]:
+        return self.inquiry.findings
+
+    async def run(self) -> None:
+        """Fuzz until an end is reached. What was found stands in `findings`, even when this is cancelled.
+
+        Raises:
+            UnreachableError: the target lets nobody do what fuzzing needs.
+        """
+        started = time.perf_counter()
+        failed = await usable(self.bench)
+        if failed is not None:
+            raise UnreachableError(
+                f"two users cannot be arranged on the target: {failed.message}",
+                hint="`relaykit doctor` tries what that needs, step by step",
+            )
+        try:
+            while not self._over(started):
+                await self._staff()
+                await self._interval(started)
+                await self._settle()
+                self.tally.seconds = time.perf_counter() - started
+                self._progress(self)
+        finally:
+            self.tally.seconds = time.perf_counter() - started
+            for cell in self._cells:
+                cell.leave()
+
+    def _over(self, started: float) -> bool:
+        limits = self.limits
+        return (
+            time.perf_counter() - started >= limits.seconds
+            or (limits.frames is not None and self.tally.frames >= limits.frames)
+            or len(self.findings) >= limits.most
+            or self.inquiry.hopeless
+        )
+
+    async def _staff(self) -> None:
+        """Have as many cells as there should be."""
+        for cell in [cell for cell in self._cells if not cell.whole]:
+            self._cells.remove(cell)
+            cell.leave()
+        missing = self._count - len(self._cells)
+        for start in range(0, missing, 8):
+            numbers = range(self._made, self._made + min(8, missing - start))
+            self._made += len(numbers)
+            tries = (make_cell(self.env, self.case, number, self._checks) for number in numbers)
+            for found in await asyncio.gather(*tries, return_exceptions=True):
+                if isinstance(found, Cell):
+                    self._cells.append(found)
+                elif not isinstance(found, CaseStop | UntestableError):
+                    raise found
+        if not self._cells:
+            await self.inquiry.nobody_served(await usable(self.bench))
+
+    def _maker(self, link: Link) -> Maker:
+        if link not in self._makers:
+            seed = f"{self.env.seed}/{self._made}/{len(self._makers)}"
+            maker = Maker(
+                self._generator, self.oracle, self._types, seed, self.corpus.frames, self._most_bytes
+            )
+            self._makers[link] = maker
+        return self._makers[link]
+
+    async def _interval(self, started: float) -> None:
+        """Let all links send for a while, and wait until all of it is answered."""
+        left = self.limits.seconds - (time.perf_counter() - started)
+        until = time.perf_counter() + min(_INTERVAL_S, max(0.0, left))
+        wanted = _INTERVAL_FRAMES
+        if self.limits.frames is not None:
+            wanted = min(wanted, self.limits.frames - self.tally.frames)
+        links = self._links()
+        each = max(1, -(-wanted // max(1, len(links))))
+        await asyncio.gather(*(self._drive(link, until, each) for link in links))
+
+    def _links(self) -> list[Link]:
+        return [link for cell in self._cells for link in cell.links.values()]
+
+    async def _drive(self, link: Link, until: float, most: int) -> None:
+        maker, pace = self._maker(link), self.tally.pace
+        size = _BATCH if pace is None else max(1, min(_BATCH, int(pace / 4)))
+        first = link.count
+        while time.perf_counter() < until and link.count - first < most:
+            if not await self._room(link, _WINDOW if pace is None else 1) or link.limited:
+                break
+            link.send(maker.batch(link, size), time.perf_counter())
+            await asyncio.sleep(0 if pace is None else (size + 1) / pace)
+        await self._room(link, 1)
+
+    async def _room(self, link: Link, window: int) -> bool:
+        """Wait until fewer batches than this are unanswered; False if the link ended, or hangs."""
+        while len(link.inflight) >= window and link.ended is None:
+            link.moved.clear()
+            try:
+                await asyncio.wait_for(link.moved.wait(), self.env.waits.reply * 2)
+            except TimeoutError:
+                return False
+        return link.ended is None
+
+    async def _settle(self) -> None:
+        """Everybody stands still: what came must fit what was sent."""
+        for link in self._links():
+            if link.ended is None:
+                link.say(b'{"type":"heartbeat"}')
+        await asyncio.sleep(max(0.02, self.env.waits.quiet))
+        if any(link.limited for link in self._links()):
+            await self._slow_down()
+        self.inquiry.begin()
+        for cell in list(self._cells):
+            for link in cell.links.values():
+                self._account(link)
+            await self.inquiry.look_at(cell)
+            for link in cell.links.values():
+                self._forget(link)
+                if link.ended is not None:
+                    self.tally.closed += 1
+        if self.server is not None:
+            self.memory.note(self.tally.frames, self.server.memory_bytes())
+
+    async def _slow_down(self) -> None:
+        """The target limits how often one may send: send less, and let it recover."""
+        limits = self.env.target.limits
+        pace = limits["frames_per_second"] if self.tally.pace is None else self.tally.pace / 2
+        self.tally.pace = max(1.0, pace)
+        self.tally.notes = [
+            f"the target limits frames: each connection sends at most {self.tally.pace:g} per second; a test "
+            "build with higher limits is fuzzed faster"
+        ]
+        await asyncio.sleep(min(10.0, limits["burst"] / limits["frames_per_second"]))
+
+    def _account(self, link: Link) -> None:
+        tally = self.tally
+        for batch in link.interval.batches:
+            tally.frames += len(batch.sent) + 1
+            for sent in batch.sent:
+                if sent.duty is Duty.REFUSE:
+                    tally.refused += 1
+                    if tally.refused < _FIRST or self._rng.randrange(_LOOKED_AT) == 0:
+                        self._look(sent.data)
+                elif sent.exact:
+                    tally.accepted += 1
+                    self.served[sent.kind] = self.served.get(sent.kind, 0) + 1
+                else:
+                    tally.either += 1
+
+    def _look(self, data: bytes) -> None:
+        verdict = self.env.catalogue.validate(data, "c2s")
+        if self.reach.note(verdict.type, verdict.findings):
+            self.corpus.add(data)
+
+    def _forget(self, link: Link) -> None:
+        """Begin a new interval: acknowledge what came, so that the target need not keep it."""
+        got = link.interval.got
+        for part in _parts(got, _RECEIPTS):
+            link.say(orjson.dumps({"type": "read_receipt", "payload": {"message_ids": part}}))
+        link.interval = Interval()
+        link.suspicious = []
+        link.limited = False
+        link.who.got.clear()
+
+
+def _parts(names: Iterable[str], size: int) -> Iterable[Sequence[str]]:
+    distinct = list(dict.fromkeys(names))
+    return (distinct[start : start + size] for start in range(0, len(distinct), size))

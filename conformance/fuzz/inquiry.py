@@ -1,0 +1,303 @@
+"""From a suspicion (too many errors, something missing, a connection gone) to a culprit, or to none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from relaykit.conformance.deaths import Deaths
+from relaykit.conformance.fuzz.cells import Cell, gaps
+from relaykit.conformance.fuzz.link import Link, Sent
+from relaykit.conformance.fuzz.oracle import Duty
+from relaykit.conformance.fuzz.shrinking import shrunk
+from relaykit.conformance.fuzz.trial import Bench, Failure, Template, sample_of, template_of
+from relaykit.conformance.results import Outcome
+
+_TOGETHER = 8
+_SUSPECTS = 240
+"""So many messages are tried for one suspicion at most."""
+_SIGNATURES = 400
+
+
+@dataclass(slots=True)
+class Finding:
+    """One disagreement, crash or hang.
+
+    Attributes:
+        kind: `not-refused`, `not-served`, `forwarded`, `connection`, `crash`, `shape`, `memory` or
+            `unexplained`.
+        message: what happened.
+        requirements: that it breaks.
+        failure: the smallest message that shows it; None: it did not show again.
+        file: where its scenario was written.
+        outcome: what replaying that said at once.
+    """
+
+    kind: str
+    message: str
+    requirements: tuple[str, ...] = ()
+    failure: Failure | None = None
+    frame: Any = None
+    file: str | None = None
+    outcome: str | None = None
+
+
+@dataclass(slots=True)
+class Inquiry:
+    """Looks into suspicions.
+
+    Attributes:
+        findings: each of its kind once.
+        most: findings; then it stops looking.
+        hopeless: the target is gone and cannot be brought back.
+    """
+
+    bench: Bench
+    deaths: Deaths
+    most: int
+    findings: list[Finding] = field(default_factory=list)
+    hopeless: bool = False
+    _signatures: set[Any] = field(default_factory=set)
+    _shapes: set[Any] = field(default_factory=set)
+    _closes: int = 0
+    _crashed: bool = False
+
+    @property
+    def full(self) -> bool:
+        return len(self.findings) >= self.most or self.hopeless
+
+    def begin(self) -> None:
+        """Another round of looking begins."""
+        self._crashed = False
+
+    async def look_at(self, cell: Cell) -> None:
+        """Look at what an interval left in a cell."""
+        if self.full:
+            return
+        limited = any(link.limited for link in cell.links.values())
+        for name, link in cell.links.items():
+            if link.ended is not None or link.inflight:
+                await self._gone(name, link)
+            for batch in link.suspicious if not limited else ():
+                few = batch.errors < batch.least
+                said = f"{batch.errors} errors came for {batch.least} frames that must be refused"
+                first = [s for s in batch.sent if (s.duty is Duty.REFUSE) == few]
+                await self._find(said, [(name, link, s) for s in first])
+        if limited or not cell.whole or any(link.inflight for link in cell.links.values()):
+            return
+        names = {id(link): name for name, link in cell.links.items()}
+        for name, link in cell.links.items():
+            if link.interval.twice and "twice" not in self._signatures:
+                self._signatures.add("twice")
+                message = f"{name} got a message twice on one connection: {link.interval.twice[0]}"
+                self.findings.append(Finding("forwarded", message, ("MSG-20",)))
+            if link.interval.forbidden:
+                frame = link.interval.forbidden[0]
+                said = f"{name} got a {frame.get('type')} that holds what must be refused"
+                suspects = self._forbidden(cell, frame)
+                await self._find(said, suspects, frame=frame)
+        for gap in gaps(cell):
+            right = f"{gap.least} to {gap.most} were right"
+            said = f"{gap.came} frames of type {gap.kind} came to {gap.who}, {right}"
+            await self._find(said, [(names[id(link)], link, s) for link, s in gap.suspects])
+        for name, link in cell.links.items():
+            await self._unacknowledged(name, link)
+            self._shapes_of(link)
+
+    def _forbidden(self, cell: Cell, frame: dict[str, Any]) -> list[tuple[str, Link, Sent]]:
+        """Who may have sent what was forwarded; those of its type first."""
+        kind = str(frame.get("type")).encode()
+        every = [
+            (name, link, sent)
+            for name, link in cell.links.items()
+            for batch in link.interval.batches
+            for sent in batch.sent
+            if sent.duty is Duty.REFUSE
+        ]
+        return sorted(every, key=lambda each: kind not in each[2].data)
+
+    async def _unacknowledged(self, name: str, link: Link) -> None:
+        missing = link.interval.acks
+        if not missing:
+            return
+        suspects = [
+            (name, link, sent)
+            for batch in link.interval.batches
+            for sent in batch.sent
+            if sent.exact and any(each.encode() in sent.data for each in list(missing)[:4])
+        ]
+        if suspects:  # else it was made, and not sent before the interval ended
+            await self._find(f"{len(suspects)} messages were not acknowledged", suspects)
+
+    async def _find(
+        self,
+        said: str,
+        suspects: Sequence[tuple[str, Link, Sent]],
+        frame: Any = None,
+    ) -> None:
+        """Try the suspects one by one, alone, until one shows what went wrong."""
+        if self.full:
+            return
+        fresh = [each for each in suspects if self._signature(each[2]) not in self._signatures]
+        if not fresh and suspects:
+            return  # known: messages like these were found already
+        templates = [
+            template_of(sent, link.who, name, _received(link)) for name, link, sent in fresh[:_SUSPECTS]
+        ]
+        for start in range(0, len(templates), _TOGETHER):
+            part = templates[start : start + _TOGETHER]
+            failures = await asyncio.gather(*(self.bench.trial(each) for each in part))
+            found = [failure for failure in failures if failure is not None]
+            if found:
+                await self._keep(found[0])
+                return
+        key = ("unexplained", said.split(" ", 1)[-1])
+        if key not in self._signatures:
+            self._signatures.add(key)
+            message = f"{said}; no message among {len(templates)} shows it when it is sent alone"
+            self.findings.append(Finding("unexplained", message, frame=frame))
+
+    async def _keep(self, failure: Failure) -> None:
+        how = await self._dead()
+        if how is not None:
+            await self._revive(how)
+            self._signatures.add(self._template_signature(failure.template))
+            self.findings.append(Finding("crash", how, failure.requirements, failure, _type(failure.data)))
+            return
+        small = await shrunk(self.bench, failure)
+        signature = self._template_signature(small.template)
+        self._signatures |= {signature, self._template_signature(failure.template)}
+        outcome = small.outcomes[0]
+        same = (kind_of(small), small.requirements)
+        if any((f.kind, f.requirements) == same and f.frame == _type(small.data) for f in self.findings):
+            return
+        message = outcome.message
+        self.findings.append(Finding(kind_of(small), message, small.requirements, small, _type(small.data)))
+        await self._living()
+
+    async def _living(self) -> None:
+        """Have the target live."""
+        how = await self._dead()
+        if how is not None:
+            await self._revive(how)
+
+    def _signature(self, sent: Sent) -> Any:
+        return self._of(sent.data, sent.duty)
+
+    def _template_signature(self, template: Template) -> Any:
+        return self._of(sample_of(template), template.duty)
+
+    def _of(self, data: bytes, duty: Duty) -> Any:
+        """What makes two messages alike: the type, and what is wrong with it, and where."""
+        verdict = self.bench.env.catalogue.validate(data, "c2s")
+        wrong = tuple(sorted({(f.pointer, f.keyword) for f in verdict.findings}))[:1]
+        return duty, verdict.type, wrong
+
+    def _shapes_of(self, link: Link) -> None:
+        """Frames that came and that their schema does not permit."""
+        for frame in link.interval.misshapen:
+            verdict = self.bench.env.catalogue.validate(frame, "s2c")
+            for each in verdict.findings:
+                smuggled = "x_stowaway" in each.pointer
+                key = (verdict.type, each.pointer, each.keyword)
+                if (each.severity != "error" and not smuggled) or key in self._shapes or self.full:
+                    continue
+                self._shapes.add(key)
+                rule = "VAL-09" if smuggled else each.requirement
+                message = (
+                    f"a {verdict.type or 'message'} came that is misshapen: {each.pointer}: {each.message}"
+                )
+                self.findings.append(Finding("shape", message, (rule,) if rule else (), frame=frame))
+
+    async def _gone(self, name: str, link: Link) -> None:
+        """A link ended, or does not answer: because of a single message, or of many?"""
+        if self.full or self._crashed:
+            return  # all connections end when the target dies
+        why = link.ended or "a connection does not answer"
+        batch = next(iter(link.inflight), None)
+        sent = [] if batch is None else list(batch.sent)
+        how = await self._dead()
+        if how is not None:
+            await self._crash(how, name, link)
+            return
+        self._closes += 1
+        if self._closes > 12 or not sent:
+            return  # a server may close after repeated violations; that one may not was looked at
+        fresh = [each for each in sent if self._signature(each) not in self._signatures]
+        templates = [template_of(each, link.who, name, _received(link)) for each in fresh]
+        for start in range(0, len(templates), _TOGETHER):
+            part = templates[start : start + _TOGETHER]
+            failures = await asyncio.gather(*(self.bench.trial(each) for each in part))
+            found = [f for f in failures if f is not None]
+            if found:
+                await self._keep(found[0])
+                return
+        if link.ended is None:
+            self.findings.append(Finding("unexplained", f"{name}: {why}; no message alone does that"))
+
+    async def _crash(self, message: str, name: str, link: Link) -> None:
+        """The target is gone: which message did it?"""
+        self._crashed = True
+        sent = [each for batch in link.inflight for each in batch.sent]
+        if not await self._revive(message):
+            self.findings.append(Finding("crash", f"{message}, with {len(sent)} messages in flight"))
+            return
+        for each in sent:
+            if self._signature(each) in self._signatures:
+                continue
+            failure = await self.bench.trial(template_of(each, link.who, name, _received(link)))
+            how = await self._dead()
+            if how is not None:
+                self._signatures.add(self._signature(each))
+                await self._revive(how)
+                if failure is not None:
+                    self.findings.append(
+                        Finding("crash", message, failure.requirements, failure, _type(failure.data))
+                    )
+                    return
+        if not any(finding.kind == "crash" for finding in self.findings):
+            self.findings.append(Finding("crash", f"{message}; no message alone does that"))
+
+    async def _dead(self) -> str | None:
+        """How the target died, in words; None if it lives."""
+        return await self.deaths.look(closely=True)
+
+    async def _revive(self, how: str) -> bool:
+        """Start a launched target again, or wait a while for somebody else to do that."""
+        self.hopeless = self.hopeless or not await self.deaths.revive(how)
+        return not self.hopeless
+
+    async def nobody_served(self, outcome: Outcome | None) -> None:
+        """No cell can be arranged any more."""
+        how = await self._dead()
+        if how is not None and await self._revive(how):
+            return
+        if outcome is None:
+            return
+        self.hopeless = True
+        self.findings.append(Finding("connection", f"the target serves nobody any more: {outcome.message}"))
+
+
+def _received(link: Link) -> set[str]:
+    return {name.lower() for name in link.interval.got}
+
+
+def kind_of(failure: Failure) -> str:
+    """A failure in a word."""
+    names: Iterable[str] = failure.requirements
+    if failure.outcomes and set(names) & {"VAL-09", "VAL-11", "VAL-12"}:
+        return "forwarded"
+    if set(failure.outcomes[0].requirements) & {"VAL-13"} or not failure.outcomes[0].requirements:
+        return "connection"
+    return "not-served" if failure.template.duty is Duty.VALID else "not-refused"
+
+
+def _type(data: bytes) -> Any:
+    try:
+        frame = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return frame.get("type") if isinstance(frame, dict) else None

@@ -1,0 +1,128 @@
+"""Batches for a link: frames that must be accepted, frames that must be refused, and what may be either."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Sequence
+
+import orjson
+
+from relaykit.conformance.fuzz.generator import FAIR, FORBIDDEN, Generator
+from relaykit.conformance.fuzz.link import Batch, Link, Sent
+from relaykit.conformance.fuzz.mutator import mutated, respelt
+from relaykit.conformance.fuzz.oracle import Duty, Oracle
+
+_VALID, _SEEDS, _RESPELT = 0.45, 0.08, 0.06
+"""Shares: of frames as they are generated; of what the corpus gives; of valid ones, spelt in another way."""
+_FORBIDDEN, _FAIR = FORBIDDEN.encode(), FAIR.encode()
+_KEEP_ALIVE = "heartbeat"
+
+
+class Maker:
+    """Makes the batches of one link; what it makes follows from the seed.
+
+    Args:
+        declared: types that the target serves.
+        corpus: frames to begin from, as bytes.
+        most: bytes of a frame.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        oracle: Oracle,
+        types: Sequence[str],
+        seed: str,
+        corpus: Sequence[bytes],
+        most: int,
+    ) -> None:
+        self._generator = generator
+        self._oracle = oracle
+        self._types = types
+        self._rng = random.Random(seed)  # noqa: S311
+        self._corpus = corpus
+        self._most = most
+        self._loose: list[Sent] = []
+        self.made: Counter[str] = Counter()
+
+    def batch(self, link: Link, size: int) -> Batch:
+        """The next batch: of frames whose treatment is certain; or, now and then, of the others."""
+        certain: list[Sent] = []
+        while len(certain) < size:
+            if len(self._loose) >= size:
+                loose, self._loose = self._loose, []
+                return Batch(loose, 0, len(loose), 1)
+            sent = self._next(link)
+            if sent is None or len(sent.data) > self._most:
+                continue
+            if sent.exact or sent.duty is Duty.REFUSE:
+                certain.append(sent)
+            elif sent.kind != _KEEP_ALIVE:  # whether that one is answered must be certain: acks end batches
+                self._loose.append(sent)
+        refused = sum(sent.duty is Duty.REFUSE for sent in certain)
+        beats = 1 + sum(sent.kind == _KEEP_ALIVE and sent.exact for sent in certain)
+        return Batch(certain, refused, refused, beats)
+
+    def _next(self, link: Link) -> Sent | None:
+        rng, who = self._rng, link.who
+        choice = rng.random()
+        if choice < _VALID:
+            who.mark = FAIR
+            frame = self._generator.frame(rng, who)
+            kind, data = frame["type"], orjson.dumps(frame)
+            if rng.random() < _RESPELT:
+                data = respelt(rng, data)
+                if self._oracle.duty(data) != (Duty.VALID, frame):
+                    return None
+            if who.exact and kind == "send":
+                link.interval.acks.add(frame["message_id"])
+            self.made[kind] += 1
+            return Sent(data, Duty.VALID, who.exact, kind)
+        if self._corpus and choice < _VALID + _SEEDS:
+            data = _varied(rng, rng.choice(self._corpus))
+        else:
+            who.mark = FORBIDDEN
+            data = mutated(rng, self._generator.frame(rng, who), self._types)
+        return self._judged(data)
+
+    def _judged(self, data: bytes) -> Sent | None:
+        duty, frame = self._oracle.duty(data)
+        if duty is Duty.CLOSE:
+            return None  # it would end the connection; the suite has cases for that
+        if duty is Duty.REFUSE:
+            return Sent(data, duty, False, "")
+        data = data.replace(_FORBIDDEN, _FAIR)
+        if _FORBIDDEN in data.lower():
+            return None
+        duty, frame = self._oracle.duty(data)
+        if duty is Duty.REFUSE or duty is Duty.CLOSE:
+            return None
+        if b"\\u" in data and FORBIDDEN in _spelt_out(data):
+            return None  # the mark is there, in other letters
+        return Sent(data, duty, False, str(frame.get("type")) if frame else _leniently(data))
+
+
+def _spelt_out(data: bytes) -> str:
+    try:
+        return json.dumps(json.loads(data.decode("utf-8-sig")))
+    except (ValueError, RecursionError):
+        return FORBIDDEN
+
+
+def _leniently(data: bytes) -> str:
+    """The type that a lenient reader would see in what strict JSON refuses."""
+    try:
+        return str(json.loads(data.decode("utf-8-sig")).get("type"))
+    except (ValueError, AttributeError, RecursionError):
+        return ""
+
+
+def _varied(rng: random.Random, data: bytes) -> bytes:
+    """A frame of the corpus, with a byte or two changed, mostly."""
+    if rng.random() < 0.4 or not data:
+        return data
+    at = rng.randrange(len(data))
+    end = at + rng.randint(0, 3)
+    return data[:at] + bytes(rng.randrange(0x20, 0x7F) for _ in range(rng.randint(0, 2))) + data[end:]

@@ -1,0 +1,87 @@
+"""A failing message made as small as it can be while the server still does the wrong thing with it."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+from relaykit.conformance.fuzz.trial import Bench, Failure, Template, sample_of
+
+_TRIALS = 80
+_SECONDS = 15.0
+"""A server that hangs makes every trial long."""
+
+
+async def shrunk(bench: Bench, failure: Failure, most: int = _TRIALS) -> Failure:
+    """The smallest failure found within so many trials; it breaks the same requirement.
+
+    Args:
+        most: trials.
+    """
+    best, left = failure, most
+    end = time.monotonic() + _SECONDS
+    progress = True
+    while progress and left > 0:
+        progress = False
+        for data in _smaller(best.template.data):
+            if left <= 0 or time.monotonic() > end:
+                return best
+            candidate = replace(best.template, data=data)
+            if not _meant(bench, candidate):
+                continue
+            left -= 1
+            found = await bench.trial(candidate)
+            if found is not None and found.requirements[:1] == best.requirements[:1]:
+                best, progress = found, True
+                break
+    return best
+
+
+def _meant(bench: Bench, template: Template) -> bool:
+    """Whether the smaller message still has to be treated as the whole one."""
+    return bench.oracle.duty(sample_of(template))[0] is template.duty
+
+
+def _smaller(data: bytes) -> Iterator[bytes]:
+    """Smaller messages, the boldest steps first."""
+    try:
+        frame = json.loads(data)
+    except (ValueError, RecursionError):
+        frame = None
+    if isinstance(frame, dict) and _written(frame) == data:
+        for smaller in _values(frame):
+            yield _written(smaller)
+        return
+    size = len(data) // 2
+    while size >= 1:
+        for at in range(0, len(data), size):
+            yield data[:at] + data[at + size :]
+        size //= 2
+
+
+def _written(frame: Any) -> bytes:
+    return json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "backslashreplace")
+
+
+def _values(value: Any) -> Iterator[Any]:
+    if isinstance(value, dict):
+        for key in value:
+            yield {name: inner for name, inner in value.items() if name != key}
+        for key, inner in value.items():
+            for smaller in _values(inner):
+                yield {**value, key: smaller}
+    elif isinstance(value, list) and value:
+        yield []
+        if len(value) > 1:
+            yield value[: len(value) // 2]
+            yield value[:-1]
+        for index, inner in enumerate(value[:4]):
+            for smaller in _values(inner):
+                yield [*value[:index], smaller, *value[index + 1 :]]
+    elif isinstance(value, str) and len(value) > 1 and "<<" not in value:
+        yield value[:1]
+        yield value[: len(value) // 2]
+        yield value[len(value) // 2 :]

@@ -1,0 +1,209 @@
+"""One suspicious message, tried alone, on fresh connections: does the server really disagree?"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from relaykit.conformance.context import CaseStop, Context, Environment, UntestableError
+from relaykit.conformance.derived.binding import GOT
+from relaykit.conformance.derived.family import refusal_of
+from relaykit.conformance.derived.play import attend, see_refused, see_served
+from relaykit.conformance.derived.stations import Station, arranged, receive
+from relaykit.conformance.fuzz.cells import BOB
+from relaykit.conformance.fuzz.generator import Who
+from relaykit.conformance.fuzz.link import Sent
+from relaykit.conformance.fuzz.oracle import Duty, Oracle
+from relaykit.conformance.results import Case, Outcome
+from relaykit.conformance.values import fresh_uuid
+from relaykit.conformance.wire import ConnectionEnded
+
+_UUID = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SERVED = ("VAL-22",)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A message whose identifiers are names, so that it can be sent by other people.
+
+    Attributes:
+        data: with `<<name>>` in place of identifiers.
+        duty: what has to come of it.
+        got: how many messages to the sender it speaks of.
+    """
+
+    data: bytes
+    duty: Duty
+    got: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What a trial showed.
+
+    Attributes:
+        data: as it was sent.
+        known: identifier → what a scenario calls it.
+        outcomes: those that failed.
+        refusal: the requirements that ask for the refusal, for an invalid message.
+        gone: whether the target was no longer there afterwards.
+    """
+
+    template: Template
+    data: bytes
+    known: Mapping[str, str]
+    outcomes: tuple[Outcome, ...]
+    refusal: tuple[str, ...]
+    gone: bool = False
+
+    @property
+    def requirements(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(name for outcome in self.outcomes for name in outcome.requirements))
+
+
+def template_of(sent: Sent, who: Who, name: str, received: set[str]) -> Template:
+    """A message that somebody sent, with names in place of people.
+
+    Args:
+        received: messages that the sender got, for acknowledgments.
+    """
+    names = {
+        who.user: "alice.id",
+        who.device: "alice.phone.id",
+        who.peer: "bob.id",
+        who.other: "alice.laptop.id" if name != BOB else None,
+        (who.group or "").removeprefix("group-"): "group",
+        (who.conversation or "").removeprefix("conv-"): "conversation",
+    }
+    got: dict[str, str] = {}
+    fresh: dict[str, str] = {}
+
+    def named(found: re.Match[bytes]) -> bytes:
+        text = found[0].decode()
+        low = text.lower()
+        meant = names.get(low)
+        if meant is None and low in received:
+            meant = got.setdefault(low, f"{GOT}.{len(got)}")
+        if meant is None:
+            meant = fresh.setdefault(low, f"new.{low[:8]}.{len(fresh)}")
+        return b"<<%s%s>>" % (meant.encode(), b"" if text == low else b"|upper")
+
+    return Template(_UUID.sub(named, sent.data), sent.duty, len(got))
+
+
+@dataclass(slots=True)
+class Bench:
+    """Where trials are made: a target, and what is needed to judge by."""
+
+    env: Environment
+    case: Case
+    oracle: Oracle
+    count: int = 0
+    seen: set[str] = field(default_factory=set)
+
+    async def trial(self, template: Template, *, times: int = 1) -> Failure | None:
+        """Send a message alone; None if the server does with it what it has to.
+
+        Raises:
+            UntestableError: there are not enough users.
+        """
+        self.count += 1
+        context = Context(self.env, self.case)
+        context.rng = random.Random(f"{self.env.seed}/trial/{self.count}")  # noqa: S311
+        data, refusal = template.data, tuple[str, ...]()
+        known: dict[str, str] = {}
+        try:
+            station = await arranged(context)
+            context.outcomes = []
+            if template.got:
+                await receive(station, template.got)
+            known = _known(station)
+            data = filled(template.data, known, context.rng)
+            refusal = await self._judge(station, data, template.duty, times)
+        except (CaseStop, ConnectionEnded):
+            pass
+        finally:
+            context.leave()
+        # The worst comes first: a connection that is dead answers nothing, either.
+        every = (outcome for outcome in context.outcomes if not outcome.ok)
+        failed = tuple(sorted(every, key=lambda outcome: "VAL-13" not in outcome.requirements))
+        if not failed:
+            return None
+        return Failure(template, data, {v: k for k, v in known.items()}, failed, refusal)
+
+    async def _judge(self, station: Station, data: bytes, duty: Duty, times: int) -> tuple[str, ...]:
+        verdict = self.env.catalogue.validate(data, "c2s")
+        if (duty is Duty.VALID) != verdict.valid:
+            return ()  # among other people it is no longer what it was
+        refusal = () if verdict.valid else refusal_of(self.env.catalogue, verdict, batch=False)
+        for _ in range(times):
+            shown = verdict.frame if isinstance(verdict.frame, dict) else data.decode("utf-8", "replace")
+            attend(station, verdict.type or "")
+            station.phone.live.send_text(data, shown=shown)
+            if duty is Duty.EITHER:
+                await _see_alive(station)
+            elif verdict.valid:
+                await see_served(station, verdict.frame, _SERVED)
+            else:
+                await see_refused(station, shown, refusal)
+        return refusal
+
+
+async def _see_alive(station: Station) -> None:
+    """Whatever a server does with a message, it serves the connection afterwards."""
+    phone = station.phone
+    if not await phone.live.beat(station.context.env.waits.reply):
+        said = phone.live.ended or "the heartbeat after it was not answered"
+        station.context.fail(("VAL-13",), said, expected={"type": "heartbeat_ack"}, actor=phone.label)
+
+
+def _known(station: Station) -> dict[str, str]:
+    """Name → identifier, at a station."""
+    users = station.context.users
+    alice, bob = users["alice"], users["bob"]
+    return {
+        "alice.id": alice.id,
+        "alice.phone.id": alice.devices["phone"].id,
+        "alice.laptop.id": alice.devices["laptop"].id,
+        "bob.id": bob.id,
+        "group": station.given["group"],
+        "conversation": station.given["conversation"],
+        **{f"{GOT}.{index}": name for index, name in enumerate(station.given[GOT])},
+    }
+
+
+def filled(data: bytes, known: dict[str, str], rng: random.Random) -> bytes:
+    """A template's bytes with identifiers; fresh ones are made where they are needed, and are added."""
+
+    def meant(found: re.Match[bytes]) -> bytes:
+        name, _, change = found[1].decode().partition("|")
+        if name not in known:
+            # What marks forbidden frames, and all others, stays.
+            known[name] = name.split(".")[1] + fresh_uuid(rng)[8:]
+        return (known[name].upper() if change else known[name]).encode()
+
+    return re.sub(rb"<<([a-z0-9._]+(?:\|upper)?)>>", meant, data)
+
+
+def sample_of(template: Template) -> bytes:
+    """A template's bytes with identifiers that are nobody's, to judge its form by."""
+    rng = random.Random(0)  # noqa: S311
+    names = {found[1].decode().partition("|")[0] for found in re.finditer(rb"<<([^>]*)>>", template.data)}
+    return filled(template.data, {name: fresh_uuid(rng) for name in sorted(names)}, rng)
+
+
+async def usable(bench: Bench) -> Outcome | None:
+    """Why no trial can be made: what arranging the people of one shows, if it fails; None if it works."""
+    context = Context(bench.env, bench.case)
+    bench.count += 1
+    context.rng = random.Random(f"{bench.env.seed}/trial/{bench.count}")  # noqa: S311
+    try:
+        await arranged(context)
+    except (CaseStop, ConnectionEnded, UntestableError) as error:
+        failed = [outcome for outcome in context.outcomes if not outcome.ok]
+        return failed[0] if failed else Outcome(False, (), str(error))
+    finally:
+        context.leave()
+    return None

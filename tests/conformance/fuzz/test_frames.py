@@ -1,0 +1,197 @@
+"""`relaykit fuzz` with frames: a server that is right is left in peace, each faulty one is found."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fixtures.fakes import SECRET, Minimal, Peer, minimal, now
+from support.suite import Ended, relaykit, start
+
+PROCESS = Path(__file__).parents[2] / "fixtures" / "fake_process.py"
+WORDS = ("--connections", "6", "--seed", "1", "--format", "json", "--timeout-factor", "2")
+
+
+def fuzz(server: Minimal, tmp_path: Path, *words: str) -> tuple[Ended, dict[str, Any]]:
+    async def go() -> Ended:
+        async with server.running() as url:
+            options = ("--url", url, "--out", str(tmp_path / "out"), *WORDS, *words)
+            return await relaykit("fuzz", *options, seconds=100, RELAYKIT_SECRET=SECRET)
+
+    ended = asyncio.run(go())
+    assert ended.out.startswith("{"), ended
+    return ended, json.loads(ended.out)
+
+
+def replayed(server: Minimal, file: str) -> Ended:
+    async def go() -> Ended:
+        async with server.running() as url:
+            return await relaykit("replay", file, "--url", url, seconds=60, RELAYKIT_SECRET=SECRET)
+
+    return asyncio.run(go())
+
+
+def found(data: dict[str, Any]) -> dict[str, set[str]]:
+    kinds: dict[str, set[str]] = {}
+    for each in data["findings"]:
+        kinds.setdefault(each["kind"], set()).update(rule["id"] for rule in each["requirements"])
+    return kinds
+
+
+def test_a_server_that_is_right_agrees_with_the_oracle(tmp_path: Path) -> None:
+    corpus = tmp_path / "corpus"
+    ended, data = fuzz(minimal(), tmp_path, "--frames", "4000", "--corpus", str(corpus))
+    assert data["findings"] == []
+    assert ended.code == 0
+    assert data["frames"] >= 4000
+    assert min(data["must_be_refused"], data["must_be_accepted"], data["either"]) > 500
+    assert data["constraints"]["reached"] > 50
+    kept = sorted(corpus.iterdir())
+    assert len(kept) == data["corpus"]["frames"] > 10
+    _, again = fuzz(minimal(), tmp_path, "--frames", "2000", "--corpus", str(corpus))
+    assert again["corpus"]["frames"] >= len(kept)
+    assert again["findings"] == []
+
+
+def test_one_that_says_nothing_is_found_and_leaves_a_scenario_that_replays(tmp_path: Path) -> None:
+    server = minimal("silent-on-bad")
+    ended, data = fuzz(server, tmp_path, "--frames", "2000", "--most", "2")
+    assert ended.code == 1
+    assert "not-refused" in found(data)
+    finding = data["findings"][0]
+    assert finding["replayed"] == "reproduced"
+    assert "reproduced" in replayed(server, finding["file"]).out
+    assert "fixed" in replayed(minimal(), finding["file"]).out
+
+
+class Forwards(Minimal):
+    """Refuses, and forwards some of it all the same."""
+
+    async def bad(self, peer: Peer, frame: Any) -> None:
+        await super().bad(peer, frame)
+        if isinstance(frame, dict) and isinstance(frame.get("payload"), dict) and frame.get("type") == "send":
+            receiver = str(frame["payload"].get("receiver_id")).lower()
+            for other in [each for each in self.peers if each.user == receiver]:
+                await self.write(other, {**frame, "type": "deliver", "sender_id": peer.user})
+
+
+def test_one_that_forwards_what_it_refuses_is_found(tmp_path: Path) -> None:
+    _, data = fuzz(Forwards(), tmp_path, "--frames", "3000", "--most", "3")
+    kinds = found(data)
+    assert "VAL-12" in kinds["forwarded"]
+    finding = next(each for each in data["findings"] if each["kind"] == "forwarded")
+    assert len(json.loads(finding["sent"])) <= 3, "shrunk to what it takes"
+    assert finding["replayed"] == "reproduced"
+
+
+class Picky(Minimal):
+    """Refuses null, which means the same as nothing."""
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        if '"group_id":null' in str(data) or '"media_id":null' in str(data):
+            await self.error(peer.socket, "invalid_message")
+        else:
+            await super().frame(peer, data)
+
+
+def test_one_that_refuses_what_is_valid_is_found(tmp_path: Path) -> None:
+    _, data = fuzz(Picky(), tmp_path, "--frames", "3000", "--most", "1")
+    assert found(data) == {"not-served": {"VAL-22"}}
+    assert data["findings"][0]["replayed"] == "reproduced"
+    assert "null" in data["findings"][0]["sent"]
+
+
+class Hangs(Minimal):
+    """Stops serving a connection that sends a certain key."""
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        if "__proto__" in str(data):
+            await peer.socket.wait_closed()
+        await super().frame(peer, data)
+
+
+def test_a_hang_is_found(tmp_path: Path) -> None:
+    _, data = fuzz(Hangs(), tmp_path, "--frames", "6000", "--most", "1", "--timeout-factor", "0.5")
+    assert "VAL-13" in found(data)["connection"]
+    assert "__proto__" in data["findings"][0]["sent"]
+
+
+def test_a_crash_of_a_launched_target_is_found(tmp_path: Path) -> None:
+    launch = f"{sys.executable} {PROCESS} {{port}} dies-of-null"
+    words = ("--launch", launch, "--out", str(tmp_path), *WORDS, "--frames", "4000", "--most", "1")
+    ended = asyncio.run(relaykit("fuzz", *words, seconds=100))
+    data = json.loads(ended.out)
+    assert [each["kind"] for each in data["findings"]] == ["crash"], ended
+    assert data["findings"][0]["sent"] is not None
+
+
+class Limits(Minimal):
+    """Permits few frames per second."""
+
+    async def error(self, socket: Any, code: str, about: str | None = None) -> None:
+        if code == "rate_limited":
+            payload = {"error_code": code, "message": "slower", "timestamp": now(), "reconnect": False}
+            await socket.send(json.dumps({"type": "error", "payload": {**payload, "retry_after": 1}}))
+        else:
+            await super().error(socket, code, about)
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        peer.socket.taken = taken = getattr(peer.socket, "taken", 0) + 1  # type: ignore[attr-defined]
+        if taken % 40 == 0:
+            await self.error(peer.socket, "rate_limited")
+        else:
+            await super().frame(peer, data)
+
+
+def test_a_limit_slows_it_down_and_is_no_finding(tmp_path: Path) -> None:
+    ended, data = fuzz(Limits(), tmp_path, "--seconds", "8", "--frames", "600")
+    assert not data["findings"], data["findings"]
+    assert ended.code == 0
+    assert any("limits frames" in note for note in data["notes"])
+
+
+def test_a_polite_kill_ends_it_with_a_summary(tmp_path: Path) -> None:
+    async def go() -> tuple[int, str, str]:
+        async with minimal().running() as url:
+            options = ("--url", url, "--out", str(tmp_path), "--connections", "3", "--seconds", "90")
+            process = await start("fuzz", *options, RELAYKIT_SECRET=SECRET)
+            async with asyncio.timeout(60):
+                assert process.stderr is not None
+                line = await process.stderr.readline()  # the first line of progress
+                process.send_signal(signal.SIGINT)
+                out, _ = await process.communicate()
+            assert process.returncode is not None
+            return process.returncode, out.decode(), line.decode()
+
+    code, out, line = asyncio.run(go())
+    assert "frames" in line
+    assert code == 130
+    assert "interrupted: nothing found" in out
+
+
+def test_a_server_elsewhere_is_not_flooded_by_mistake() -> None:
+    ended = asyncio.run(relaykit("fuzz", "--url", "ws://192.0.2.1:9/ws", RELAYKIT_SECRET=SECRET))
+    assert ended.code == 2
+    assert "--allow-destructive" in ended.err
+
+
+def test_a_target_that_is_not_there_is_said_to_be_so() -> None:
+    ended = asyncio.run(relaykit("fuzz", "--url", "ws://127.0.0.1:9/ws", RELAYKIT_SECRET=SECRET))
+    assert ended.code == 3
+
+
+@pytest.mark.parametrize("fault", ["no-ack", "twice"])
+def test_what_is_wrong_with_valid_frames_is_found(tmp_path: Path, fault: str) -> None:
+    async def go() -> Ended:
+        async with minimal(fault).running() as url:
+            options = ("--url", url, "--out", str(tmp_path), *WORDS, "--frames", "1500", "--most", "1")
+            return await relaykit("fuzz", *options, seconds=100, RELAYKIT_SECRET=SECRET)
+
+    ended = asyncio.run(go())
+    # Without acks nobody can be arranged at all; what comes twice shows in the accounts.
+    assert ended.code == (3 if fault == "no-ack" else 1), ended

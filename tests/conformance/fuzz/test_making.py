@@ -1,0 +1,126 @@
+"""The parts of the fuzzer: what is generated is valid, what is changed is judged, the seed decides."""
+
+from __future__ import annotations
+
+import json
+import random
+from functools import cache
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relaykit.conformance.fuzz.generator import FAIR, FORBIDDEN, Generator, Who, uuid
+from relaykit.conformance.fuzz.memory import Memory
+from relaykit.conformance.fuzz.mutator import mutated, respelt
+from relaykit.conformance.fuzz.oracle import Duty, Oracle
+from relaykit.conformance.fuzz.reach import Reach
+from relaykit.schemas import load_catalogue
+
+CATALOGUE = load_catalogue()
+EVERYTHING = frozenset(CATALOGUE.protocol.capabilities)
+TYPES = sorted(CATALOGUE.types("c2s") | CATALOGUE.types("s2c"))
+
+
+@cache
+def generator() -> Generator:
+    return Generator(CATALOGUE, EVERYTHING, "test")
+
+
+@cache
+def oracle() -> Oracle:
+    return Oracle(CATALOGUE)
+
+
+def people(rng: random.Random) -> Who:
+    return Who(*(uuid(rng, FAIR) for _ in range(4)), got=[uuid(rng, FAIR) for _ in range(5)])
+
+
+def test_all_types_are_generated_in_many_outlines() -> None:
+    assert generator().outlines.keys() == CATALOGUE.types("c2s")
+    assert all(len(found) >= 16 for found in generator().outlines.values())
+    assert set(Generator(CATALOGUE, frozenset({"core"}), "x").outlines) <= {
+        kind for (_, kind), spec in CATALOGUE.frames.items() if spec.capability == "core"
+    }
+
+
+@settings(deadline=None)
+@given(
+    st.integers(0, 10**9), st.sampled_from([FAIR, FORBIDDEN]), st.sampled_from(sorted(CATALOGUE.types("c2s")))
+)
+def test_what_is_generated_is_valid_by_both_validators(seed: int, mark: str, kind: str) -> None:
+    rng = random.Random(seed)  # noqa: S311
+    who = people(rng)
+    who.mark = mark
+    frame = generator().frame(rng, who, kind)
+    assert CATALOGUE.validate(json.dumps(frame), "c2s", engine="both").valid
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**9))
+def test_the_oracle_says_what_the_catalogue_says(seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311
+    data = mutated(rng, generator().frame(rng, people(rng)), TYPES)
+    duty, _ = oracle().duty(data)
+    verdict = CATALOGUE.validate(data, "c2s")
+    assert (duty is Duty.VALID) == verdict.valid
+    # A client's frame has no `server_id`; where there is one, its form is nobody's concern.
+    if duty in (Duty.REFUSE, Duty.EITHER) and b"server_id" not in data:
+        levels = {
+            CATALOGUE.requirements[finding.requirement].level
+            for finding in verdict.findings
+            if finding.requirement
+        }
+        assert (duty is Duty.EITHER) == (levels == {"SHOULD"})
+
+
+@settings(deadline=None)
+@given(st.integers(0, 10**9))
+def test_a_frame_that_is_spelt_otherwise_is_the_same_frame(seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311
+    frame = generator().frame(rng, people(rng))
+    data = json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode()
+    assert CATALOGUE.decode(respelt(rng, data)) == frame
+
+
+def test_the_same_seed_makes_the_same_frames() -> None:
+    def made(seed: int) -> list[bytes]:
+        rng = random.Random(seed)  # noqa: S311
+        who = people(rng)
+        return [mutated(rng, generator().frame(rng, who), TYPES) for _ in range(200)]
+
+    assert made(1) == made(1)
+    assert made(1) != made(2)
+
+
+def test_what_is_reached_is_counted_once() -> None:
+    reach = Reach(CATALOGUE, EVERYTHING)
+    verdict = CATALOGUE.validate(b'{"type":"presence","payload":{"status":"x"}}', "c2s")
+    assert reach.note(verdict.type, verdict.findings)
+    assert not reach.note(verdict.type, verdict.findings)
+    assert ("presence", "/payload/status", "enum") in reach.reached
+    assert "presence /payload/status enum" not in reach.missing
+
+
+def test_most_constraints_are_reached_by_chance() -> None:
+    reach, rng = Reach(CATALOGUE, EVERYTHING), random.Random(3)  # noqa: S311
+    who = people(rng)
+    for _ in range(12_000):
+        who.got = [uuid(rng, FAIR)]
+        verdict = CATALOGUE.validate(mutated(rng, generator().frame(rng, who), TYPES), "c2s")
+        reach.note(verdict.type, verdict.findings)
+    assert len(reach.reached) > 0.9 * len(reach.possible), reach.missing
+
+
+def test_memory_grows_if_it_does_so_for_as_long_as_frames_come() -> None:
+    def samples(*megabytes: int) -> Memory:
+        memory = Memory()
+        for number, size in enumerate(megabytes):
+            memory.note(number * 1000, size * 2**20)
+        return memory
+
+    assert not samples(50, 90, 120, 130, 131, 130, 131, 132, 131).grows
+    assert samples(50, 100, 150, 200, 250, 300, 350, 400, 450).grows
+    assert not samples(50, 500).grows
+    memory = Memory()
+    memory.note(1, None)
+    assert memory.growth() is None
