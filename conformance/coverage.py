@@ -158,9 +158,11 @@ def _index(pairs: Iterable[tuple[str, Iterable[Any]]]) -> Mapping[Any, tuple[str
 
 
 def _frames(catalogue: Catalogue, case: Case) -> Iterator[tuple[str, str]]:
-    """(direction, type) of what a case sends and expects; a probe says its types without a direction."""
+    """(direction, type) of what a case sends and expects; a probe says its types without a direction, and a
+    derived case those that it sends."""
     if case.scenario is None:
-        yield from ((way, kind) for way in DIRECTIONS for kind in case.frames & catalogue.types(way))
+        ways = DIRECTIONS[:1] if case.kind == "derived" else DIRECTIONS
+        yield from ((way, kind) for way in ways for kind in case.frames & catalogue.types(way))
         return
     for step in walk(case.scenario.steps):
         if isinstance(step, (Send, Expect)) and step.frame is not None:

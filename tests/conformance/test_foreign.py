@@ -124,9 +124,9 @@ def test_each_deviation_of_the_wrong_server_is_found_and_nothing_else(
 ) -> None:
     launch = f"{WRONG} --only {','.join(deviations)}"
     # Nothing is late without `slow`, so that the quiet window may be short.
-    data = judged(
-        tmp_path, "wrong_server", launch, "--profile", "full", quiet_ms="60", reply_ms="2500", **TIMES
-    )
+    # The table speaks of the written cases; the derived ones are shown faulty servers of their own.
+    chosen = ("--profile", "full", "--skip", "kind:derived")
+    data = judged(tmp_path, "wrong_server", launch, *chosen, quiet_ms="60", reply_ms="2500", **TIMES)
     assert broken(data) == expected(*deviations), said(data)
 
 

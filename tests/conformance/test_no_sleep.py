@@ -18,6 +18,7 @@ MEANT = {
     "fence.py": "the quiet window, within which a target may fan out later than it answers",
     "pacing.py": "the pace that the target file asks for",
     "wire.py": "frames that wait for that pace go out before a connection is closed",
+    "fuzz/hunt.py": "the quiet window of fuzzed frames, and a pace below the target's rate limit",
     "sessions/driver.py": "the quiet window of random sessions, and a pace below the target's rate limit",
     "deaths.py": "a moment for a foreign process to die or to come back, of which nothing tells",
 }
