@@ -15,7 +15,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
@@ -41,7 +41,12 @@ class Target:
         return int(self.url.split(":")[2].split("/")[0])
 
     def cpu(self) -> float:
-        """CPU seconds used so far."""
+        """CPU seconds used so far: by the scheduler's count where there is one, which is exact to the
+        nanosecond, else in steps of 10 ms."""
+        with suppress(OSError):
+            used = int(Path(f"/proc/{self.process.pid}/schedstat").read_text().split()[0])
+            if used:
+                return used / 1e9
         times = self.process.cpu_times()
         return times.user + times.system
 

@@ -64,8 +64,19 @@ def control(url: str, operation: str, **request: object) -> dict[str, Any]:
         return answer
 
 
-async def crowd(target: Target, control_url: str, count: int, members: int) -> None:
-    """A group message to `members` of `count` idle connections, repeated; prints how long it took."""
+@dataclass
+class Crowd:
+    """A group message to many: seconds to connect them, and ms until its acknowledgement, until the last
+    member has it, and of CPU (medians of 10, store on the disk)."""
+
+    opened: float
+    ack: float
+    whole: float
+    cpu: float
+
+
+async def crowd(target: Target, control_url: str, count: int, members: int) -> Crowd:
+    """A group message to `members` of `count` idle connections, repeated."""
     users = [str(uuid.uuid4()) for _ in range(count)]
     clients: list[Client] = []
     begun = time.perf_counter()
@@ -91,14 +102,12 @@ async def crowd(target: Target, control_url: str, count: int, members: int) -> N
         all_.append(time.perf_counter() - begun)
         cpus.append(target.cpu() - used)
     ack, whole, cpu = (statistics.median(values) * 1e3 for values in (acks, all_, cpus))
-    print(f"{count} connections in {opened:.1f} s. A group message to {members} of them:")
-    print(f"acknowledged after {ack:.0f} ms, with all members after {whole:.0f} ms, {cpu:.0f} ms of CPU")
-    print("(medians of 10, store on the disk)")
     for client in clients:
         client.transport.abort()
+    return Crowd(opened, ack, whole, cpu)
 
 
-def measure_crowd(count: int, members: int) -> None:
+def measure_crowd(count: int, members: int) -> Crowd:
     """Start a server with its control interface, and let `crowd` run."""
     with new_store() as store:
         ready = Path(store).with_name("ready.json")
@@ -110,7 +119,26 @@ def measure_crowd(count: int, members: int) -> None:
                 time.sleep(0.01)
             control_url = json.loads(ready.read_text())["control_url"]
             with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                runner.run(crowd(target, control_url, count, members))
+                return runner.run(crowd(target, control_url, count, members))
+
+
+def measure_idle(count: int, repeat: int) -> dict[str, Cost]:
+    """What a connection costs each server: medians."""
+    costs: dict[str, list[Cost]] = {name: [] for name in COMMANDS}
+    for _ in range(repeat):
+        for name, command in COMMANDS.items():
+            with started(*command) as target, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+                costs[name].append(runner.run(idle(target, count)))
+    return {
+        name: Cost(statistics.median(one.memory for one in all_), statistics.median(one.cpu for one in all_))
+        for name, all_ in costs.items()
+    }
+
+
+def raise_limit() -> None:
+    """Let this process and those that it starts have as many open files as may be."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def main() -> None:
@@ -122,20 +150,19 @@ def main() -> None:
     parser.add_argument("--crowd", type=int, default=5000)
     parser.add_argument("--members", type=int, default=1000)
     arguments = parser.parse_args()
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    costs: dict[str, list[Cost]] = {name: [] for name in COMMANDS}
-    for _ in range(arguments.repeat):
-        for name, command in COMMANDS.items():
-            with started(*command) as target, asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-                costs[name].append(runner.run(idle(target, arguments.idle)))
-    memory = {name: statistics.median(cost.memory for cost in costs[name]) for name in COMMANDS}
-    cpu = {name: statistics.median(cost.cpu for cost in costs[name]) for name in COMMANDS}
+    raise_limit()
+    costs = measure_idle(arguments.idle, arguments.repeat)
     print(f"{'':12}{'KiB per idle connection':>26}{'× stock':>9}{'µs per accept':>16}{'× stock':>9}")
     for name in COMMANDS:
-        ratio, accept = memory[name] / memory["stock"], cpu[name] / cpu["stock"]
-        print(f"{name:12}{memory[name]:26.1f}{ratio:9.2f}{cpu[name]:16.0f}{accept:9.2f}")
-    measure_crowd(arguments.crowd, arguments.members)
+        cost, base = costs[name], costs["stock"]
+        ratio, accept = cost.memory / base.memory, cost.cpu / base.cpu
+        print(f"{name:12}{cost.memory:26.1f}{ratio:9.2f}{cost.cpu:16.0f}{accept:9.2f}")
+    result = measure_crowd(arguments.crowd, arguments.members)
+    print(f"{arguments.crowd} connections in {result.opened:.1f} s.")
+    print(f"A group message to {arguments.members} of them: acknowledged after {result.ack:.0f} ms, with all")
+    print(
+        f"members after {result.whole:.0f} ms, {result.cpu:.0f} ms of CPU (medians of 10, store on the disk)"
+    )
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from typing import Any
 from server_client import SECRET, Target, new_store, reference, started
 from server_connections import CONTROL, control
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from relaykit.tokens import mint
 
@@ -243,6 +243,8 @@ async def live(world: World, device: Device) -> None:
     while not world.over.is_set():
         try:
             await visit(world, device)
+        except InvalidStatus as error:
+            world.breaks(f"the server lets {device.id} in no more: {error}")
         except (OSError, ConnectionClosed) as error:
             world.counts[type(error).__name__] += 1
         with contextlib.suppress(TimeoutError):
