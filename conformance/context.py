@@ -131,7 +131,7 @@ class Device:
             came = [arrived.frame for arrived in connection.inbox]
             why = connection.ended or "its first heartbeat was not answered"
             context.fail(
-                req,
+                req if connection.ended else (*req, "KEEP-03"),
                 f"{self.label} connected with a valid token, but {why}",
                 expected={"type": "heartbeat_ack"},
                 actual=came[-1] if came else None,

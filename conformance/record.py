@@ -6,7 +6,8 @@ import asyncio
 import json
 import re
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from relaykit.schemas import Catalogue, Finding, Validation
@@ -19,6 +20,7 @@ INTERNALS = (
 _INTERNALS = re.compile(INTERNALS)
 _INDEX = re.compile(r"/[0-9]+(?=/|$)")
 _MOST_VIOLATIONS = 2000
+_ENVELOPE = frozenset(("/message_id", "/sender_id", "/device_id", "/server_id", "/timestamp"))
 UNREADABLE = "unreadable"
 """Stands for the type of a message that is no frame with a known type."""
 
@@ -160,9 +162,26 @@ class Recorder:
             self.shapes.note(kind, fault, result.frame, self.case, actor, self.transcript.now_ms())
         if result.findings:
             frame = result.frame if result.frame is not None else data.decode("utf-8", "replace")
-            for finding in result.findings:
+            for finding in self._named(kind, result.findings, data):
                 self.shapes.note(kind, finding, frame, self.case, actor, self.transcript.now_ms())
         return result
+
+    def _named(self, kind: str, findings: Iterable[Finding], data: bytes) -> Iterable[Finding]:
+        """Findings with what no schema names: several objects joined by line breaks are no bad JSON, and a
+        field that a server adds to an envelope has its form on every frame."""
+        rules = self.catalogue.protocol.faults["s2c"]
+        spec = self.catalogue.frames.get(("s2c", kind))
+        required = spec.schema.get("required", ()) if spec is not None else ()
+        for finding in findings:
+            added = finding.pointer in _ENVELOPE and finding.pointer[1:] not in required
+            if added and "envelope" in rules:
+                yield replace(finding, keyword="envelope", requirement=rules["envelope"])
+            if finding.keyword == "json" and _are_lines(data):
+                rule = rules.get("object")
+                said = "one frame expected, not several joined by line breaks"
+                yield replace(finding, message=said, requirement=rule)
+            else:
+                yield finding
 
     def broken(self, actor: str, keyword: str, message: str) -> None:
         """Note something below the frames: a binary message, a violation of RFC 6455."""
@@ -170,6 +189,11 @@ class Recorder:
         requirement = self.catalogue.protocol.faults["s2c"].get("utf8" if keyword == "binary" else keyword)
         finding = Finding("error", "", keyword, message, requirement)
         self.shapes.note(UNREADABLE, finding, None, self.case, actor, self.transcript.now_ms())
+
+
+def _are_lines(data: bytes) -> bool:
+    lines = data.strip().splitlines()
+    return len(lines) > 1 and all(isinstance(leniently(line), dict) for line in lines)
 
 
 def leniently(data: bytes) -> Any:

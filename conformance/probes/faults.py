@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
+
 from relaykit.conformance.context import Context
 from relaykit.conformance.fence import fence
+from relaykit.conformance.matching import pointer_get
 from relaykit.conformance.registry import probe
 from relaykit.conformance.steps import control
 from relaykit.conformance.talk import deliver_to, expect_frame, message, nothing_reached
 
 _UNTIL_TOLD = 1_000_000
+_INSIDE = re.compile(
+    r"(?is)traceback|stack trace|\.(py|js|go|java|rb|rs|php|cs)\b.{0,8}[:,] ?(line )?\d"
+    r"|/(usr|home|app|srv|opt)/|0x[0-9a-f]{6}"
+    r"|\b(sqlite|postgres|mysql)\w*\.|\b(SELECT|INSERT|UPDATE) .*\b(FROM|INTO|SET)\b"
+)
+"""What an error never says: a trace, a path, a query, an address."""
 
 
 @probe(
     "server-fault",
     title="A message that cannot be stored gets server_error, has no effect, and is taken when repeated",
     area="errors",
-    requirements=("ERR-07", "ERR-09", "ERR-10", "ERR-11"),
+    requirements=("ERR-07", "ERR-08", "ERR-09", "ERR-10", "ERR-11"),
     catches="A server that acknowledges what it could not store, or never recovers from a full disk.",
     operations=("inject_fault",),
     exclusive=True,
@@ -33,8 +42,9 @@ async def server_fault(context: Context) -> None:
     try:
         alice.live.send(frame)
         pattern = {"type": "error", "payload": {"error_code": "server_error"}}
-        await expect_frame(context, alice.live, pattern, ("ERR-07", "ERR-09"))
+        error = await expect_frame(context, alice.live, pattern, ("ERR-07", "ERR-09"))
         context.prove(("ERR-07",))
+        _judge_words(context, str(pointer_get(error, "/payload/message")))
         await nothing_reached(context, bob, "a message that was answered with server_error", "ERR-09")
         if alice.live.alive:
             await alice.live.beat(context.env.waits.reply)
@@ -54,3 +64,12 @@ async def server_fault(context: Context) -> None:
     await expect_frame(context, bob.live, {"type": "deliver", "message_id": name}, ("ERR-11",), skip=True)
     await fence(context, [bob])
     context.prove(("ERR-11",))
+
+
+def _judge_words(context: Context, text: str) -> None:
+    found = _INSIDE.search(text)
+    if found is None:
+        context.prove(("ERR-08",))
+    else:
+        said = f"a server_error reveals {found[0]!r}"
+        context.fail(("ERR-08",), said, expected="a message without internals", actual=text)

@@ -126,7 +126,7 @@ async def within(context: Context) -> None:
     "rate-beyond-the-limit",
     title="Frames beyond the stated burst and rate are refused without effect, and the connection recovers",
     area="limits",
-    requirements=("LIM-07", "LIM-08", "LIM-09", "LIM-11", "LIM-12", "LIM-14", "ERR-04"),
+    requirements=("LIM-07", "LIM-08", "LIM-09", "LIM-11", "LIM-12", "LIM-14", "ERR-04", "VAL-31"),
     catches="A server without a rate limit, or one that cuts whoever exceeds it or delivers what it refused.",
     limits=_LIMITS,
     frames=("send", "sent_ack", "deliver", "error"),
@@ -161,6 +161,13 @@ async def beyond(context: Context) -> None:
         context.fail(
             ("LIM-08",), "a rate_limited says no retry_after", expected="retry_after", actual=errors[0]
         )
+    stated = [error["payload"]["retry_after"] for error in errors if "retry_after" in error["payload"]]
+    wrong = [value for value in stated if type(value) is not int or value < 0]
+    if wrong:
+        context.fail(("VAL-31",), "a retry_after is no count", expected="an integer ≥ 0", actual=wrong[0])
+        return
+    if stated:
+        context.prove(("VAL-31",))
     waited = await _calm(context, connection)
     if not connection.alive:
         said = f"{len(sent)} frames at once: {connection.ended}"

@@ -47,7 +47,7 @@ async def _connect(context: Context, device: Device) -> Connection:
     "idle-is-pinged",
     title="A connection that is idle for the stated interval gets a ping",
     area="keepalive",
-    requirements=("KEEP-05",),
+    requirements=("KEEP-05", "KEEP-02"),
     catches="A server that never looks whether its clients are still there.",
     operations=("advance_clock",),
     exclusive=True,
@@ -62,6 +62,11 @@ async def idle_is_pinged(context: Context) -> None:
         pass
     if _pinged(connection):
         context.prove(("KEEP-05",))
+        full = [f for f in connection.frames if f.get("type") == "ping" and f.get("payload", {}) != {}]
+        if full:
+            context.fail(("KEEP-02",), "a ping has a payload", expected={"type": "ping"}, actual=full[0])
+        else:
+            context.prove(("KEEP-02",))
         return
     said = connection.ended or "neither a ping nor a WebSocket ping came"
     context.fail(("KEEP-05",), f"idle for {interval:g} s: {said}", expected={"type": "ping"}, actual=said)

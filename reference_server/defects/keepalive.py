@@ -65,15 +65,15 @@ FRAMES = (
     ),
     Defect(
         "client-heartbeat-with-payload",
-        "A client's heartbeat or pong whose payload says something is taken.",
+        "A client's heartbeat or pong whose payload is no object is taken.",
         ("KEEP-02",),
-        loosened(("heartbeat", "pong"), "/$defs/emptyPayload/additionalProperties"),
+        loosened(("heartbeat", "pong"), "/$defs/emptyPayload/type"),
     ),
     Defect("heartbeat-answered-twice", "A heartbeat is answered twice.", ("KEEP-03",), doubling(ACK)),
     Defect(
         "heartbeat-answered-elsewhere",
         "Another connection of the user gets the answer to a heartbeat, if there is one.",
-        ("KEEP-03", "KEEP-04"),
+        ("KEEP-03",),
         handling("heartbeat", _to_another),
     ),
     Defect(

@@ -115,12 +115,6 @@ AGAIN = (
         handling("send", _if_stolen(_take_over)),
     ),
     Defect(
-        "receipts-handled-late",
-        "A read_receipt is handled after the frames that follow it.",
-        ("MSG-40",),
-        handling("read_receipt", _late),
-    ),
-    Defect(
         "send-handled-late",
         "A send is handled after the frames that follow it.",
         ("MSG-40",),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import orjson
 from websockets.http11 import Request
 
 from relaykit.reference_server import messages
@@ -22,8 +23,9 @@ from relaykit.reference_server.session import Session
 def _to_everybody(original: Callable[..., None], app: App, user: str, data: bytes) -> None:
     original(app, user, data)
     if b'"type":"deliver"' in data:
+        sender = orjson.loads(data)["sender_id"]
         for session in app.hub:
-            if session.user != user and session.cursor is None:
+            if session.user not in (user, sender) and session.cursor is None:
                 app.turn.send(session, data)
 
 

@@ -12,7 +12,7 @@ from relaykit.reference_server.app import App
 from relaykit.reference_server.calls_state import OFFER
 from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import Frame, Handler, handling, loosened
-from relaykit.reference_server.defects.seams import Seams
+from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.refused import INVALID, SERVER_ERROR, Refused
 from relaykit.reference_server.session import Session
@@ -349,7 +349,9 @@ def twin_keys_smuggled(seams: Seams) -> None:
         at: str,
     ) -> None:
         passed = next((last["payload"] for first, last in twins if first["payload"] is payload), payload)
-        original(app, session, key, message_id, passed, at)
+        deliver, told = app.frames.deliver, json.dumps(passed).encode()
+        with swapped(app.frames, "deliver", lambda _payload, *stamps: deliver(told, *stamps)):
+            original(app, session, key, message_id, payload, at)
 
     seams.around(Catalogue, "decode", decode)
     seams.around(relay, "pass_on", pass_on)

@@ -41,7 +41,7 @@ REFUSED_THOUGH_VALID = (
         "only-random-uuids",
         "UUIDs of other versions than 4 are refused.",
         ("VAL-23",),
-        tightened(("send", "media_key", *SIGNALS, *_SYNC), "/$defs/uuid/pattern", _V4),
+        tightened(("send", "heartbeat", "media_key", *SIGNALS, *_SYNC), "/$defs/uuid/pattern", _V4),
     ),
     Defect(
         "padding-demanded",
