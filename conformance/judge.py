@@ -194,14 +194,14 @@ def shape_ids(catalogue: Catalogue) -> frozenset[str]:
 def _shape(
     catalogue: Catalogue, kind: str | None, count: int, violations: Sequence[Violation], rules: Rules
 ) -> CaseResult:
-    faults = tuple(dict.fromkeys(catalogue.protocol.faults["s2c"].values()))
-    undocumented = catalogue.protocol.faults["s2c"].get("undocumented")
+    faults = catalogue.protocol.faults["s2c"]
+    # Judged in every frame, though no schema names it: which properties there are, and what a server adds.
+    everywhere = [faults[reason] for reason in ("undocumented", "envelope") if reason in faults]
     spec = catalogue.frames.get(("s2c", kind)) if kind else None
     if spec:
-        # Judged by every frame's schema, though no schema names it: which properties there are.
-        named = (*shape_requirements(spec.bundled), *((undocumented,) if undocumented else ()))
+        named = (*shape_requirements(spec.bundled), *everywhere)
     else:
-        named = tuple(f for f in faults if f != undocumented)
+        named = tuple(name for name in faults.values() if name not in everywhere)
     broken = [v.finding.requirement for v in violations if v.finding.requirement]
     requirements = tuple(dict.fromkeys((*named, *broken)))
     title = (

@@ -156,7 +156,7 @@ class Recorder:
         result = self.catalogue.validate(data, "s2c")
         kind = result.type or UNREADABLE
         self.shapes.arrived[kind] = self.shapes.arrived.get(kind, 0) + 1
-        if kind == "error" and _tells_internals(result.frame):
+        if kind == "error" and tells_internals(result.frame):
             text = "an error tells of the server's inside"
             fault = Finding("error", "/payload/message", "internals", text, "ERR-08")
             self.shapes.note(kind, fault, result.frame, self.case, actor, self.transcript.now_ms())
@@ -206,7 +206,8 @@ def leniently(data: bytes) -> Any:
     return value if isinstance(value, dict) else text
 
 
-def _tells_internals(frame: Any) -> bool:
+def tells_internals(frame: Any) -> bool:
+    """Whether an error's message says what no client is to know (ERR-08)."""
     payload = frame.get("payload") if isinstance(frame, dict) else None
     message = payload.get("message") if isinstance(payload, dict) else None
     return isinstance(message, str) and _INTERNALS.search(message[:4096]) is not None

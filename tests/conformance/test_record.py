@@ -55,3 +55,30 @@ def test_the_case_about_it_looks_for_the_same() -> None:
     (case,) = (case for case in every_case() if case.id == "error-says-no-internals")
     assert case.scenario is not None
     assert case.scenario.vars["harmless"].argument == rf"(?s)\A(?!.*{INTERNALS})"
+
+
+def named(data: str) -> set[tuple[str, str | None]]:
+    book = ShapeBook()
+    Recorder(CATALOGUE, book, "some-case").arrived("alice", data.encode())
+    results = shape_cases(CATALOGUE, book, JUDGE_ALL)
+    return {(each.case.id, finding.requirement) for each in results for finding in each.findings}
+
+
+def test_a_field_that_a_server_adds_to_an_envelope_has_its_form() -> None:
+    stamped = '{"type": "heartbeat_ack", "timestamp": "2026-03-01T09:30:00Z", "sender_id": %s}'
+    assert named(stamped % json.dumps("server")) == {
+        ("shape-heartbeat-ack", "ENV-12"),
+        ("shape-heartbeat-ack", "VAL-23"),
+    }
+    assert not named(stamped % json.dumps("6ba7b810-9dad-11d1-80b4-00c04fd430c8"))
+
+
+def test_a_field_that_the_type_demands_breaks_the_form_alone() -> None:
+    ack = '{"type": "heartbeat_ack", "timestamp": "yesterday"}'
+    assert ("shape-heartbeat-ack", "ENV-12") not in named(ack)
+
+
+def test_frames_joined_by_line_breaks_are_several_frames_and_no_bad_json() -> None:
+    ping = '{"type": "ping"}'
+    assert named(f"{ping}\n{ping}") == {("shape-messages", "ENV-03")}
+    assert named(f"{ping}\n{{") == {("shape-messages", "ENV-02")}
