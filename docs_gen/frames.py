@@ -30,14 +30,18 @@ def other(direction: Direction) -> Direction:
     return "s2c" if direction == "c2s" else "c2s"
 
 
+def destination(route: Route) -> str:
+    """Where a relayed frame goes, in words."""
+    return _TO[route.to].format(by=f"`{route.by[1:].replace('/', '.')}`" if route.by else "")
+
+
 def way(spec: FrameSpec, relayed: Route | None) -> tuple[tuple[str, ...], str]:
     """The stations of a frame, and in words where it goes."""
     if spec.direction == "c2s":
         if spec.route is None:
             return ("you", "server"), ""
-        by = f"`{spec.route.by[1:].replace('/', '.')}`" if spec.route.by else ""
-        goes = _TO[spec.route.to].format(by=by)
-        return ("you", "server", _WHO[spec.route.to]), f"The server checks it and passes it on to {goes}."
+        goes = f"The server checks it and passes it on to {destination(spec.route)}."
+        return ("you", "server", _WHO[spec.route.to]), goes
     if relayed is None:
         return ("server", "you"), ""
     who = {"user": "another user", "conversation": "another member", "device": "your other device"}

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from importlib import resources
 
 from relaykit.config import suggest
+from relaykit.docs_gen.material import Material
 from relaykit.docs_gen.model import Block, Guide, Prose
-from relaykit.docs_gen.parts import PARTS, Material
+from relaykit.docs_gen.parts import PARTS
 from relaykit.errors import UsageError
 
 _PART = re.compile(r"::([a-z-]+)((?: +\S+)*) *")

@@ -9,8 +9,9 @@ from typing import Any
 
 from relaykit.docs_gen.downloads import DOWNLOADS, FOLDER, ROOT_FILES
 from relaykit.docs_gen.links import Names
+from relaykit.docs_gen.material import Material
 from relaykit.docs_gen.model import DefectView, DerivedCase, DerivedFrame, Entry, Link, NavGroup, Site
-from relaykit.docs_gen.parts import Material, capabilities
+from relaykit.docs_gen.parts import capabilities
 from relaykit.docs_gen.site import shared_types
 from relaykit.docs_gen.suite import DERIVED, ListedCase, Results
 from relaykit.docs_gen.text import plain

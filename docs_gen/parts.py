@@ -2,43 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from relaykit.conformance.loader import schema as suite_schema
 from relaykit.docs_gen.commands_help import commands_help
-from relaykit.docs_gen.diagrams import StateDiagram
 from relaykit.docs_gen.fields import constraints, merge, merge_all, types_in_words
-from relaykit.docs_gen.links import Names
+from relaykit.docs_gen.material import Material, Part
 from relaykit.docs_gen.model import (
     Block,
     Code,
-    FrameView,
     RequirementView,
     Rules,
-    ScenarioView,
     Table,
     TableRow,
 )
+from relaykit.docs_gen.serving import checklist, dispatch, faults, server_example, stamps
 from relaykit.docs_gen.text import code, number, sentence
 from relaykit.errors import UsageError
 from relaykit.schemas import Limit
 from relaykit.schemas.control import control_operations
-
-
-@dataclass(frozen=True, slots=True)
-class Material:
-    """Everything that parts are made of."""
-
-    names: Names
-    frames: tuple[FrameView, ...]
-    requirements: Mapping[str, RequirementView]
-    scenarios: Mapping[str, ScenarioView]
-    states: Mapping[str, StateDiagram]
-
-
-Part = Callable[[Material, tuple[str, ...]], tuple[Block, ...]]
 
 
 def limits(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
@@ -267,16 +251,21 @@ PARTS: Mapping[str, Part] = {
     "algorithms": algorithms,
     "capabilities": capabilities,
     "carriers": carriers,
+    "checklist": checklist,
     "close-codes": close_codes,
     "commands": commands,
     "control": control,
+    "dispatch": dispatch,
     "envelope": envelope,
     "error-codes": error_codes,
     "example": example,
+    "faults": faults,
     "frames": frames,
     "limits": limits,
     "rules": rules,
     "scenario": scenario,
+    "server-example": server_example,
+    "stamps": stamps,
     "states": states,
     "target-file": target_file,
     "timing": timing,

@@ -12,6 +12,7 @@ from relaykit.docs_gen.fields import merge, types_in_words
 from relaykit.docs_gen.frames import frame_view
 from relaykit.docs_gen.guides import read_guides
 from relaykit.docs_gen.links import ERRORS, LIMITS, Names
+from relaykit.docs_gen.material import Material
 from relaykit.docs_gen.model import (
     Entry,
     FrameView,
@@ -22,7 +23,6 @@ from relaykit.docs_gen.model import (
     SharedType,
     Site,
 )
-from relaykit.docs_gen.parts import Material
 from relaykit.docs_gen.requirements import requirement_views
 from relaykit.docs_gen.sequence import sequence
 from relaykit.docs_gen.states import state_diagrams
@@ -43,7 +43,7 @@ def resolve(catalogue: Catalogue, cases: tuple[ListedCase, ...], results: Result
     scenarios = tuple(_scenario(case, names, results) for case in cases if case.scenario)
     frames = _frames(names, requirements, scenarios)
     material = Material(
-        names, frames, requirements, {view.id: view for view in scenarios}, state_diagrams(catalogue)
+        names, frames, requirements, {view.id: view for view in scenarios}, state_diagrams(catalogue), cases
     )
     guides = read_guides(material)
     areas = {area.file: area.title for area in catalogue.protocol.areas.values()}

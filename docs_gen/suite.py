@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from relaykit.conformance.cases import load_cases
+from relaykit.conformance.cases import load_cases, select
 from relaykit.conformance.grammar import Scenario
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue
@@ -19,7 +19,12 @@ DERIVED = "scenarios/derived"
 
 @dataclass(frozen=True, slots=True)
 class ListedCase:
-    """A case of the suite, with what its metadata says."""
+    """A case of the suite, with what its metadata says.
+
+    Attributes:
+        basic: it belongs to the smallest run: profile `smoke`, and a target that declares no capability,
+            states no limit and offers no control interface.
+    """
 
     id: str
     title: str
@@ -29,6 +34,7 @@ class ListedCase:
     catches: str
     source: str
     scenario: Scenario | None
+    basic: bool = False
 
     @property
     def target(self) -> str:
@@ -58,6 +64,13 @@ def listed_cases(catalogue: Catalogue) -> tuple[ListedCase, ...]:
     Raises:
         UsageError: a scenario is wrong, with its place.
     """
+    cases = load_cases(catalogue)
+    always = {name for name, each in catalogue.protocol.capabilities.items() if each.required}
+    basic = {
+        case.id
+        for case in select(catalogue, cases, profile="smoke")
+        if case.capabilities <= always and not case.operations and not case.limits
+    }
     return tuple(
         ListedCase(
             case.id,
@@ -68,8 +81,9 @@ def listed_cases(catalogue: Catalogue) -> tuple[ListedCase, ...]:
             case.catches,
             _short(case.source),
             case.scenario,
+            case.id in basic,
         )
-        for case in load_cases(catalogue)
+        for case in cases
     )
 
 

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from relaykit.docs_gen import build
 from relaykit.docs_gen.commands import docs
 from relaykit.docs_gen.guides import ORDER, read_guide
-from relaykit.docs_gen.parts import Material
+from relaykit.docs_gen.material import Material
 from relaykit.docs_gen.states import state_diagrams
 from relaykit.docs_gen.suite import Results, read_report
 from relaykit.errors import UsageError
@@ -269,6 +269,16 @@ def test_a_guide_that_names_what_does_not_exist_fails_with_its_place(
             read_guide("x", f"# X\n\nAbout.\n\nWords.\n{line}\n", material)
     with pytest.raises(UsageError, match=r"x\.md:1: "):
         read_guide("x", "No title\n", material)
+
+
+def test_the_checklist_for_servers_names_what_the_smallest_run_judges_and_nothing_else(
+    files: Mapping[str, str],
+) -> None:
+    page = files["guides/server.md"].partition("## Checklist")[2]
+    named = set(re.findall(r"\| \[([A-Z]+-[0-9]+)\]", page))
+    assert named >= {"CONN-04", "AUTH-09", "VAL-01", "MSG-12", "OFF-08", "KEEP-03", "ERR-04", "PRIV-03"}
+    groups, crash, needs_control, floods = "GRP-02", "MSG-14", "OFF-07", "LIM-07"
+    assert named.isdisjoint({groups, crash, needs_control, floods})
 
 
 def test_guides_and_their_order_are_complete() -> None:
