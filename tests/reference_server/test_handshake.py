@@ -343,6 +343,7 @@ async def test_broken_frames_before_the_answer_are_refused(
         await raw.send(request(f"/ws?token={server.token(USER, DEVICE)}"), broken)
         assert (await raw.response()).status == 400
         await raw.ended()
+        await raw.close()
         await (await server.connect(USER)).silent()
     assert not [record for record in caplog.records if record.exc_info]
 

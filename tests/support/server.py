@@ -136,7 +136,8 @@ class Running:
         self, token: str, user: str = "", device: str = "", *, query: str = "", **options: Any
     ) -> Peer:
         """Connect with a token of one's own making."""
-        options = {"compression": None, "proxy": None, "ping_interval": None, **options}
+        # Without a bound on what it has not taken, a client can close at once.
+        options = {"compression": None, "proxy": None, "ping_interval": None, "max_queue": None, **options}
         peer = Peer(user, device, await connect(f"{self.url}?token={token}{query}", **options))
         self.peers.append(peer)
         return peer
