@@ -9,7 +9,7 @@ is written twice: a description stands in a schema, a rule in a requirement, an 
 vector, a number in `protocol.yaml`; guides only add what connects them. `diff` compares two editions.
 
 How requirements and cases find each other: a scenario names requirements at its steps (`req`), a probe in
-its decorator. `suite.listed_cases` asks the suite for all of them
+its decorator. `listing` asks the suite for all of them
 (`relaykit.conformance.cases.load_cases`, the same list that `relaykit list` shows), `requirements` turns
 that round into "proved by", and `suite.read_report` adds how each case and requirement ended when
 `relaykit test --report json=…` last ran. A requirement without a case shows its `untested` reason, or

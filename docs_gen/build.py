@@ -14,7 +14,7 @@ from relaykit.docs_gen.pen import HtmlPen
 from relaykit.docs_gen.render import Drawer, script_json, static
 from relaykit.docs_gen.script_schemas import script_schemas
 from relaykit.docs_gen.site import resolve
-from relaykit.docs_gen.suite import Results, listed_cases
+from relaykit.docs_gen.suite import Results, told
 from relaykit.docs_gen.text import plain
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue, load_catalogue
@@ -44,10 +44,10 @@ def documentation(catalogue: Catalogue, results: Results | None = None) -> Docum
     Raises:
         UsageError: a scenario, guide or diagram is wrong, with its place.
     """
-    cases = listed_cases(catalogue)
+    suite = told(catalogue)
     known = results or Results()
-    site = resolve(catalogue, cases, known)
-    drawn = pages(site, catalogue, cases, known)
+    site = resolve(catalogue, suite, known)
+    drawn = pages(site, catalogue, suite.cases, known)
     return Documentation(site, catalogue, Drawer(site, Names(catalogue), drawn))
 
 

@@ -6,11 +6,17 @@ from importlib.metadata import entry_points
 
 import click
 
+from relaykit.docs_gen.kept import kept
+
 _WIDTH = 88
 
 
 def commands_help() -> tuple[tuple[str, str], ...]:
     """Name and help text of each of the kit's commands, subcommands after their group."""
+    return kept("help", "", _help)
+
+
+def _help() -> tuple[tuple[str, str], ...]:
     found: list[tuple[str, str]] = []
     for entry in sorted(entry_points(group="relaykit.commands"), key=lambda entry: entry.name):
         if entry.dist is not None and entry.dist.name != "relaykit":

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relaykit.conformance.selftest.matrix import committed
 from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.model import DefectView, Link, Proof
 
@@ -22,16 +21,13 @@ class Matrix:
     proofs: Mapping[str, Proof]
 
 
-def read_matrix(names: Names, case_target: CaseTarget) -> Matrix:
-    """The committed matrix, linked.
+def linked_matrix(data: Mapping[str, Any], names: Names, case_target: CaseTarget) -> Matrix:
+    """The matrix with its links.
 
     Args:
+        data: as it is committed with the suite.
         case_target: where a case of the suite is described.
-
-    Raises:
-        UsageError: the file is broken.
     """
-    data = committed()
     defects = tuple(_defect(one, names, case_target) for one in data["defects"])
     by_id = {defect.id: defect for defect in defects}
     proofs = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 
@@ -50,6 +51,17 @@ class Sequence:
     lifelines: tuple[str, ...]
     server: int
     rows: tuple[Row, ...]
+
+
+def sentences(rows: tuple[Row, ...], depth: int = 0) -> Iterator[tuple[int, str, tuple[str, ...]]]:
+    """The diagram in words: depth, a sentence, and the requirements it proves."""
+    for row in rows:
+        if isinstance(row, Box):
+            for place, section in enumerate(row.sections):
+                yield depth, f"{row.label}:" if place == 0 else "or:", ()
+                yield from sentences(section, depth + 1)
+        else:
+            yield depth, row.words, row.requirements
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from relaykit.docs_gen.examples import invalid_examples, valid_examples
@@ -142,5 +143,5 @@ def frame_view(
         requirements=_requirements(spec, requirements, catalogue),
         scenarios=tuple(Link(view.title, view.target) for view in shown),
         diagram=shown[0].diagram if shown else None,
-        source=spec.source,
+        source="/".join(PurePath(spec.source).parts[-3:]),  # within the catalogue, the same everywhere
     )

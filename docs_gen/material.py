@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from relaykit.docs_gen.diagrams import StateDiagram
 from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.model import Block, FrameView, RequirementView, ScenarioView
-from relaykit.docs_gen.suite import ListedCase
+from relaykit.docs_gen.suite import Told
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +20,7 @@ class Material:
     requirements: Mapping[str, RequirementView]
     scenarios: Mapping[str, ScenarioView]
     states: Mapping[str, StateDiagram]
-    cases: tuple[ListedCase, ...] = ()
+    told: Told
 
 
 Part = Callable[[Material, tuple[str, ...]], tuple[Block, ...]]

@@ -9,9 +9,8 @@ from typing import Any
 
 from relaykit.docs_gen.downloads import DOWNLOADS, FOLDER, ROOT_FILES
 from relaykit.docs_gen.links import Names
-from relaykit.docs_gen.material import Material
 from relaykit.docs_gen.model import DefectView, DerivedCase, DerivedFrame, Entry, Link, NavGroup, Site
-from relaykit.docs_gen.parts import capabilities
+from relaykit.docs_gen.parts import capabilities_table
 from relaykit.docs_gen.site import shared_types
 from relaykit.docs_gen.suite import DERIVED, ListedCase, Results
 from relaykit.docs_gen.text import plain
@@ -89,7 +88,7 @@ def _pages(
         "types",
         types=shared_types(catalogue, site.frames),
     )
-    table = capabilities(Material(names, site.frames, {}, {}, {}), ())[0]
+    table = capabilities_table(names)
     yield _overview(
         "reference/capabilities", "Capabilities", "What a server may leave out.", "capabilities", table_=table
     )

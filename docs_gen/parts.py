@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from relaykit.conformance.loader import schema as suite_schema
 from relaykit.docs_gen.commands_help import commands_help
 from relaykit.docs_gen.fields import constraints, merge, merge_all, types_in_words
+from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.material import Material, Part
 from relaykit.docs_gen.model import (
     Block,
@@ -88,6 +88,11 @@ def carriers(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
 
 def capabilities(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
     """What a server may leave out."""
+    return (capabilities_table(material.names),)
+
+
+def capabilities_table(names: Names) -> Table:
+    """What a server may leave out."""
     rows = tuple(
         TableRow(
             each.name,
@@ -97,9 +102,9 @@ def capabilities(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
                 "yes" if each.required else "no",
             ),
         )
-        for each in material.names.catalogue.protocol.capabilities.values()
+        for each in names.catalogue.protocol.capabilities.values()
     )
-    return (Table("Capabilities", ("Name", "What it is", "Required"), rows),)
+    return Table("Capabilities", ("Name", "What it is", "Required"), rows)
 
 
 def frames(material: Material, areas: tuple[str, ...]) -> tuple[Block, ...]:
@@ -177,9 +182,9 @@ def example(material: Material, types: tuple[str, ...]) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
-def target_file(_: Material, __: tuple[str, ...]) -> tuple[Block, ...]:
+def target_file(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
     """Every key of a target file, from its schema."""
-    schema = suite_schema("target")
+    schema = material.told.target
     rows: list[TableRow] = []
     _keys(rows, schema, "", schema.get("$defs", {}))
     return (Table("Keys of a target file", ("Key", "Type", "Meaning"), tuple(rows)),)

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import jinja2
 
+from relaykit.docs_gen.diagrams import sentences
+from relaykit.docs_gen.kept import cache_folder
 from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.model import Site
 from relaykit.docs_gen.pages import Page, navigation
 from relaykit.docs_gen.pen import HtmlPen, MarkdownPen
-from relaykit.docs_gen.sequence import sentences
 from relaykit.docs_gen.suite import DERIVED
 from relaykit.docs_gen.text import drawn, plain
 
@@ -32,12 +31,11 @@ def static(name: str) -> str:
 
 def _bytecode() -> jinja2.BytecodeCache | None:
     """Where compiled templates are kept between runs: half of a build would be compiling them."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "relaykit" / "templates"
-    try:
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    except OSError:
-        return None  # a read-only home: then they are compiled each time
-    return jinja2.FileSystemBytecodeCache(str(folder)) if os.access(folder, os.W_OK) else None
+    folder = cache_folder()
+    if folder is None:
+        return None
+    (folder / "templates").mkdir(exist_ok=True, mode=0o700)
+    return jinja2.FileSystemBytecodeCache(str(folder / "templates"))
 
 
 @cache

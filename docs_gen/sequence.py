@@ -212,14 +212,3 @@ def _shown(text: str) -> str:
         if '"' not in text
         else text.replace("${", "").replace('}"', '"')
     )
-
-
-def sentences(rows: tuple[Row, ...], depth: int = 0) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """The diagram in words: depth, a sentence, and the requirements it proves."""
-    for row in rows:
-        if isinstance(row, Box):
-            for place, section in enumerate(row.sections):
-                yield depth, f"{row.label}:" if place == 0 else "or:", ()
-                yield from sentences(section, depth + 1)
-        else:
-            yield depth, row.words, row.requirements

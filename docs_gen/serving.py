@@ -106,7 +106,7 @@ def faults(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
 def checklist(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
     """Every requirement that the smallest run judges: profile smoke, and a target that declares nothing."""
     cases: dict[str, list[str]] = {}
-    for case in material.cases:
+    for case in material.told.cases:
         if case.basic:
             for id_ in case.requirements:
                 cases.setdefault(id_, []).append(f"[{case.id}]({case.target})")

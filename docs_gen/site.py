@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from relaykit.conformance.grammar import Expect, Send, walk
-from relaykit.conformance.judge import SHAPE_PREFIX
-from relaykit.docs_gen.defects import read_matrix
+from relaykit.docs_gen.defects import linked_matrix
 from relaykit.docs_gen.fields import merge, types_in_words
 from relaykit.docs_gen.frames import frame_view
 from relaykit.docs_gen.guides import read_guides
@@ -24,26 +22,25 @@ from relaykit.docs_gen.model import (
     Site,
 )
 from relaykit.docs_gen.requirements import requirement_views
-from relaykit.docs_gen.sequence import sequence
 from relaykit.docs_gen.states import state_diagrams
-from relaykit.docs_gen.suite import ListedCase, Results
+from relaykit.docs_gen.suite import ListedCase, Results, Told
 from relaykit.docs_gen.text import code, plain, slug
 from relaykit.schemas import Catalogue, Vector
 
 
-def resolve(catalogue: Catalogue, cases: tuple[ListedCase, ...], results: Results) -> Site:
+def resolve(catalogue: Catalogue, told: Told, results: Results) -> Site:
     """Everything that the documentation says.
 
     Raises:
         UsageError: a guide or diagram names something that does not exist.
     """
-    names = Names(catalogue)
-    matrix = read_matrix(names, _case_target(catalogue, cases))
+    names, cases = Names(catalogue), told.cases
+    matrix = linked_matrix(told.matrix, names, _case_target(catalogue, told))
     requirements = requirement_views(names, cases, results, matrix.proofs)
-    scenarios = tuple(_scenario(case, names, results) for case in cases if case.scenario)
+    scenarios = tuple(_scenario(case, names, results) for case in cases if case.scene)
     frames = _frames(names, requirements, scenarios)
     material = Material(
-        names, frames, requirements, {view.id: view for view in scenarios}, state_diagrams(catalogue), cases
+        names, frames, requirements, {view.id: view for view in scenarios}, state_diagrams(catalogue), told
     )
     guides = read_guides(material)
     areas = {area.file: area.title for area in catalogue.protocol.areas.values()}
@@ -62,13 +59,14 @@ def resolve(catalogue: Catalogue, cases: tuple[ListedCase, ...], results: Result
     )
 
 
-def _case_target(catalogue: Catalogue, cases: Iterable[ListedCase]) -> Callable[[str], str | None]:
+def _case_target(catalogue: Catalogue, told: Told) -> Callable[[str], str | None]:
     """Where a case is described. The shape of what comes is judged in every case, by the frame's schema."""
-    targets = {case.id: case.target for case in cases}
+    targets = {case.id: case.target for case in told.cases}
     targets |= {
-        f"{SHAPE_PREFIX}{name.replace('_', '-')}": f"frames/s2c/{name}" for name in catalogue.types("s2c")
+        f"{told.shape_prefix}{name.replace('_', '-')}": f"frames/s2c/{name}"
+        for name in catalogue.types("s2c")
     }
-    targets[f"{SHAPE_PREFIX}messages"] = "guides/frames"  # of what has no type that is known
+    targets[f"{told.shape_prefix}messages"] = "guides/frames"  # of what has no type that is known
     return targets.get
 
 
@@ -122,15 +120,8 @@ def _strangeness(view: ScenarioView, target: str) -> int:
 
 
 def _scenario(case: ListedCase, names: Names, results: Results) -> ScenarioView:
-    scenario = case.scenario
-    assert scenario is not None  # noqa: S101  (the caller picked those that have one)
-    used: dict[str, Link] = {}
-    for step in walk(scenario.steps):
-        if isinstance(step, (Send, Expect)) and step.frame is not None:
-            direction = "c2s" if isinstance(step, Send) else "s2c"
-            name = str(step.frame.get("type"))
-            if (direction, name) in names.catalogue.frames:
-                used[f"{direction}/{name}"] = Link(name, f"frames/{direction}/{name}")
+    scene = case.scene
+    assert scene is not None  # noqa: S101  (the caller picked those that have one)
     titles = {area.file: area.title for area in names.catalogue.protocol.areas.values()}
     return ScenarioView(
         id=case.id,
@@ -138,15 +129,15 @@ def _scenario(case: ListedCase, names: Names, results: Results) -> ScenarioView:
         area=case.area,
         area_title=titles.get(case.area, case.area),
         catches=case.catches,
-        capabilities=tuple(names.capability(name) for name in scenario.capabilities),
+        capabilities=tuple(names.capability(name) for name in scene.capabilities),
         requirements=tuple(
             Link(id_, names.requirement(id_) or "requirements/index") for id_ in case.requirements
         ),
-        frames=tuple(used.values()),
-        diagram=sequence(scenario),
+        frames=tuple(Link(name, f"frames/{way}/{name}") for way, name in scene.frames),
+        diagram=scene.diagram,
         verdict=results.cases.get(case.id),
         source=case.source,
-        slow=scenario.slow,
+        slow=scene.slow,
     )
 
 

@@ -8,13 +8,23 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from relaykit.conformance.cases import load_cases, select
-from relaykit.conformance.grammar import Scenario
+from relaykit.docs_gen.diagrams import Sequence
+from relaykit.docs_gen.kept import kept
 from relaykit.errors import UsageError
-from relaykit.schemas import Catalogue
+from relaykit.schemas import Catalogue, Direction
 
 DERIVED = "scenarios/derived"
 """The page of the derived cases: there are too many for a place of their own."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """What a scenario shows: the frames in it, each once, and its diagram."""
+
+    capabilities: tuple[str, ...]
+    frames: tuple[tuple[Direction, str], ...]
+    diagram: Sequence
+    slow: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,20 +43,36 @@ class ListedCase:
     requirements: tuple[str, ...]
     catches: str
     source: str
-    scenario: Scenario | None
-    basic: bool = False
+    scene: Scene | None
+    basic: bool
 
     @property
     def target(self) -> str:
         """Where it is described."""
         if self.frame is not None:
             return f"{DERIVED}#{self.frame}"
-        return f"scenarios/{self.id}" if self.scenario else f"scenarios/probes#{self.id}"
+        return f"scenarios/{self.id}" if self.scene else f"scenarios/probes#{self.id}"
 
     @property
     def frame(self) -> str | None:
         """Of a derived case: the type whose schema it is derived from."""
         return self.id.split("/")[1] if self.kind == "derived" else None
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What the suite says of itself.
+
+    Attributes:
+        matrix: the committed matrix of requirements and defects.
+        shape_prefix: how the IDs begin of what is judged in every case: the shape of the frames that come.
+        target: the JSON Schema of target files.
+    """
+
+    cases: tuple[ListedCase, ...]
+    matrix: Mapping[str, Any]
+    shape_prefix: str
+    target: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,40 +84,19 @@ class Results:
     requirements: Mapping[str, str] = field(default_factory=dict)
 
 
-def listed_cases(catalogue: Catalogue) -> tuple[ListedCase, ...]:
-    """Every case of the suite, in its own order.
+def told(catalogue: Catalogue) -> Told:
+    """What the suite says of itself, with every case in its own order.
 
     Raises:
         UsageError: a scenario is wrong, with its place.
     """
-    cases = load_cases(catalogue)
-    always = {name for name, each in catalogue.protocol.capabilities.items() if each.required}
-    basic = {
-        case.id
-        for case in select(catalogue, cases, profile="smoke")
-        if case.capabilities <= always and not case.operations and not case.limits
-    }
-    return tuple(
-        ListedCase(
-            case.id,
-            case.title,
-            case.area,
-            case.kind,
-            case.requirements,
-            case.catches,
-            _short(case.source),
-            case.scenario,
-            case.id in basic,
-        )
-        for case in cases
-    )
 
+    def ask() -> Told:
+        from relaykit.docs_gen.listing import ask_the_suite  # only here: the suite takes long to load
 
-def _short(source: str) -> str:
-    """The place within the kit, the same on every machine and in every edit above it: no folders, no line."""
-    path = source.rpartition(":")[0] or source
-    folder, name = Path(path).parts[-2:] if len(Path(path).parts) > 1 else ("", path)
-    return f"conformance/{folder}/{name}"
+        return ask_the_suite(catalogue)
+
+    return kept("suite", catalogue.digest, ask)
 
 
 def read_report(path: Path | None) -> Results:

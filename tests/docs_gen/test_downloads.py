@@ -13,7 +13,7 @@ import pytest
 from relaykit.conformance.selftest.matrix import committed
 from relaykit.docs_gen import build
 from relaykit.docs_gen.downloads import DOWNLOADS, ROOT_FILES, download_files
-from relaykit.docs_gen.suite import Results, listed_cases
+from relaykit.docs_gen.suite import Results, told
 from relaykit.schemas import load_catalogue
 from relaykit.schemas.export.commands import exports
 
@@ -85,7 +85,7 @@ def test_defects_stand_beside_the_requirements_that_they_break(
 
 
 def test_derived_cases_stand_together(documentation: build.Documentation, files: Mapping[str, str]) -> None:
-    derived = [case for case in listed_cases(documentation.catalogue) if case.kind == "derived"]
+    derived = [case for case in told(documentation.catalogue).cases if case.kind == "derived"]
     page = files["scenarios/derived.html"]
     assert len(derived) > 1000
     assert page.count("<li><code>") == len(derived)
@@ -100,7 +100,7 @@ def test_derived_cases_stand_together(documentation: build.Documentation, files:
 def test_of_derived_cases_the_worst_result_is_shown() -> None:
     catalogue = load_catalogue()
     first, second, *_ = [
-        case for case in listed_cases(catalogue) if case.kind == "derived" and case.frame == "send"
+        case for case in told(catalogue).cases if case.kind == "derived" and case.frame == "send"
     ]
     results = Results("a run", {first.id: "fail", second.id: "pass"})
     site = build.documentation(catalogue, results).site

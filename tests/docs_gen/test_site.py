@@ -19,14 +19,17 @@ from click.testing import CliRunner
 from relaykit.docs_gen import build
 from relaykit.docs_gen.commands import docs
 from relaykit.docs_gen.guides import ORDER, read_guide
+from relaykit.docs_gen.kept import cache_folder, kept
 from relaykit.docs_gen.material import Material
 from relaykit.docs_gen.states import state_diagrams
-from relaykit.docs_gen.suite import Results, read_report
+from relaykit.docs_gen.suite import Results, Told, read_report
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue, load_catalogue
 
 ROOT = Path(__file__).parents[2]
 PAGE_LIMIT, SINGLE_LIMIT, SCRIPT_LIMIT = 60 * 1024, 250 * 1024, 25 * 1024
+
+NOTHING = Told((), {}, "", {})
 
 
 class _Page(HTMLParser):
@@ -154,6 +157,39 @@ def test_the_same_bytes_each_time(files: Mapping[str, str], single: str) -> None
     assert build.single_file(again) == single
 
 
+def test_nothing_tells_where_it_was_built(files: Mapping[str, str], single: str) -> None:
+    for name, text in {**files, "(single file)": single}.items():
+        assert str(ROOT) not in text, name
+
+
+def test_what_is_kept_between_builds_changes_nothing(
+    files: Mapping[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def built() -> Mapping[str, str]:
+        return build.site_files(build.documentation(load_catalogue()))
+
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    assert built() == files
+    kept = sorted((tmp_path / "cache/relaykit").glob("docs-*.pickle"))
+    assert len(kept) == 2
+    assert built() == files
+    for path in kept:
+        path.write_bytes(path.read_bytes()[:100])
+    assert built() == files
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
+    assert built() == files
+
+
+def test_what_others_may_write_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    (tmp_path / "relaykit").mkdir(mode=0o777)
+    (tmp_path / "relaykit").chmod(0o777)
+    assert cache_folder() is None
+    assert kept("anything", "", lambda: 1) == 1
+    assert list((tmp_path / "relaykit").iterdir()) == []
+
+
 def test_every_frame_field_rule_and_code_is_found_by_its_name(documentation: build.Documentation) -> None:
     found = {(title, href) for title, _, href, _ in build.search_entries(documentation.site)}
     titles = {title for title, _ in found}
@@ -257,7 +293,7 @@ def test_markup_in_the_data_is_text_on_the_page(changed: Path) -> None:
 def test_a_guide_that_names_what_does_not_exist_fails_with_its_place(
     documentation: build.Documentation,
 ) -> None:
-    material = Material(documentation.drawer.names, documentation.site.frames, {}, {}, {})
+    material = Material(documentation.drawer.names, documentation.site.frames, {}, {}, {}, NOTHING)
     for line, said in (
         ("::limit", "no part 'limit'.*did you mean 'limits'"),
         ("::scenario nowhere", "no scenario 'nowhere'"),
