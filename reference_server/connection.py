@@ -108,6 +108,7 @@ class Connection(asyncio.Protocol):
         elif self._may_receive(data):
             self._tail = (self._tail + data)[-4:]
             self._to_library(data)
+        self._app.turn.relieve(len(data))
 
     def _to_library(self, data: bytes) -> bool:
         """Let the library judge; whether the connection goes on."""
@@ -146,6 +147,18 @@ class Connection(asyncio.Protocol):
             self._timer.cancel()
         self._app.forget(self)
         self._leave()
+        self._break_cycles()
+
+    def _break_cycles(self) -> None:
+        """Let go of what holds on to this: the memory is free at once, not when garbage is collected.
+
+        The library's parser is a generator of the protocol that it is part of, and errors know the frames of
+        Python that they passed.
+        """
+        self._cutter = None
+        protocol = self._protocol
+        protocol.parser.close()
+        protocol.parser_exc = protocol.handshake_exc = None
 
     def _leave(self) -> None:
         """The session ends when the connection begins to close, however long the client takes over it."""
@@ -331,7 +344,10 @@ class Connection(asyncio.Protocol):
         if self._eof or self._protocol.close_rcvd is not None or not self._transport.can_write_eof():
             self._transport.close()  # writes what is left first
         else:
-            self._transport.write_eof()
+            try:
+                self._transport.write_eof()
+            except OSError:  # uvloop: the client is gone already
+                self._transport.abort()
         self._bound_ending()
 
     def _bound_ending(self) -> None:

@@ -92,7 +92,8 @@ class Frames:
             frame["payload"] = payload
         if self._check:
             self._validate(frame)
-        return orjson.dumps(frame)
+        # Cut, since orjson's own bytes keep the kilobytes they were written into, and many may wait.
+        return orjson.dumps(frame, option=orjson.OPT_APPEND_NEWLINE)[:-1]
 
     def prepare(self, kind: str, *sources: Source) -> Prepared:
         """A quicker `make` for one type: what is the same in all its frames is written once.

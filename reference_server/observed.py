@@ -135,6 +135,8 @@ class Observed(Connection):
         super().connection_lost(exc)
         if self._who is not None and self._watch.traffic is not None:
             self._watch.traffic.gone(self._who)
+        self._who = None  # it knows this connection
+        self._swapped.clear()
 
     # --- to the client ---
 

@@ -64,9 +64,10 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
     """Run one server; the number of defects that --check-output found. `made` is a key to be shown."""
     server = Server(settings, load_catalogue(), keys, control_token)
     await server.start()
-    # What is there now stays for good, and frames leave no cycles behind: rarer collections are enough.
+    # What is there now stays for good, and neither frames nor connections leave cycles behind: rarer
+    # collections are enough. But whole ones there must be, for the little that libraries leave.
     gc.freeze()
-    gc.set_threshold(50_000, 20, 50)
+    gc.set_threshold(50_000, 5, 5)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
 

@@ -16,6 +16,10 @@ from relaykit.reference_server.store import Store, StoreError
 
 log = logging.getLogger(__name__)
 
+# What one turn may read, and say: a loop may read megabytes of tiny frames from each client at a time.
+_MOST_READ = 4 * 1024 * 1024  # bytes
+_MOST_SAID = 8192
+
 Action = Callable[[], object]
 """Something to do with a connection in its place among the frames, such as closing it."""
 _Item = tuple[Link, bytes | Action]
@@ -29,6 +33,7 @@ class Turn:
         self._store = store
         self._server_error = server_error
         self._scheduled = False
+        self._read = 0  # bytes
         self._said: list[_Item] = []
         # Stretches of _said that depend on the commit, and what takes their place if it fails: an action, or
         # an error for the frame that asked for them.
@@ -82,9 +87,16 @@ class Turn:
             # Runs when all that the loop has read by now has been handled.
             asyncio.get_running_loop().call_soon(self.flush)
 
+    def relieve(self, size: int) -> None:
+        """Note that `size` bytes were read and handled; the turn ends early if they have become too many."""
+        self._read += size
+        if self._read > _MOST_READ or len(self._said) > _MOST_SAID:
+            self.flush()
+
     def flush(self) -> None:
         """End the turn: commit, then say what there is to say."""
         self._scheduled = False
+        self._read = 0
         said, self._said = self._said, []
         bound, self._bound = self._bound, []
         if self._store.dirty:
