@@ -78,6 +78,15 @@ def in_force(expected: Iterable[Expectation], today: date) -> tuple[tuple[Expect
     )
 
 
+def excuse(expected: Iterable[Expectation], broken: Iterable[str]) -> str | None:
+    """Why the target file expects that all these requirements are broken; None: it does not."""
+    reasons = {entry.requirement: entry.reason for entry in expected if entry.requirement}
+    found = [reasons.get(name) for name in broken]
+    known = [reason for reason in found if reason is not None]
+    # All of it must be expected: an expectation never hides another fault.
+    return "; ".join(dict.fromkeys(known)) if known and len(known) == len(found) else None
+
+
 def check_expectations(
     expected: Iterable[Expectation], cases: Iterable[str], requirements: Iterable[str]
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from relaykit.conformance.context import Context, Device
+from relaykit.conformance.context import Context, Device, Environment
 from relaykit.conformance.matching import compare
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import Arrived, Connection
@@ -36,7 +36,6 @@ async def fence(context: Context, observers: Iterable[Device]) -> None:
     they sent; then the observers', so that what was queued for them before is here, or (`timing.fence:
     frame`) a later message from who acted; then a quiet window, because a target may fan out later than it
     answers.
-    This is the only place of the suite that sleeps.
     """
     env, observers = context.env, tuple(observers)
     acted = [device for device in devices(context) if device.acted]
@@ -50,7 +49,15 @@ async def fence(context: Context, observers: Iterable[Device]) -> None:
     if env.fences or by_frame:
         for device in acted:
             device.acted = False
-    await asyncio.sleep(env.waits.quiet if env.fences else max(env.waits.quiet, 0.25))
+    await quiet(env)
+
+
+async def quiet(env: Environment, *, least_s: float = 0.0) -> None:
+    """The quiet window: what a target fans out later than it answers comes within it.
+
+    This is the only place of the suite that sleeps.
+    """
+    await asyncio.sleep(max(env.waits.quiet, least_s if env.fences else 0.25))
 
 
 async def _marked(context: Context, acted: Iterable[Device], observer: Device) -> bool:

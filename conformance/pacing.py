@@ -1,4 +1,4 @@
-"""No more connections and frames per second than the target file permits: for servers that limit them.
+"""No more connections and frames per second than the target permits: for servers that limit them.
 
 Waiting for a turn is the suite's own politeness, and no part of what is judged: deadlines move along.
 """
@@ -7,6 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+
+_SHARE = 0.8
+"""Of a limit that a target states: clocks differ, and what is sent together may be counted together."""
 
 
 class Pace:
@@ -54,3 +57,24 @@ class FramePace(Pace):
     def lag(self) -> float:
         """Seconds until the last frame that was given to it goes out; 0 when all are out."""
         return max(0.0, self._next - self._distance - asyncio.get_running_loop().time())
+
+
+class Budget:
+    """What one connection may send under a limit of frames per second with bursts; fuzzers keep below it.
+
+    Args:
+        rate: frames per second that the target accepts.
+        burst: frames that it accepts at once.
+    """
+
+    def __init__(self, rate: float, burst: float) -> None:
+        self._rate, self._most = rate * _SHARE, max(1.0, burst * _SHARE)
+        self._left, self._at = self._most, asyncio.get_running_loop().time()
+
+    async def spend(self) -> None:
+        """Wait until one more frame may be sent, and count it."""
+        now = asyncio.get_running_loop().time()
+        self._left, self._at = min(self._most, self._left + (now - self._at) * self._rate) - 1, now
+        if self._left < 0:
+            # Whoever comes next waits behind this one.
+            await asyncio.sleep(-self._left / self._rate)

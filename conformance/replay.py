@@ -6,13 +6,16 @@ states; any other is not, and says nothing about it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import date
 from enum import StrEnum
 
 from relaykit.conformance.aiming import Aim, standing
+from relaykit.conformance.expectations import in_force
 from relaykit.conformance.results import Case, CaseResult, RunResult, Verdict
 from relaykit.conformance.run import Settings, run_session
+from relaykit.conformance.target import Target
 from relaykit.errors import ExitCode, RelaykitError
 from relaykit.schemas import Catalogue
 
@@ -27,7 +30,10 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """One scenario and what became of it; `reason` is empty for `fixed`."""
+    """One scenario and what became of it; `reason` is empty for `fixed`.
+
+    Where the target file expects its failure, that is no news: it counts as little as for `relaykit test`.
+    """
 
     outcome: Outcome
     reason: str
@@ -88,13 +94,31 @@ def _may_fail_yet(result: CaseResult) -> bool:
     return result.verdict is Verdict.PASS and result.case.kind == "scenario"
 
 
-def exit_code(done: Iterable[Replayed], *, interrupted: bool) -> ExitCode:
-    """The exit code of `relaykit replay`, by the same table as every command's."""
+def exit_code(done: Iterable[Replayed], stale: Collection[str], *, interrupted: bool) -> ExitCode:
+    """The exit code of `relaykit replay`, by the same table as every command's.
+
+    Args:
+        stale: lines about scenarios that the target file expects to fail, and that pass.
+    """
     every = tuple(done)
     if interrupted:
         return ExitCode.INTERRUPTED
     if any(each.result.verdict is Verdict.ERROR for each in every):
         return ExitCode.KIT_DEFECT
-    if any(each.result.verdict in (Verdict.FAIL, Verdict.WARN) for each in every):
+    failed = [each for each in every if each.result.verdict in (Verdict.FAIL, Verdict.WARN)]
+    if stale or any(each.result.expected_failure is None for each in failed):
         return ExitCode.FAILED
-    return ExitCode.OK if any(each.outcome is Outcome.FIXED for each in every) else ExitCode.NOTHING
+    return ExitCode.OK if failed or any(each.outcome is Outcome.FIXED for each in every) else ExitCode.NOTHING
+
+
+def stale(target: Target, done: Iterable[Replayed], today: date) -> tuple[str, ...]:
+    """A line for each scenario that the target file expects to fail by its ID, and that is fixed.
+
+    An expectation that names a requirement is not stale for one scenario's sake.
+    """
+    fixed = {each.result.case.id for each in done if each.outcome is Outcome.FIXED}
+    return tuple(
+        f"{entry.place}: {entry.subject} is expected to fail ({entry.reason}), but passes: remove the entry"
+        for entry in in_force(target.expected, today)[0]
+        if entry.case in fixed
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
+from datetime import UTC, datetime
 from pathlib import Path
 
 import click
@@ -56,12 +57,16 @@ def replay(
     error       neither: the target lacks what it needs, it fails before it comes to the point, or the
                 kit is at fault
 
+    A failure that the target file expects (by the scenario's ID, or by what it breaks) is shown, and does
+    not count.
+
     A file that is worth keeping becomes a regression test in a folder of your own:
     `relaykit test -t target.yaml --scenarios FOLDER` runs all that are in it.
 
     \b
-    Exit codes: 0 fixed; 1 reproduced, or failing otherwise; 2 usage or configuration; 3 the target
-    cannot be reached or takes no token; 4 nothing could be executed; 5 a defect of the kit.
+    Exit codes: 0 fixed, or failing as expected; 1 reproduced, or failing otherwise; 2 usage or
+    configuration; 3 the target cannot be reached or takes no token; 4 nothing could be executed; 5 a defect
+    of the kit.
     """
     catalogue = load_catalogue()
     paths: list[Path] = []
@@ -74,7 +79,8 @@ def replay(
     seed = seed or secrets.token_hex(4)
     result = asyncio.run(replaying.replay(aimed, catalogue, cases, seed, times))
     done = [replaying.replayed(case) for case in result.cases if case.case.kind == "scenario"]
-    code = replaying.exit_code(done, interrupted=result.interrupted)
+    stale = replaying.stale(aimed.target, done, datetime.now(UTC).date())
+    code = replaying.exit_code(done, stale, interrupted=result.interrupted)
     data = report(result, aimed.target, catalogue, aimed.redactor, code)
     listed = {case["id"]: case for case in data["cases"]}
     scenarios = [
@@ -83,6 +89,7 @@ def replay(
             "file": each.result.case.source,
             "outcome": str(each.outcome),
             "reason": aimed.redactor.text(each.reason),
+            "expected_failure": each.result.expected_failure,
             **{
                 key: listed[each.result.case.id][key]
                 for key in ("title", "verdict", "requirements", "findings", "transcript", "duration_ms")
@@ -96,6 +103,7 @@ def replay(
             **{key: data[key] for key in kept},
             "exit_code": int(code),
             "interrupted": result.interrupted,
+            "stale_expectations": list(stale),
             "scenarios": scenarios,
         }
         click.echo(json.dumps(whole, indent=2, ensure_ascii=False))
@@ -114,6 +122,12 @@ def replay(
         )
         if each["reason"]:
             console.print(Text(f"{'':<11}{visible(str(each['reason']))}"))
+        if each["expected_failure"]:
+            console.print(
+                Text(f"{'':<11}expected by the target file: {visible(str(each['expected_failure']))}")
+            )
+    for line in stale:
+        console.print(Text(visible(line), style="bold red"))
     counts = {name: sum(str(each.outcome) == name for each in done) for name in _STYLES}
     said = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
     console.print(

@@ -35,6 +35,21 @@ class Cell:
     def whole(self) -> bool:
         return all(link.ended is None for link in self.links.values())
 
+    @property
+    def limited(self) -> bool:
+        """Whether the target refused frames for their number: what came of the others nobody knows."""
+        return any(link.limited for link in self.links.values())
+
+    @property
+    def hangs(self) -> bool:
+        """Whether what was sent is not answered."""
+        return any(link.inflight for link in self.links.values())
+
+    @property
+    def usable(self) -> bool:
+        """Whether more can be sent, and judged."""
+        return self.whole and not self.limited and not self.hangs
+
     def leave(self) -> None:
         for link in self.links.values():
             link.close()

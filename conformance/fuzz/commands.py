@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -31,14 +32,18 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--against-launch", metavar="CMD", help="Start the second target with this command, as --launch does."
 )
-@click.option("--seconds", type=click.FloatRange(1), default=60.0, show_default=True, help="When to end.")
-@click.option("--frames", type=click.IntRange(1), help="End after about so many frames.")
+@click.option(
+    "--seconds", type=click.FloatRange(1), help="When to end; by default after 60, or when --frames says so."
+)
+@click.option(
+    "--frames",
+    type=click.IntRange(1),
+    help="End after about so many frames; in sessions, those that their steps send count.",
+)
 @click.option(
     "--connections",
     type=click.IntRange(3, 3000),
-    default=24,
-    show_default=True,
-    help="Side by side, for frames: three for every two users.",
+    help="Side by side, for frames: three for every two users.  [default: 24]",
 )
 @click.option(
     "--corpus",
@@ -70,9 +75,9 @@ def fuzz(
     sessions: bool,
     against: Path | None,
     against_launch: str | None,
-    seconds: float,
+    seconds: float | None,
     frames: int | None,
-    connections: int,
+    connections: int | None,
     corpus: Path | None,
     allow_destructive: bool,
     seed: str | None,
@@ -109,31 +114,48 @@ def fuzz(
 
     Ctrl-C ends it with the summary of what was done until then.
 
+    Failures of requirements that the target file expects (expected_failures) are shown, and do not count.
+
     \b
-    Exit codes: 0 nothing found; 1 something found; 2 usage or configuration; 3 the target cannot be reached
-    or takes no token; 4 nothing was executed; 5 a defect of the kit.
+    Exit codes: 0 nothing found, or nothing but what is expected; 1 something found; 2 usage or
+    configuration; 3 the target cannot be reached or takes no token; 4 nothing was executed; 5 a defect of
+    the kit.
     """
+    from relaykit.conformance.fuzz.hunt import Limits
+
     catalogue = load_catalogue()
     seed = seed or secrets.token_hex(4)
+    limits = Limits(seconds or (60.0 if frames is None else math.inf), frames, most)
+    if sessions or against is not None or against_launch is not None:
+        _are_of_frames({"--connections": connections, "--corpus": corpus})
     if against is not None or against_launch is not None:
         from relaykit.conformance.sessions.differing_commands import differ, other_given
 
         mine = aim(catalogue, given, timeout_factor)
         other = aim(catalogue, other_given(given, against, against_launch), timeout_factor)
-        return differ(mine, other, catalogue, seed, seconds, out, most, format_)
+        return differ(mine, other, catalogue, seed, limits, out, format_)
     if sessions:
         from relaykit.conformance.sessions.commands import hunt
 
-        return hunt(aim(catalogue, given, timeout_factor), catalogue, seed, seconds, out, most, format_)
+        return hunt(aim(catalogue, given, timeout_factor), catalogue, seed, limits, out, format_)
     from relaykit.conformance.fuzz.frames import Options
     from relaykit.conformance.fuzz.frames import hunt as hunt_frames
-    from relaykit.conformance.fuzz.hunt import Limits
 
     aimed = aim(catalogue, given, timeout_factor)
     if not allow_destructive and given.launch is None:
         _must_be_near(aimed.target.urls)
-    limits = Limits(seconds, frames, most)
-    return hunt_frames(aimed, catalogue, Options(seed, limits, connections, corpus, out, format_))
+    return hunt_frames(aimed, catalogue, Options(seed, limits, connections or 24, corpus, out, format_))
+
+
+def _are_of_frames(given: Mapping[str, object]) -> None:
+    """Refuse options that sessions have no use for.
+
+    Raises:
+        UsageError: one was given.
+    """
+    for name, value in given.items():
+        if value is not None:
+            raise UsageError(f"{name} is about fuzzed frames; sessions have their own users")
 
 
 def _must_be_near(urls: Sequence[str]) -> None:

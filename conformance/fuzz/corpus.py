@@ -9,7 +9,7 @@ from pathlib import Path
 from relaykit.errors import UsageError
 
 _SUFFIX = ".frame"
-_MOST = 20_000
+_MOST, _LARGEST = 20_000, 2**20
 
 
 class Corpus:
@@ -26,14 +26,21 @@ class Corpus:
         self.folder = folder
         self.frames: list[bytes] = []
         self.added = 0
+        self.notes: list[str] = []
         self._known: set[str] = set()
         if folder is None:
             return
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for path in sorted(folder.glob(f"*{_SUFFIX}"))[:_MOST]:
-                self.frames.append(path.read_bytes())
-                self._known.add(path.stem)
+            for path in sorted(folder.glob(f"*{_SUFFIX}")):
+                if len(self.frames) >= _MOST:
+                    break
+                # What else may lie in a folder (other folders, pipes, links to nothing, dumps) is none.
+                if path.is_file() and path.stat().st_size <= _LARGEST:
+                    self.frames.append(path.read_bytes())
+                    self._known.add(path.stem)
+                else:
+                    self.notes.append(f"{path} is no frame of at most {_LARGEST} bytes: left out")
         except OSError as error:
             raise UsageError(f"{error.filename or folder}: {error.strerror}") from error
 
@@ -41,11 +48,7 @@ class Corpus:
         return iter(self.frames)
 
     def add(self, data: bytes) -> None:
-        """Keep a frame.
-
-        Raises:
-            UsageError: the folder cannot be written to.
-        """
+        """Keep a frame; for this run alone, and with a note, where the folder cannot be written to."""
         name = hashlib.sha256(data).hexdigest()[:16]
         if name in self._known or len(self.frames) >= _MOST:
             return
@@ -56,4 +59,5 @@ class Corpus:
             try:
                 (self.folder / f"{name}{_SUFFIX}").write_bytes(data)
             except OSError as error:
-                raise UsageError(f"{error.filename}: {error.strerror}") from error
+                self.notes.append(f"{error.filename}: {error.strerror}; new frames are not kept")
+                self.folder = None

@@ -6,7 +6,7 @@ import asyncio
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from relaykit.conformance.fuzz.corpus import Corpus
 from relaykit.conformance.fuzz.hunt import Hunt, Limits
 from relaykit.conformance.fuzz.inquiry import Finding
 from relaykit.conformance.fuzz.reach import summary
+from relaykit.conformance.fuzz.showing import found_in_all, found_or_expected, start_line
 from relaykit.conformance.fuzz.writing import reproduction
 from relaykit.conformance.judge import JUDGE_ALL
 from relaykit.conformance.launch import Launched
@@ -69,6 +70,7 @@ def hunt(aimed: Aim, catalogue: Catalogue, options: Options) -> int:
         )
     corpus = Corpus(options.corpus)
     progress = Progress(options.limits)
+    start_line("frames", aimed, options.seed, options.limits)
     try:
         search, notes, interrupted = asyncio.run(_search(aimed, catalogue, options, corpus, progress))
     except RelaykitError as error:
@@ -106,22 +108,29 @@ async def _search(
                 task.uncancel()
         if search.memory.grows:
             search.findings.append(_growing(search))
+        notes = [*session.ready.notes, *corpus.notes, *search.inquiry.lapsed, *search.tally.notes]
         if not search.inquiry.hopeless:
-            await _write(env, search, options, server)
-        notes = [*session.ready.notes, *search.tally.notes]
+            notes += await _write(env, search, options, server)
         if server is not None and server.ended is not None:
             notes.append(f"the launched target {server.ended}")
     return search, notes, interrupted
 
 
-async def _write(env: Environment, search: Hunt, options: Options, server: Launched | None) -> None:
-    """Leave a scenario for every failure that has a message, and see what replaying it says."""
+async def _write(env: Environment, search: Hunt, options: Options, server: Launched | None) -> Sequence[str]:
+    """Leave a scenario for every failure that has a message, and see what replaying it says.
+
+    Returns:
+        notes of what could not be written: what was found is shown all the same.
+    """
     offered = frozenset(name for name in control_operations() if env.target.offers(name))
     for finding in search.findings:
-        if finding.failure is None or not finding.failure.outcomes:
+        if finding.failure is None or not finding.failure.outcomes or finding.expected is not None:
             continue
         made = reproduction(env.catalogue, finding.failure, options.seed, operations=offered)
-        path = write(options.out, made, env.catalogue)
+        try:
+            path = write(options.out, made, env.catalogue)
+        except UsageError as error:
+            return [str(error)]
         finding.file = str(path)
         case = from_scenario(env.catalogue, load(path, env.catalogue)[0])
         finding.outcome = str(replayed(await run_one(env, case, JUDGE_ALL)).outcome)
@@ -129,6 +138,7 @@ async def _write(env: Environment, search: Hunt, options: Options, server: Launc
             await server.settled(0.05)
             if server.ended is not None:
                 await server.restart()
+    return []
 
 
 def _growing(search: Hunt) -> Finding:
@@ -171,7 +181,7 @@ class Progress:
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._live = sys.stderr.isatty()
-        self._next = time.monotonic() + (0 if self._live else _EVERY_S)
+        self._next = time.monotonic()
 
     def __call__(self, search: Hunt) -> None:
         if time.monotonic() < self._next:
@@ -204,7 +214,7 @@ def report(
     tally, reach = search.tally, search.reach
     if interrupted:
         code = ExitCode.INTERRUPTED
-    elif search.findings:
+    elif search.inquiry.unexpected:
         code = ExitCode.FAILED
     else:
         code = ExitCode.OK if tally.frames else ExitCode.NOTHING
@@ -261,14 +271,15 @@ def _finding(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:
         "actual": outcome.actual if outcome is not None else finding.frame,
         "file": finding.file,
         "replayed": finding.outcome,
+        "expected_failure": finding.expected,
     }
 
 
 def show(data: Mapping[str, Any], console: Console) -> None:
     """Print it for a reader: what was found, then how much was done."""
     for each in data["findings"]:
-        head = ((" FOUND ", "bold red reverse"), f" {each['kind']}: ", (visible(each["message"]), "bold"))
-        console.print(Text.assemble(*head))
+        head = (f" {each['kind']}: ", (visible(each["message"]), "bold"))
+        console.print(Text.assemble(found_or_expected(each), *head))
         lines = [
             f"breaks {r['id']} ({r['level']}, {r['provenance']}): {r['text']}" for r in each["requirements"]
         ]
@@ -279,6 +290,8 @@ def show(data: Mapping[str, Any], console: Console) -> None:
         lines.append(f"actual   {visible(short(each['actual'], 300))}")
         if each["file"]:
             lines.append(f"file     {each['file']} ({each['replayed']})")
+        if each["expected_failure"] is not None:
+            lines.append(f"expected by the target file: {visible(each['expected_failure'])}")
         for line in lines:
             console.print(Text(f"    {line}"))
     for note in data["notes"]:
@@ -291,8 +304,8 @@ def show(data: Mapping[str, Any], console: Console) -> None:
         first, last = data["memory_mb"][0], data["memory_mb"][-1]
         said = f"memory of the launched target: {first} MB at first, {last} MB at last"
         console.print(Text(said, style="dim"))
-    count = len(data["findings"])
-    found = "nothing found" if not count else f"{count} found"
+    count = sum(each["expected_failure"] is None for each in data["findings"])
+    found = found_in_all(data["findings"])
     reach = data["constraints"]
     console.print(
         Text(

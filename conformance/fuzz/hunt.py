@@ -12,17 +12,19 @@ import orjson
 
 from relaykit.conformance.context import CaseStop, Environment, UntestableError
 from relaykit.conformance.deaths import Deaths
+from relaykit.conformance.fence import quiet
 from relaykit.conformance.fuzz.cells import Cell, make_cell
 from relaykit.conformance.fuzz.corpus import Corpus
 from relaykit.conformance.fuzz.generator import Generator
 from relaykit.conformance.fuzz.inquiry import Finding, Inquiry
-from relaykit.conformance.fuzz.link import Check, Interval, Link
+from relaykit.conformance.fuzz.link import Batch, Check, Interval, Link, Sent
 from relaykit.conformance.fuzz.making import Maker
 from relaykit.conformance.fuzz.memory import Memory
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
 from relaykit.conformance.fuzz.trial import Bench, usable
 from relaykit.conformance.launch import Launched
+from relaykit.conformance.pacing import Budget
 from relaykit.conformance.results import Case
 from relaykit.errors import UnreachableError
 
@@ -31,12 +33,12 @@ _INTERVAL_S = 2.0
 _INTERVAL_FRAMES = 60_000
 _RECEIPTS = 200
 _FIRST, _LOOKED_AT = 5000, 12
-"""What is looked at for what it violates: so many refused frames at first, then one of so many."""
+"""What is looked at for what it violates: so many invalid frames at first, then one of so many."""
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """When the hunt ends: after so many seconds, frames, or findings."""
+    """When the hunt ends: after so many seconds, frames, or findings that the target file does not expect."""
 
     seconds: float
     frames: int | None
@@ -99,8 +101,9 @@ class Hunt:
         self._progress = progress
         self._count = max(1, connections // 3)
         self._cells: list[Cell] = []
-        self._made = 0
+        self._made = self._links_made = 0
         self._makers: dict[Link, Maker] = {}
+        self._budgets: dict[Link, Budget] = {}
         self._checks: dict[str, Check] = {
             kind: catalogue.quick_check(kind, "s2c") for kind in catalogue.types("s2c")
         }
@@ -108,6 +111,7 @@ class Hunt:
         self._types = sorted(catalogue.types("c2s") | catalogue.types("s2c"))
         self._most_bytes = int(target.limits["max_frame_bytes"])
         self._rng = random.Random(f"{env.seed}/look")  # noqa: S311
+        self._looked = 0
         self.served: dict[str, int] = {}
 
     @property
@@ -144,15 +148,17 @@ class Hunt:
         return (
             time.perf_counter() - started >= limits.seconds
             or (limits.frames is not None and self.tally.frames >= limits.frames)
-            or len(self.findings) >= limits.most
-            or self.inquiry.hopeless
+            or self.inquiry.full
         )
 
     async def _staff(self) -> None:
         """Have as many cells as there should be."""
-        for cell in [cell for cell in self._cells if not cell.whole]:
+        for cell in [cell for cell in self._cells if not cell.usable]:
             self._cells.remove(cell)
             cell.leave()
+            for link in cell.links.values():
+                self._makers.pop(link, None)
+                self._budgets.pop(link, None)
         missing = self._count - len(self._cells)
         for start in range(0, missing, 8):
             numbers = range(self._made, self._made + min(8, missing - start))
@@ -168,7 +174,8 @@ class Hunt:
 
     def _maker(self, link: Link) -> Maker:
         if link not in self._makers:
-            seed = f"{self.env.seed}/{self._made}/{len(self._makers)}"
+            self._links_made += 1
+            seed = f"{self.env.seed}/{self._made}/{self._links_made}"
             maker = Maker(
                 self._generator, self.oracle, self._types, seed, self.corpus.frames, self._most_bytes
             )
@@ -194,44 +201,65 @@ class Hunt:
         size = _BATCH if pace is None else max(1, min(_BATCH, int(pace / 4)))
         first = link.count
         while time.perf_counter() < until and link.count - first < most:
-            if not await self._room(link, _WINDOW if pace is None else 1) or link.limited:
+            if not await self._room(link, _WINDOW if pace is None else 1):
                 break
-            link.send(maker.batch(link, size), time.perf_counter())
-            await asyncio.sleep(0 if pace is None else (size + 1) / pace)
+            batch = maker.batch(link, size)
+            if pace is None:
+                link.send(batch)
+                await asyncio.sleep(0)
+            else:
+                await self._send_slowly(link, batch)
         await self._room(link, 1)
 
+    async def _send_slowly(self, link: Link, batch: Batch) -> None:
+        for data in link.begin(batch):
+            if link.limited or link.ended is not None:
+                return
+            await self._spend(link)
+            link.say(data)
+
+    async def _spend(self, link: Link) -> None:
+        """Wait until a link may send one more frame, where that is limited."""
+        if self.tally.pace is not None:
+            if link not in self._budgets:
+                burst = self.env.target.limits["burst"] if "burst" in self.env.target.stated else 1.0
+                self._budgets[link] = Budget(self.tally.pace, burst)
+            await self._budgets[link].spend()
+
     async def _room(self, link: Link, window: int) -> bool:
-        """Wait until fewer batches than this are unanswered; False if the link ended, or hangs."""
-        while len(link.inflight) >= window and link.ended is None:
+        """Wait until fewer batches than this are unanswered; False if the link is of no use any more."""
+        while len(link.inflight) >= window and link.ended is None and not link.limited:
             link.moved.clear()
             try:
                 await asyncio.wait_for(link.moved.wait(), self.env.waits.reply * 2)
             except TimeoutError:
                 return False
-        return link.ended is None
+        return link.ended is None and not link.limited
 
     async def _settle(self) -> None:
         """Everybody stands still: what came must fit what was sent."""
-        for link in self._links():
-            if link.ended is None:
-                link.say(b'{"type":"heartbeat"}')
-        await asyncio.sleep(max(0.02, self.env.waits.quiet))
+        await asyncio.gather(*(self._say(link, b'{"type":"heartbeat"}') for link in self._links()))
+        await quiet(self.env, least_s=0.02)
         if any(link.limited for link in self._links()):
-            await self._slow_down()
+            self._slow_down()
         self.inquiry.begin()
         for cell in list(self._cells):
             for link in cell.links.values():
                 self._account(link)
             await self.inquiry.look_at(cell)
-            for link in cell.links.values():
-                self._forget(link)
-                if link.ended is not None:
-                    self.tally.closed += 1
+            self.tally.closed += sum(link.ended is not None for link in cell.links.values())
+        kept = [cell for cell in self._cells if cell.usable]
+        await asyncio.gather(*(self._forget(link) for cell in kept for link in cell.links.values()))
         if self.server is not None:
             self.memory.note(self.tally.frames, self.server.memory_bytes())
 
-    async def _slow_down(self) -> None:
-        """The target limits how often one may send: send less, and let it recover."""
+    async def _say(self, link: Link, data: bytes) -> None:
+        if link.ended is None and not link.limited:
+            await self._spend(link)
+            link.say(data)
+
+    def _slow_down(self) -> None:
+        """The target limits how often one may send: send less, over connections that are not limited yet."""
         limits = self.env.target.limits
         pace = limits["frames_per_second"] if self.tally.pace is None else self.tally.pace / 2
         self.tally.pace = max(1.0, pace)
@@ -239,37 +267,42 @@ class Hunt:
             f"the target limits frames: each connection sends at most {self.tally.pace:g} per second; a test "
             "build with higher limits is fuzzed faster"
         ]
-        await asyncio.sleep(min(10.0, limits["burst"] / limits["frames_per_second"]))
 
     def _account(self, link: Link) -> None:
         tally = self.tally
         for batch in link.interval.batches:
             tally.frames += len(batch.sent) + 1
             for sent in batch.sent:
-                if sent.duty is Duty.REFUSE:
-                    tally.refused += 1
-                    if tally.refused < _FIRST or self._rng.randrange(_LOOKED_AT) == 0:
-                        self._look(sent.data)
-                elif sent.exact:
+                if sent.exact:
                     tally.accepted += 1
                     self.served[sent.kind] = self.served.get(sent.kind, 0) + 1
+                    continue
+                if sent.duty is Duty.REFUSE:
+                    tally.refused += 1
                 else:
                     tally.either += 1
+                if sent.duty is not Duty.VALID:
+                    self._look(sent)
 
-    def _look(self, data: bytes) -> None:
-        verdict = self.env.catalogue.validate(data, "c2s")
-        if self.reach.note(verdict.type, verdict.findings):
-            self.corpus.add(data)
+    def _look(self, sent: Sent) -> None:
+        """Note what it violates: the faults of each frame, and of some what its schema forbids in it."""
+        if sent.fault:
+            new = self.reach.note_fault(sent.fault)
+        else:
+            self._looked += 1
+            if self._looked > _FIRST and self._rng.randrange(_LOOKED_AT):
+                return
+            verdict = self.env.catalogue.validate(sent.data, "c2s")
+            new = self.reach.note(verdict.type, verdict.findings)
+        if new:
+            self.corpus.add(sent.data)
 
-    def _forget(self, link: Link) -> None:
+    async def _forget(self, link: Link) -> None:
         """Begin a new interval: acknowledge what came, so that the target need not keep it."""
-        got = link.interval.got
-        for part in _parts(got, _RECEIPTS):
-            link.say(orjson.dumps({"type": "read_receipt", "payload": {"message_ids": part}}))
-        link.interval = Interval()
-        link.suspicious = []
-        link.limited = False
+        got, link.interval, link.suspicious = link.interval.got, Interval(), []
         link.who.got.clear()
+        for part in _parts(got, _RECEIPTS):
+            await self._say(link, orjson.dumps({"type": "read_receipt", "payload": {"message_ids": part}}))
 
 
 def _parts(names: Iterable[str], size: int) -> Iterable[Sequence[str]]:

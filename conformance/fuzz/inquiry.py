@@ -6,9 +6,11 @@ import asyncio
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 from relaykit.conformance.deaths import Deaths
+from relaykit.conformance.expectations import Expectation, excuse, in_force
 from relaykit.conformance.fuzz.cells import Cell, gaps
 from relaykit.conformance.fuzz.link import Link, Sent
 from relaykit.conformance.fuzz.oracle import Duty
@@ -34,6 +36,7 @@ class Finding:
         failure: the smallest message that shows it; None: it did not show again.
         file: where its scenario was written.
         outcome: what replaying that said at once.
+        expected: why the target file expects it; None: it does not.
     """
 
     kind: str
@@ -43,6 +46,7 @@ class Finding:
     frame: Any = None
     file: str | None = None
     outcome: str | None = None
+    expected: str | None = None
 
 
 @dataclass(slots=True)
@@ -51,7 +55,8 @@ class Inquiry:
 
     Attributes:
         findings: each of its kind once.
-        most: findings; then it stops looking.
+        most: findings that are not expected; then it stops looking.
+        lapsed: what the target file expected until a day that has passed.
         hopeless: the target is gone and cannot be brought back.
     """
 
@@ -60,14 +65,24 @@ class Inquiry:
     most: int
     findings: list[Finding] = field(default_factory=list)
     hopeless: bool = False
+    lapsed: tuple[str, ...] = ()
+    _expected: tuple[Expectation, ...] = ()
     _signatures: set[Any] = field(default_factory=set)
     _shapes: set[Any] = field(default_factory=set)
     _closes: int = 0
     _crashed: bool = False
 
+    def __post_init__(self) -> None:
+        self._expected, self.lapsed = in_force(self.bench.env.target.expected, datetime.now(UTC).date())
+
+    @property
+    def unexpected(self) -> int:
+        """How many findings the target file does not expect."""
+        return sum(finding.expected is None for finding in self.findings)
+
     @property
     def full(self) -> bool:
-        return len(self.findings) >= self.most or self.hopeless
+        return self.unexpected >= self.most or self.hopeless
 
     def begin(self) -> None:
         """Another round of looking begins."""
@@ -77,23 +92,25 @@ class Inquiry:
         """Look at what an interval left in a cell."""
         if self.full:
             return
-        limited = any(link.limited for link in cell.links.values())
+        if cell.limited:
+            await self._look_for_death(cell)
+            return
         for name, link in cell.links.items():
             if link.ended is not None or link.inflight:
                 await self._gone(name, link)
-            for batch in link.suspicious if not limited else ():
+            for batch in link.suspicious:
                 few = batch.errors < batch.least
                 said = f"{batch.errors} errors came for {batch.least} frames that must be refused"
                 first = [s for s in batch.sent if (s.duty is Duty.REFUSE) == few]
                 await self._find(said, [(name, link, s) for s in first])
-        if limited or not cell.whole or any(link.inflight for link in cell.links.values()):
+        if not cell.whole or cell.hangs:
             return
         names = {id(link): name for name, link in cell.links.items()}
         for name, link in cell.links.items():
             if link.interval.twice and "twice" not in self._signatures:
                 self._signatures.add("twice")
                 message = f"{name} got a message twice on one connection: {link.interval.twice[0]}"
-                self.findings.append(Finding("forwarded", message, ("MSG-20",)))
+                self._add(Finding("forwarded", message, ("MSG-20",)))
             if link.interval.forbidden:
                 frame = link.interval.forbidden[0]
                 said = f"{name} got a {frame.get('type')} that holds what must be refused"
@@ -106,6 +123,15 @@ class Inquiry:
         for name, link in cell.links.items():
             await self._unacknowledged(name, link)
             self._shapes_of(link)
+
+    async def _look_for_death(self, cell: Cell) -> None:
+        """A target may end connections that send too much; or it is gone."""
+        for name, link in cell.links.items():
+            if link.ended is not None and not self._crashed:
+                how = await self._dead()
+                if how is not None:
+                    await self._crash(how, name, link)
+                return
 
     def _forbidden(self, cell: Cell, frame: dict[str, Any]) -> list[tuple[str, Link, Sent]]:
         """Who may have sent what was forwarded; those of its type first."""
@@ -167,6 +193,12 @@ class Inquiry:
             self._signatures.add(self._template_signature(failure.template))
             self.findings.append(Finding("crash", how, failure.requirements, failure, _type(failure.data)))
             return
+        if self._excuse(failure) is not None:
+            self._signatures.add(self._template_signature(failure.template))
+            kind, broken = kind_of(failure), failure.requirements
+            if not any((each.kind, each.requirements) == (kind, broken) for each in self.findings):
+                self._add(Finding(kind, failure.outcomes[0].message, broken, failure))
+            return
         small = await shrunk(self.bench, failure)
         signature = self._template_signature(small.template)
         self._signatures |= {signature, self._template_signature(failure.template)}
@@ -175,8 +207,17 @@ class Inquiry:
         if any((f.kind, f.requirements) == same and f.frame == _type(small.data) for f in self.findings):
             return
         message = outcome.message
-        self.findings.append(Finding(kind_of(small), message, small.requirements, small, _type(small.data)))
+        self._add(Finding(kind_of(small), message, small.requirements, small, _type(small.data)))
         await self._living()
+
+    def _add(self, finding: Finding) -> None:
+        failure = finding.failure
+        finding.expected = self._excuse(failure) if failure else excuse(self._expected, finding.requirements)
+        self.findings.append(finding)
+
+    def _excuse(self, failure: Failure) -> str | None:
+        """Why the target file expects this; each failed check must be expected by what it breaks first."""
+        return excuse(self._expected, (next(iter(o.requirements), "") for o in failure.outcomes))
 
     async def _living(self) -> None:
         """Have the target live."""
@@ -210,7 +251,7 @@ class Inquiry:
                 message = (
                     f"a {verdict.type or 'message'} came that is misshapen: {each.pointer}: {each.message}"
                 )
-                self.findings.append(Finding("shape", message, (rule,) if rule else (), frame=frame))
+                self._add(Finding("shape", message, (rule,) if rule else (), frame=frame))
 
     async def _gone(self, name: str, link: Link) -> None:
         """A link ended, or does not answer: because of a single message, or of many?"""
@@ -235,7 +276,8 @@ class Inquiry:
             if found:
                 await self._keep(found[0])
                 return
-        if link.ended is None:
+        if link.ended is None and "silent" not in self._signatures:
+            self._signatures.add("silent")
             self.findings.append(Finding("unexplained", f"{name}: {why}; no message alone does that"))
 
     async def _crash(self, message: str, name: str, link: Link) -> None:

@@ -40,12 +40,14 @@ class Sent:
     Attributes:
         exact: whether it is valid and about what exists, so that it must be served.
         kind: the type, of valid ones.
+        fault: why it is no frame at all; empty where it is one, be it valid or not.
     """
 
     data: bytes
     duty: Duty
     exact: bool
     kind: str
+    fault: str = ""
 
 
 @dataclass(slots=True, eq=False)
@@ -62,7 +64,6 @@ class Batch:
     most: int
     beats: int
     errors: int = 0
-    at: float = 0.0
 
 
 @dataclass(slots=True, eq=False)
@@ -154,13 +155,16 @@ class Link(asyncio.Protocol):
 
     # What the fuzzer calls.
 
-    def send(self, batch: Batch, now: float) -> None:
+    def send(self, batch: Batch) -> None:
         """Send a batch and the heartbeat that ends it."""
-        batch.at = now
+        self._write(self.begin(batch))
+
+    def begin(self, batch: Batch) -> list[bytes]:
+        """Expect the answers to a batch; the messages that must be sent for that."""
         self.inflight.append(batch)
         self.interval.batches.append(batch)
         self.count += len(batch.sent) + 1
-        self._write([*(sent.data for sent in batch.sent), _HEARTBEAT])
+        return [*[sent.data for sent in batch.sent], _HEARTBEAT]
 
     def say(self, data: bytes) -> None:
         """Send one message that belongs to no batch."""
@@ -246,6 +250,7 @@ class Link(asyncio.Protocol):
         payload = frame.get("payload")
         if isinstance(payload, dict) and payload.get("error_code") == "rate_limited":
             self.limited = True
+            self.moved.set()
         if self.inflight:
             self.inflight[0].errors += 1
 

@@ -92,7 +92,7 @@ class Maker:
         if duty is Duty.CLOSE:
             return None  # it would end the connection; the suite has cases for that
         if duty is Duty.REFUSE:
-            return Sent(data, duty, False, "")
+            return Sent(data, duty, False, "", "" if type(frame) is dict else str(frame))
         data = data.replace(_FORBIDDEN, _FAIR)
         if _FORBIDDEN in data.lower():
             return None
@@ -101,7 +101,9 @@ class Maker:
             return None
         if b"\\u" in data and FORBIDDEN in _spelt_out(data):
             return None  # the mark is there, in other letters
-        return Sent(data, duty, False, str(frame.get("type")) if frame else _leniently(data))
+        if isinstance(frame, str):
+            return Sent(data, duty, False, _leniently(data), frame)
+        return Sent(data, duty, False, str(frame.get("type")))
 
 
 def _spelt_out(data: bytes) -> str:

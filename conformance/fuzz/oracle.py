@@ -35,14 +35,14 @@ class Oracle:
         rules = catalogue.protocol.faults["c2s"]
         self._must = {reason: levels[rule].startswith("MUST") for reason, rule in rules.items()}
 
-    def duty(self, data: bytes) -> tuple[Duty, dict[str, Any] | None]:
-        """What has to come of a text message with these bytes, and the frame, if there is one in it."""
+    def duty(self, data: bytes) -> tuple[Duty, dict[str, Any] | str]:
+        """What has to come of a text message with these bytes, and the frame in it, or why there is none."""
         try:
             frame = self.catalogue.decode(data)
         except FrameError as error:
             if error.reason == "utf8":
-                return Duty.CLOSE, None
-            return (Duty.REFUSE if self._must.get(error.reason, True) else Duty.EITHER), None
+                return Duty.CLOSE, error.reason
+            return (Duty.REFUSE if self._must.get(error.reason, True) else Duty.EITHER), error.reason
         return self.duty_of(frame), frame
 
     def duty_of(self, frame: dict[str, Any]) -> Duty:

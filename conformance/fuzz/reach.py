@@ -32,6 +32,14 @@ class Reach:
         self.reached |= new
         return bool(new)
 
+    def note_fault(self, reason: str) -> bool:
+        """Note that what was sent is no frame, and why; whether that is new."""
+        point = "", "", reason
+        new = point in self.possible and point not in self.reached
+        if new:
+            self.reached.add(point)
+        return new
+
     @property
     def missing(self) -> list[str]:
         """What was not reached, in words."""

@@ -32,11 +32,13 @@ class Template:
         data: with `<<name>>` in place of identifiers.
         duty: what has to come of it.
         got: how many messages to the sender it speaks of.
+        exact: whether all that it names exists: if not, a valid one need not be served.
     """
 
     data: bytes
     duty: Duty
     got: int = 0
+    exact: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +92,8 @@ def template_of(sent: Sent, who: Who, name: str, received: set[str]) -> Template
             meant = fresh.setdefault(low, f"new.{low[:8]}.{len(fresh)}")
         return b"<<%s%s>>" % (meant.encode(), b"" if text == low else b"|upper")
 
-    return Template(_UUID.sub(named, sent.data), sent.duty, len(got))
+    data = _UUID.sub(named, sent.data)
+    return Template(data, sent.duty, len(got), sent.exact or sent.duty is not Duty.VALID)
 
 
 @dataclass(slots=True)
@@ -121,7 +124,7 @@ class Bench:
                 await receive(station, template.got)
             known = _known(station)
             data = filled(template.data, known, context.rng)
-            refusal = await self._judge(station, data, template.duty, times)
+            refusal = await self._judge(station, data, template, times)
         except (CaseStop, ConnectionEnded):
             pass
         finally:
@@ -133,8 +136,8 @@ class Bench:
             return None
         return Failure(template, data, {v: k for k, v in known.items()}, failed, refusal)
 
-    async def _judge(self, station: Station, data: bytes, duty: Duty, times: int) -> tuple[str, ...]:
-        verdict = self.env.catalogue.validate(data, "c2s")
+    async def _judge(self, station: Station, data: bytes, template: Template, times: int) -> tuple[str, ...]:
+        verdict, duty = self.env.catalogue.validate(data, "c2s"), template.duty
         if (duty is Duty.VALID) != verdict.valid:
             return ()  # among other people it is no longer what it was
         refusal = () if verdict.valid else refusal_of(self.env.catalogue, verdict, batch=False)
@@ -142,7 +145,7 @@ class Bench:
             shown = verdict.frame if isinstance(verdict.frame, dict) else data.decode("utf-8", "replace")
             attend(station, verdict.type or "")
             station.phone.live.send_text(data, shown=shown)
-            if duty is Duty.EITHER:
+            if duty is Duty.EITHER or not template.exact:
                 await _see_alive(station)
             elif verdict.valid:
                 await see_served(station, verdict.frame, _SERVED)

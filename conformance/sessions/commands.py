@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import sys
 import time
@@ -17,6 +18,8 @@ from rich.text import Text
 import relaykit
 from relaykit.conformance import terminal
 from relaykit.conformance.aiming import Aim
+from relaykit.conformance.fuzz.hunt import Limits
+from relaykit.conformance.fuzz.showing import found_in_all, found_or_expected, start_line
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.sessions.hunt import Finding, Hunt, Tally, describe, reachable
 from relaykit.conformance.sessions.lab import Lab
@@ -31,17 +34,18 @@ _MB = 1024 * 1024
 class Progress:
     """Says now and then how far it is: in one line of a terminal, elsewhere in a line every few seconds."""
 
-    def __init__(self, seconds: float, moves: Collection[str], transitions: Collection[str]) -> None:
+    def __init__(self, limits: Limits, moves: Collection[str], transitions: Collection[str]) -> None:
         self._live = sys.stderr.isatty()
-        self._seconds = seconds
+        self._limits = limits
         self._possible = moves, transitions
-        self._next = time.monotonic() + (0 if self._live else _EVERY_S)
+        self._next = time.monotonic()
 
     def __call__(self, tally: Tally) -> None:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + (0.25 if self._live else _EVERY_S)
-        line = f"{tally.seconds:.0f} of {self._seconds:g} s · {progress_text(tally, *self._possible)}"
+        until = f" of {self._limits.seconds:g}" if self._limits.seconds < math.inf else ""
+        line = f"{tally.seconds:.0f}{until} s · {progress_text(tally, *self._possible)}"
         if self._live:
             click.echo(f"\r\x1b[K{line}", err=True, nl=False)
         else:
@@ -63,10 +67,8 @@ def progress_text(tally: Tally, moves: Collection[str], transitions: Collection[
     )
 
 
-def hunt(
-    aimed: Aim, catalogue: Catalogue, seed: str, seconds: float, out: Path, most: int, format_: str
-) -> int:
-    """Fuzz sessions until time is up, and show what was found.
+def hunt(aimed: Aim, catalogue: Catalogue, seed: str, limits: Limits, out: Path, format_: str) -> int:
+    """Fuzz sessions until an end is reached, and show what was found.
 
     Returns:
         the exit code.
@@ -77,9 +79,12 @@ def hunt(
     interrupted = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends it as Ctrl-C does
     console = terminal.console()
+    start_line("sessions", aimed, seed, limits)
     with Lab(aimed, catalogue) as lab:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, lab.interrupt)
         moves, transitions = reachable(lab)
-        progress = Progress(seconds, moves, transitions)
+        progress = Progress(limits, moves, transitions)
         memory: list[int] = []
 
         def told(tally: Tally) -> None:
@@ -88,7 +93,7 @@ def hunt(
                 memory.append(resident)
             progress(tally)
 
-        search = Hunt(lab, seed, seconds, out, most=most, told=told)
+        search = Hunt(lab, seed, limits, out, told=told)
         try:
             search.run()
         except KeyboardInterrupt:
@@ -119,7 +124,7 @@ def report(
     found = [_finding(finding, catalogue) for finding in search.findings]
     if interrupted:
         code = ExitCode.INTERRUPTED
-    elif found:
+    elif search.unexpected:
         code = ExitCode.FAILED
     else:
         code = ExitCode.OK if tally.steps else ExitCode.NOTHING
@@ -133,12 +138,13 @@ def report(
         "duration_s": round(tally.seconds, 3),
         "sessions": tally.sessions,
         "steps": tally.steps,
+        "frames": tally.frames,
         "steps_per_second": round(tally.rate, 1),
         "cut_short": tally.over,
         "moves": {name: tally.moves.get(name, 0) for name in moves},
         "transitions": {name: tally.transitions.get(name, 0) for name in transitions},
         "memory_mb": [round(value / _MB, 1) for value in _few(memory)],
-        "notes": [*lab.notes, *([search.ended] if search.ended else [])],
+        "notes": [*dict.fromkeys(lab.notes), *([search.ended] if search.ended else [])],
         "findings": found,
     }
     cleaned: dict[str, Any] = lab.aimed.redactor.deep(data)
@@ -172,13 +178,14 @@ def _finding(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:
         "file": str(finding.file) if finding.file else None,
         "replayed": finding.replayed,
         "steady": finding.steady,
+        "expected_failure": finding.expected,
     }
 
 
 def show(data: Mapping[str, Any], console: Console) -> None:
     """Print it for a reader: what was found, then how much was done."""
     for each in data["findings"]:
-        console.print(Text.assemble((" FOUND ", "bold red reverse"), " ", (visible(each["message"]), "bold")))
+        console.print(Text.assemble(found_or_expected(each), " ", (visible(each["message"]), "bold")))
         for text in (
             f"breaks {each['requirement']} ({each['level']}, {each['provenance']}): {each['text']}",
             *(f"step    {step}" for step in each["steps"]),
@@ -189,6 +196,11 @@ def show(data: Mapping[str, Any], console: Console) -> None:
             ),
             f"again   relaykit fuzz --sessions --seed {each['seed']} …",
             *([f"file    {each['file']} ({_said(each)})"] if each["file"] else []),
+            *(
+                [f"expected by the target file: {visible(each['expected_failure'])}"]
+                if each["expected_failure"]
+                else []
+            ),
         ):
             console.print(Text(f"    {text}"))
     for note in data["notes"]:
@@ -205,8 +217,8 @@ def show(data: Mapping[str, Any], console: Console) -> None:
         )
     if data["cut_short"]:
         console.print(Text(f"{data['cut_short']} sessions were cut short: nothing could be said of them"))
-    count = len(data["findings"])
-    found = "nothing found" if not count else f"{count} found"
+    count = sum(each["expected_failure"] is None for each in data["findings"])
+    found = found_in_all(data["findings"])
     reached = sum(bool(value) for value in transitions.values())
     console.print(
         Text(

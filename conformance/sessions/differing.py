@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from relaykit.conformance.fuzz.hunt import Limits
 from relaykit.conformance.sessions import model
 from relaykit.conformance.sessions.driver import Session
 from relaykit.conformance.sessions.hunt import Tally
@@ -106,6 +107,7 @@ class Broken:
 
     Attributes:
         by: `mine`, `other` or `both`.
+        expected: why that target's file expects it; None: it does not.
     """
 
     by: str
@@ -114,6 +116,7 @@ class Broken:
     program: tuple[Step, ...]
     file: Path | None
     replayed: str
+    expected: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,16 +135,15 @@ class Differential:
 
     Attributes:
         folder: for scenarios of what is broken; None: none are written.
-        most: broken requirements after which it ends.
+        limits: when it ends; broken requirements that a target file expects do not count.
     """
 
     mine: Lab
     other: Lab
     seed: str
-    seconds: float
+    limits: Limits
     folder: Path | None
     steps: int = 30
-    most: int = 5
     told: Callable[[Tally], None] = lambda _: None
     tally: Tally = field(default_factory=Tally)
     unspecified: dict[str, Unspecified] = field(default_factory=dict)
@@ -157,12 +159,17 @@ class Differential:
         self.mine.rules = self.other.rules = common(self.mine.rules, self.other.rules)
         base, _, number = self.seed.partition("+")
         count = int(number) if number.isdigit() else 0
-        while self.tally.seconds < self.seconds and len(self.broken) < self.most:
+        while not self.tally.over_limit(self.limits) and self.unexpected < self.limits.most:
             seed = f"{base}+{count}" if count else base
             self._note(self._explore(random.Random(seed)), seed)  # noqa: S311
             count += 1
             self.tally.sessions += 1
             self.told(self.tally)
+
+    @property
+    def unexpected(self) -> int:
+        """How many broken requirements no target file expects."""
+        return sum(each.expected is None for each in self.broken.values())
 
     # Playing.
 
@@ -177,8 +184,9 @@ class Differential:
                 name = rng.choice(names)
                 chosen = MOVES[name].choose(session.state, rng.choice)
                 self.tally.moves[name] += 1
-                self.tally.steps += 1
-                yield from chosen if isinstance(chosen, tuple) else (chosen,)
+                for step in chosen if isinstance(chosen, tuple) else (chosen,):
+                    self.tally.note(step)
+                    yield step
 
         return self._play(steps)
 
@@ -265,6 +273,12 @@ class Differential:
         assert problem is not None  # noqa: S101
         name = f"{by} {problem.key}"
         if name in self.broken:
+            return
+
+        reasons = [each.excuse(problem) for each in ((self.mine, self.other) if by == "both" else (lab,))]
+        if all(reason is not None for reason in reasons):
+            said = "; ".join(dict.fromkeys(reason or "" for reason in reasons))
+            self.broken[name] = Broken(by, problem, seed, played.program, None, "", said)
             return
 
         def same(tried: Played) -> bool:

@@ -15,6 +15,8 @@ from rich.text import Text
 import relaykit
 from relaykit.conformance import terminal
 from relaykit.conformance.aiming import Aim
+from relaykit.conformance.fuzz.hunt import Limits
+from relaykit.conformance.fuzz.showing import start_line
 from relaykit.conformance.launch import free_port
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.sessions.commands import Progress
@@ -33,9 +35,9 @@ def other_given(given: Given, file: Path | None, launch: str | None) -> Given:
 
 
 def differ(
-    mine: Aim, other: Aim, catalogue: Catalogue, seed: str, seconds: float, out: Path, most: int, format_: str
+    mine: Aim, other: Aim, catalogue: Catalogue, seed: str, limits: Limits, out: Path, format_: str
 ) -> int:
-    """Play the same sessions to two targets until time is up, and show where they differ.
+    """Play the same sessions to two targets until an end is reached, and show where they differ.
 
     Returns:
         the exit code: 1 if one of them breaks a requirement, 0 if they differ in what is unspecified only.
@@ -46,10 +48,13 @@ def differ(
     interrupted = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends it as Ctrl-C does
     console = terminal.console()
+    start_line(f"sessions against {other.target.name}", mine, seed, limits)
     with Lab(mine, catalogue) as first, Lab(other, catalogue) as second:
+        for each in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(each, first.interrupt)
         first.rules = common(first.rules, second.rules)
-        progress = Progress(seconds, *reachable(first))
-        search = Differential(first, second, seed, seconds, out, most=most, told=progress)
+        progress = Progress(limits, *reachable(first))
+        search = Differential(first, second, seed, limits, out, told=progress)
         try:
             search.run()
         except KeyboardInterrupt:
@@ -69,7 +74,7 @@ def _report(search: Differential, catalogue: Catalogue, *, interrupted: bool) ->
     tally = search.tally
     if interrupted:
         code = ExitCode.INTERRUPTED
-    elif search.broken:
+    elif search.unexpected:
         code = ExitCode.FAILED
     else:
         code = ExitCode.OK if tally.steps else ExitCode.NOTHING
@@ -84,7 +89,9 @@ def _report(search: Differential, catalogue: Catalogue, *, interrupted: bool) ->
         "duration_s": round(tally.seconds, 3),
         "sessions": tally.sessions,
         "steps": tally.steps,
+        "frames": tally.frames,
         "cut_short": tally.over,
+        "notes": [*dict.fromkeys((*search.mine.notes, *search.other.notes))],
         "broken": [_broken(each, catalogue) for each in search.broken.values()],
         "unspecified": [_unspecified(each) for each in search.unspecified.values()],
     }
@@ -104,6 +111,7 @@ def _broken(each: Broken, catalogue: Catalogue) -> dict[str, Any]:
         "seed": each.seed,
         "file": str(each.file) if each.file else None,
         "replayed": each.replayed,
+        "expected_failure": each.expected,
     }
 
 
@@ -124,13 +132,22 @@ def _show(data: Mapping[str, Any], console: Console) -> None:
         who = {"mine": data["mine"]["name"], "other": data["other"]["name"], "both": "both"}[each["by"]]
         console.print(
             Text.assemble(
-                (" BROKEN ", "bold red reverse"), f" by {who}: ", (visible(each["message"]), "bold")
+                (" BROKEN ", "bold red reverse")
+                if each["expected_failure"] is None
+                else (" EXPECTED ", "yellow reverse"),
+                f" by {who}: ",
+                (visible(each["message"]), "bold"),
             )
         )
         for line in (
             f"breaks {each['requirement']} ({each['level']}, {each['provenance']}): {each['text']}",
             *(f"step    {step}" for step in each["steps"]),
             *([f"file    {each['file']} ({each['replayed']})"] if each["file"] else []),
+            *(
+                [f"expected by its target file: {visible(each['expected_failure'])}"]
+                if each["expected_failure"]
+                else []
+            ),
         ):
             console.print(Text(f"    {line}"))
     for each in sorted(data["unspecified"], key=lambda each: -each["count"]):
@@ -145,13 +162,18 @@ def _show(data: Mapping[str, Any], console: Console) -> None:
             console.print(Text(f"    {word:<6}{visible(frames)}"))
         for step in each["steps"]:
             console.print(Text(f"    step  {visible(step)}", style="dim"))
+    for note in data["notes"]:
+        console.print(Text(f"note {visible(note)}", style="dim"))
     if data["cut_short"]:
         console.print(Text(f"{data['cut_short']} sessions were cut short: nothing could be said of them"))
+    count = sum(each["expected_failure"] is None for each in data["broken"])
+    expected = len(data["broken"]) - count
     console.print(
         Text(
-            f"{'interrupted: ' if data['interrupted'] else ''}{len(data['broken'])} requirements broken, "
+            f"{'interrupted: ' if data['interrupted'] else ''}{count} requirements broken, "
+            f"{f'{expected} more as expected, ' if expected else ''}"
             f"{len(data['unspecified'])} differences unspecified in {data['sessions']:,} sessions, "
             f"{data['steps']:,} steps, {data['duration_s']:.1f} s · seed {data['seed']}",
-            style="bold red" if data["broken"] else "bold green",
+            style="bold red" if count else "bold green",
         )
     )

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from relaykit.conformance.context import CaseStop, Context, Device, Environment, UntestableError
+from relaykit.conformance.fence import quiet
 from relaykit.conformance.grammar import VarSpec
 from relaykit.conformance.matching import ambient_types
+from relaykit.conformance.pacing import Budget
 from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.reproduce import refer
 from relaykit.conformance.results import Case
@@ -20,9 +21,6 @@ from relaykit.conformance.sessions.state import DEVICES, USERS, Branch, Rules, S
 from relaykit.conformance.steps import control, roots
 from relaykit.conformance.values import Scope
 from relaykit.conformance.wire import ConnectionEnded
-
-_SHARE = 0.8
-"""Of the target's rate: a session is no flood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,22 +69,6 @@ async def _nothing() -> None:
     return
 
 
-class _Budget:
-    """How many frames a connection may still send without being refused."""
-
-    def __init__(self, rate: float, burst: float) -> None:
-        self._rate, self._most = rate * _SHARE, max(1.0, burst * _SHARE)
-        self._left, self._at = self._most, time.monotonic()
-
-    async def spend(self) -> None:
-        now = time.monotonic()
-        self._left, self._at = min(self._most, self._left + (now - self._at) * self._rate), now
-        if self._left < 1:
-            await asyncio.sleep((1 - self._left) / self._rate)
-            self._left = 1.0
-        self._left -= 1
-
-
 class Session:
     """One session: fresh users, the model's state, and what may still come.
 
@@ -112,7 +94,7 @@ class Session:
         context.scope = Scope(seed, roots(context), variables)
         self._pool: list[judging.Item] = []
         self._words = problems.Words(context.scope.fill, self._symbolic)
-        self._budgets: dict[str, _Budget] = {}
+        self._budgets: dict[str, Budget] = {}
         self._known: dict[str, str] = {}
         for name_, user_ in context.users.items():
             self._know(f"{name_}.id")
@@ -162,14 +144,14 @@ class Session:
 
     async def finish(self) -> Problem | None:
         """After the last step: whatever comes late, within the quiet window."""
-        await asyncio.sleep(self.env.waits.quiet)
+        await quiet(self.env)
         arrived = {device: self._frames(device) for device in self._live()}
         match = judging.fit(Branch("end"), self._pool, arrived, self._context.scope.fill)
         return problems.find(self.state, None, match, self._pool, self._words) or self._misshapen()
 
     async def linger(self) -> Problem | None:
         """What else comes of the last step, within the quiet window; it is added to what came of it."""
-        await asyncio.sleep(self.env.waits.quiet)
+        await quiet(self.env)
         arrived = {device: self._frames(device) for device in self._live()}
         match = judging.fit(Branch("linger"), self._pool, arrived, self._context.scope.fill)
         for device in self._live():
@@ -205,7 +187,7 @@ class Session:
         device = self._device(step.who)
         if step.move == "connect":
             limits = self.env.target.limits
-            self._budgets[step.who] = _Budget(limits["frames_per_second"], limits["burst"])
+            self._budgets[step.who] = Budget(limits["frames_per_second"], limits["burst"])
             await device.connect()
         elif step.move == "drop":
             connection = device.live
@@ -236,7 +218,7 @@ class Session:
     async def _fence(self, step: Step, behind: dict[str, list[Any]]) -> Problem | None:
         """Everybody gets a heartbeat answered, whoever acted first."""
         if not self.env.fences:
-            await asyncio.sleep(self.env.waits.quiet)
+            await quiet(self.env)
             return None
         if step.who in self._live() and step.move != "connect":
             broken = await self._beat(step, step.who)
@@ -268,16 +250,16 @@ class Session:
         loop = asyncio.get_running_loop()
         started = loop.time()
         # Where nothing is one of the choices, the others get some time to show.
-        quiet = started + (self.env.waits.quiet if len(permitted) > 1 else 0)
+        silent = started + (self.env.waits.quiet if len(permitted) > 1 else 0)
         while True:
             arrived = {**behind, **{device: self._frames(device) for device in self._live()}}
             match = judging.best(permitted, self._pool, arrived, self._context.scope.fill)
             now = loop.time()
-            undecided = not match.branch.must and now < quiet and len(permitted) > 1
+            undecided = not match.branch.must and now < silent and len(permitted) > 1
             if match.complete and not undecided:
                 self.slowest_s = max(self.slowest_s, now - started)
                 break
-            until = quiet if match.complete else started + self.patience_s
+            until = silent if match.complete else started + self.patience_s
             if not await self._context.wait(until) and loop.time() >= until:
                 arrived = {**behind, **{device: self._frames(device) for device in self._live()}}
                 match = judging.best(permitted, self._pool, arrived, self._context.scope.fill)

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from hypothesis.errors import Flaky
 
+from relaykit.conformance.fuzz.hunt import Limits
 from relaykit.conformance.replay import Outcome
 from relaykit.conformance.sessions import machine, model, writing
 from relaykit.conformance.sessions.driver import Session
+from relaykit.conformance.sessions.frames import all_sent
 from relaykit.conformance.sessions.keeping import keep, polished
 from relaykit.conformance.sessions.lab import Lab, Played
 from relaykit.conformance.sessions.moves import MOVES
@@ -45,6 +47,7 @@ class Finding:
         file: the scenario; None: none was written.
         replayed: what `replay` says of it here and now.
         steady: whether it occurred again when the session was played once more.
+        expected: why the target file expects it; None: it does not.
     """
 
     problem: Problem
@@ -54,6 +57,7 @@ class Finding:
     file: Path | None
     replayed: str
     steady: bool
+    expected: str | None = None
 
 
 @dataclass(slots=True)
@@ -62,6 +66,7 @@ class Tally:
 
     sessions: int = 0
     steps: int = 0
+    frames: int = 0
     over: int = 0
     moves: Counter[str] = field(default_factory=Counter)
     transitions: Counter[str] = field(default_factory=Counter)
@@ -75,6 +80,16 @@ class Tally:
     def rate(self) -> float:
         """Steps per second."""
         return self.steps / max(self.seconds, 1e-9)
+
+    def note(self, step: Step) -> None:
+        """Count a step, and the frames that it sends."""
+        self.steps += 1
+        if step.move not in (*model.CONTROLS, *model.ARRIVALS):
+            self.frames += len(all_sent(step))
+
+    def over_limit(self, limits: Limits) -> bool:
+        """Whether time is up, or enough frames were sent."""
+        return self.seconds >= limits.seconds or (limits.frames is not None and self.frames >= limits.frames)
 
     def add(self, state: State) -> None:
         self.transitions.update(state.transitions)
@@ -131,18 +146,16 @@ class Hunt:
     """A search for failures with one target.
 
     Attributes:
-        seconds: after which no session begins; shrinking may take longer.
+        limits: after these no session begins, shrinking may take longer; expected findings do not count.
         folder: where scenarios are written; None: nowhere.
-        most: findings after which it ends.
         told: called now and then with the tally.
     """
 
     lab: Lab
     seed: str
-    seconds: float
+    limits: Limits
     folder: Path | None
     steps: int = 30
-    most: int = 5
     told: Callable[[Tally], None] = lambda _: None
     tally: Tally = field(default_factory=Tally)
     findings: list[Finding] = field(default_factory=list)
@@ -162,9 +175,18 @@ class Hunt:
         base, _, number = self.seed.partition("+")
         first = int(number) if number.isdigit() else 0
         batch = first
-        while self.tally.seconds < self.seconds and len(self.findings) < self.most and not self.ended:
+        while not self._over and self.unexpected < self.limits.most:
             self._batch(f"{base}+{batch}" if batch else base)
             batch += 1
+
+    @property
+    def unexpected(self) -> int:
+        """How many findings the target file does not expect."""
+        return sum(finding.expected is None for finding in self.findings)
+
+    @property
+    def _over(self) -> bool:
+        return self.tally.over_limit(self.limits) or bool(self.ended)
 
     # One batch.
 
@@ -188,6 +210,12 @@ class Hunt:
         problem = played.problem
         if problem is None or problem.key in self._known:
             return
+        expected = self.lab.excuse(problem)
+        if expected is not None:
+            self._known.add(problem.key)
+            steps = writing.actions(played.program)
+            self.findings.append(Finding(problem, self.seed, played.program, steps, None, "", True, expected))
+            return
         if not self._sought:
             self._sought, self._until = problem.key, time.monotonic() + _SHRINK_S
             self.lab.hurry()
@@ -204,7 +232,7 @@ class Hunt:
         if self._sought:
             best = self._shortest.get(self._sought)
             return time.monotonic() > self._until or (best is not None and writing.actions(best.program) <= 1)
-        return self.tally.seconds >= self.seconds or bool(self.ended)
+        return self._over
 
     # One finding.
 
@@ -250,7 +278,7 @@ class _Run:
         hunt, session = self._hunt, self._session
         assert session is not None  # noqa: S101
         if not hunt._sought:
-            hunt.tally.steps += 1
+            hunt.tally.note(step)
         try:
             problem = hunt.lab.perform(session, step)
         except SessionOver:

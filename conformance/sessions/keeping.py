@@ -17,6 +17,7 @@ from relaykit.conformance.sessions import writing
 from relaykit.conformance.sessions.lab import Lab, Played
 from relaykit.conformance.sessions.state import Step
 from relaykit.conformance.single import run_one
+from relaykit.errors import UsageError
 
 
 def polished(
@@ -43,7 +44,7 @@ def polished(
     return best
 
 
-def keep(lab: Lab, folder: Path, name: str, played: Played, found: str) -> tuple[Path, str]:
+def keep(lab: Lab, folder: Path, name: str, played: Played, found: str) -> tuple[Path | None, str]:
     """Write the scenario of a session that failed.
 
     Args:
@@ -52,10 +53,7 @@ def keep(lab: Lab, folder: Path, name: str, played: Played, found: str) -> tuple
         found: a line that says how it was found.
 
     Returns:
-        the file, and what `replay` says of it here and now.
-
-    Raises:
-        UsageError: it cannot be written.
+        the file, and what `replay` says of it here and now; None if it cannot be written: the lab notes why.
     """
     problem = played.problem
     assert problem is not None  # noqa: S101
@@ -63,7 +61,11 @@ def keep(lab: Lab, folder: Path, name: str, played: Played, found: str) -> tuple
     notes = (found, redact(problem.message), *(f"  {step}" for step in played.program))
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     made = writing.reproduction(lab.catalogue, slug, played.log, played.last, problem, notes)
-    path = reproduce.write(folder, made, lab.catalogue)
+    try:
+        path = reproduce.write(folder, made, lab.catalogue)
+    except UsageError as error:
+        lab.notes = (*lab.notes, str(error))
+        return None, ""
     (scenario,) = reproduce.load(path, lab.catalogue)
     return path, str(replayed(lab.call(_replay(lab, scenario))).outcome)
 

@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import secrets
+import signal
 import threading
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from types import FrameType
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from relaykit.conformance.aiming import Aim, standing
 from relaykit.conformance.context import Environment
+from relaykit.conformance.expectations import Expectation, excuse, in_force
 from relaykit.conformance.launch import Launched
 from relaykit.conformance.preflight import preflight
 from relaykit.conformance.run import Settings, environment
@@ -25,6 +29,8 @@ from relaykit.errors import RelaykitError, UsageError
 from relaykit.schemas import Catalogue
 
 T = TypeVar("T")
+_ENDS = frozenset({"closed", "hang", "refused"})
+"""Problems after which the target may be gone: no requirement excuses them."""
 _CRASH_S, _GONE_S = 0.2, 15.0
 """Seconds to wait for news of a launched target's end: at first, and where it takes no connections."""
 
@@ -64,6 +70,8 @@ class Lab:
     slowest_s: float = 0.0
     _nonce: str = field(default_factory=lambda: secrets.token_hex(6))
     _count: int = 0
+    _expected: tuple[Expectation, ...] = ()
+    _interrupted: bool = False
     _loop: asyncio.AbstractEventLoop = field(init=False)
     _thread: threading.Thread = field(init=False)
     _stop: asyncio.Event = field(init=False)
@@ -112,7 +120,8 @@ class Lab:
                 try:
                     found = await preflight(self.env)
                     self.env.carrier, self.env.fences = found.carrier, found.fences
-                    self.notes = found.notes
+                    self._expected, lapsed = in_force(self.aimed.target.expected, datetime.now(UTC).date())
+                    self.notes = (*found.notes, *lapsed)
                     self.rules = rules_of(self.env)
                     self.patience_s = self.env.waits.reply
                     ready.set_result(None)
@@ -123,14 +132,30 @@ class Lab:
             redact = self.aimed.redactor.text
             raise type(error)(redact(str(error)), hint=redact(error.hint or "") or None) from None
 
+    def interrupt(self, signum: int, frame: FrameType | None) -> None:
+        """A handler of Ctrl-C, and of a polite kill.
+
+        The exception may come up where it is swallowed, such as in a callback of the garbage collector. So it
+        is raised once more when something is done next.
+        """
+        self._interrupted = True
+        signal.default_int_handler(signum, frame)
+
     def call(self, work: Coroutine[Any, Any, T]) -> T:
         """Do something in the loop, and wait for it; Ctrl-C cancels it."""
+        if self._interrupted:
+            work.close()
+            raise KeyboardInterrupt
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
         except KeyboardInterrupt:
             future.cancel()
             raise
+
+    def excuse(self, problem: Problem) -> str | None:
+        """Why the target file expects this; None: it does not, or the target may be gone."""
+        return None if problem.kind in _ENDS else excuse(self._expected, problem.req[:1])
 
     # Sessions.
 

@@ -15,6 +15,8 @@ from relaykit.conformance.sessions.state import USERS, Branch, State, Step, must
 
 CONTROLS = ("create_user", "contact", "create_group", "add_member", "remove_member", "conversation")
 """Steps that the control interface takes."""
+ARRIVALS = ("connect", "drop")
+"""Steps that send nothing."""
 
 
 def possible(state: State, step: Step) -> bool:

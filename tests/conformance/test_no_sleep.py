@@ -16,10 +16,8 @@ from relaykit import conformance
 ROOT = Path(conformance.__file__).parent
 MEANT = {
     "fence.py": "the quiet window, within which a target may fan out later than it answers",
-    "pacing.py": "the pace that the target file asks for",
+    "pacing.py": "the pace that the target file asks for, or that the target's limit permits",
     "wire.py": "frames that wait for that pace go out before a connection is closed",
-    "fuzz/hunt.py": "the quiet window of fuzzed frames, and a pace below the target's rate limit",
-    "sessions/driver.py": "the quiet window of random sessions, and a pace below the target's rate limit",
     "deaths.py": "a moment for a foreign process to die or to come back, of which nothing tells",
 }
 """File → why it may sleep."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from pathlib import Path
@@ -131,7 +132,7 @@ def test_a_crash_of_a_launched_target_is_found(tmp_path: Path) -> None:
 
 
 class Limits(Minimal):
-    """Permits few frames per second."""
+    """Permits forty frames per second and connection, keep-alives included, and ends what goes on and on."""
 
     async def error(self, socket: Any, code: str, about: str | None = None) -> None:
         if code == "rate_limited":
@@ -141,18 +142,55 @@ class Limits(Minimal):
             await super().error(socket, code, about)
 
     async def frame(self, peer: Peer, data: str | bytes) -> None:
-        peer.socket.taken = taken = getattr(peer.socket, "taken", 0) + 1  # type: ignore[attr-defined]
-        if taken % 40 == 0:
-            await self.error(peer.socket, "rate_limited")
-        else:
+        moment = asyncio.get_running_loop().time()
+        left, at, refused = getattr(peer, "bucket", (40.0, moment, 0))
+        left, refused = min(40.0, left + (moment - at) * 40), refused if left < 1 else 0
+        peer.bucket = left - (left >= 1), moment, refused + (left < 1)  # type: ignore[attr-defined]
+        if left >= 1:
             await super().frame(peer, data)
+        elif refused > 30:
+            await peer.socket.close(1013)
+        elif not refused:
+            await self.error(peer.socket, "rate_limited")
 
 
 def test_a_limit_slows_it_down_and_is_no_finding(tmp_path: Path) -> None:
-    ended, data = fuzz(Limits(), tmp_path, "--seconds", "8", "--frames", "600")
+    ended, data = fuzz(Limits(), tmp_path, "--frames", "400")
     assert not data["findings"], data["findings"]
     assert ended.code == 0
+    assert data["frames"] >= 400
     assert any("limits frames" in note for note in data["notes"])
+
+
+def test_what_else_lies_in_the_folder_of_frames_is_left_out_and_what_is_broken_is_used(
+    tmp_path: Path,
+) -> None:
+    corpus = tmp_path / "corpus"
+    (corpus / "folder.frame").mkdir(parents=True)
+    os.mkfifo(corpus / "pipe.frame")
+    (corpus / "lost.frame").symlink_to(tmp_path / "nothing")
+    (corpus / "dump.frame").write_bytes(b"x" * (2**20 + 1))
+    for name, data in (("empty", b""), ("bytes", b"\xff\x00"), ("frame", b'{"type":"heartbeat"}')):
+        (corpus / f"{name}.frame").write_bytes(data)
+    ended, found = fuzz(minimal(), tmp_path, "--frames", "500", "--corpus", str(corpus))
+    assert ended.code == 0
+    assert found["findings"] == []
+    for name in ("folder", "pipe", "lost", "dump"):
+        assert any(f"{name}.frame" in note for note in found["notes"])
+    assert found["corpus"]["frames"] == found["corpus"]["added"] + 3
+
+
+def test_a_failure_that_the_target_file_expects_is_shown_and_does_not_count(tmp_path: Path) -> None:
+    expected = "expected_failures:\n" + "".join(
+        f"  - {{requirement: {name}, reason: known since spring}}\n"
+        for name in ("VAL-01", "VAL-02", "VAL-04", "VAL-05", "VAL-06", "VAL-07", "VAL-08", "ERR-04")
+    )
+    file = tmp_path / "target.yaml"
+    file.write_text(f"tokens: {{mint: {{secret: {{env: RELAYKIT_SECRET}}}}}}\n{expected}")
+    ended, data = fuzz(minimal("silent-on-bad"), tmp_path, "--frames", "300", "-t", str(file))
+    assert {each["expected_failure"] for each in data["findings"]} == {"known since spring"}
+    assert ended.code == data["exit_code"] == 0
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_polite_kill_ends_it_with_a_summary(tmp_path: Path) -> None:
@@ -162,14 +200,16 @@ def test_a_polite_kill_ends_it_with_a_summary(tmp_path: Path) -> None:
             process = await start("fuzz", *options, RELAYKIT_SECRET=SECRET)
             async with asyncio.timeout(60):
                 assert process.stderr is not None
+                first = await process.stderr.readline()
                 line = await process.stderr.readline()  # the first line of progress
                 process.send_signal(signal.SIGINT)
                 out, _ = await process.communicate()
             assert process.returncode is not None
-            return process.returncode, out.decode(), line.decode()
+            return process.returncode, out.decode(), first.decode() + line.decode()
 
-    code, out, line = asyncio.run(go())
-    assert "frames" in line
+    code, out, said = asyncio.run(go())
+    assert "seed" in said.splitlines()[0], "what is interrupted can be begun again"
+    assert "frames" in said.splitlines()[1]
     assert code == 130
     assert "interrupted: nothing found" in out
 

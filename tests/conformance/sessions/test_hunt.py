@@ -132,6 +132,7 @@ def test_ctrl_c_ends_with_a_summary(tmp_path: Path) -> None:
         assert process.stderr is not None
         try:
             async with asyncio.timeout(90):
+                assert b"seed" in await process.stderr.readline()
                 await process.stderr.readline()  # the first line of progress: it is under way
             process.send_signal(signal.SIGINT)
             out, err = await asyncio.wait_for(process.communicate(), 60)
