@@ -55,13 +55,13 @@ def build(
     The repository's own docs/  relaykit docs build --markdown --out docs
     Is docs/ up to date?        relaykit docs build --markdown --out docs --check
     """
+    # Hundreds of thousands of small values are made and kept until the end: collecting would find nothing.
+    gc.disable()
     from relaykit.docs_gen import build as building
     from relaykit.docs_gen.suite import read_report
     from relaykit.errors import UsageError
     from relaykit.schemas import load_catalogue
 
-    # Hundreds of thousands of small values are made and kept until the end: collecting would find nothing.
-    gc.disable()
     if single_file and markdown:
         raise UsageError("--single-file and --markdown exclude each other")
     documentation = building.documentation(load_catalogue(catalogue), read_report(report))
