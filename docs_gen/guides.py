@@ -38,16 +38,24 @@ ORDER = (
 """The order in which a newcomer reads them; each is a file `guides/<name>.md`."""
 
 
+def shown_scenarios() -> tuple[str, ...]:
+    """The scenarios whose diagrams guides show, in reading order: they tell the usual course of things."""
+    lines = (line for name in ORDER for line in _text(name).splitlines())
+    parts = (match for line in lines if (match := _PART.fullmatch(line)) and match[1] == "scenario")
+    return tuple(dict.fromkeys(id_ for part in parts for id_ in part[2].split()))
+
+
+def _text(name: str) -> str:
+    return resources.files("relaykit.docs_gen").joinpath("guides", f"{name}.md").read_text("utf-8")
+
+
 def read_guides(material: Material) -> tuple[Guide, ...]:
     """Every guide, its parts generated.
 
     Raises:
         UsageError: a guide lacks its head, or asks for a part that does not exist; names file and line.
     """
-    folder = resources.files("relaykit.docs_gen").joinpath("guides")
-    return tuple(
-        read_guide(name, folder.joinpath(f"{name}.md").read_text("utf-8"), material) for name in ORDER
-    )
+    return tuple(read_guide(name, _text(name), material) for name in ORDER)
 
 
 def read_guide(slug: str, text: str, material: Material) -> Guide:

@@ -150,10 +150,15 @@ class DerivedCase:
 
 @dataclass(frozen=True, slots=True)
 class DerivedFrame:
-    """The derived cases of one type, by the place in the frame that they are about."""
+    """The derived cases of one type, by the place in the frame that they are about.
+
+    Attributes:
+        server_only: clients must not send the type at all.
+    """
 
     name: str
     target: str | None
+    server_only: bool
     count: int
     places: tuple[tuple[str, tuple[DerivedCase, ...]], ...]
 

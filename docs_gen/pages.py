@@ -148,12 +148,14 @@ def _pages(
         probes=[case for case in cases if case.kind == "probe"],
         results=results.cases,
     )
+    derived = sorted(_derived(names, cases, results), key=lambda view: view.target is None)
     yield _overview(
         DERIVED,
         "Derived cases",
         "Cases made of the schemas: what every constraint forbids, and what it just permits.",
         "derived",
-        frames=list(_derived(names, cases, results)),
+        frames=[view for view in derived if not view.server_only],
+        others=[view for view in derived if view.server_only],
     )
     yield Page(
         "validator",
@@ -218,9 +220,11 @@ def _derived(names: Names, cases: Iterable[ListedCase], results: Results) -> Ite
             group = found.setdefault(frame, {}).setdefault("/".join(place), [])
             group.append(DerivedCase(name, about, results.cases.get(case.id)))
     for frame, places in found.items():
+        target = names.frame(frame, "c2s")
         yield DerivedFrame(
             frame,
-            names.frame(frame, "c2s"),
+            target,
+            target is not None and target.startswith("frames/s2c/"),
             sum(len(group) for group in places.values()),
             tuple((place, tuple(group)) for place, group in places.items()),
         )

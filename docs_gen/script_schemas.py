@@ -106,6 +106,7 @@ def script_schemas(catalogue: Catalogue) -> dict[str, Any]:
         "defs": shared,
         "examples": examples,
         "faults": {direction: dict(rules) for direction, rules in catalogue.protocol.faults.items()},
+        "areas": {prefix: area.file for prefix, area in catalogue.protocol.areas.items()},
         "depth": int(catalogue.protocol.limits["max_depth"].default),
         "subprotocol": catalogue.protocol.subprotocol,
     }

@@ -8,7 +8,7 @@ from typing import Any
 from relaykit.docs_gen.defects import linked_matrix
 from relaykit.docs_gen.fields import merge, types_in_words
 from relaykit.docs_gen.frames import frame_view
-from relaykit.docs_gen.guides import read_guides
+from relaykit.docs_gen.guides import read_guides, shown_scenarios
 from relaykit.docs_gen.links import ERRORS, LIMITS, Names
 from relaykit.docs_gen.material import Material
 from relaykit.docs_gen.model import (
@@ -78,13 +78,14 @@ def _frames(
     for vector in catalogue.vectors():
         vectors.setdefault((vector.direction, vector.type), []).append(vector)
     areas = [area.file for area in catalogue.protocol.areas.values()]
+    usual = {id_: place for place, id_ in enumerate(shown_scenarios())}
     views = [
         frame_view(
             spec,
             names,
             vectors.get(key, ()),
             requirements,
-            _with_frame(scenarios, f"frames/{key[0]}/{key[1]}"),
+            _with_frame(scenarios, f"frames/{key[0]}/{key[1]}", usual),
         )
         for key, spec in catalogue.frames.items()
     ]
@@ -99,24 +100,27 @@ def _frames(
     return tuple(ranked)
 
 
-def _with_frame(scenarios: Iterable[ScenarioView], target: str) -> list[ScenarioView]:
-    """The scenarios in which a frame appears, the most telling first."""
+def _with_frame(
+    scenarios: Iterable[ScenarioView], target: str, usual: Mapping[str, int]
+) -> list[ScenarioView]:
+    """The scenarios in which a frame appears, the most telling first: those that guides show."""
+
+    def strangeness(view: ScenarioView) -> tuple[bool, bool, int, int]:
+        errors = target != _ERROR and any(link.target == _ERROR for link in view.frames)
+        return view.id not in usual, errors, usual.get(view.id, 0), _burden(view, target)
+
     found = [view for view in scenarios if any(link.target == target for link in view.frames)]
-    return sorted(found, key=lambda view: _strangeness(view, target))
+    return sorted(found, key=strangeness)
 
 
-def _strangeness(view: ScenarioView, target: str) -> int:
-    """How little a scenario shows a frame's usual life: errors, crowds, and frames that come late in it."""
+def _burden(view: ScenarioView, target: str) -> int:
+    """How little a scenario shows a frame's usual life: crowds, and frames that come late in it."""
     targets = [link.target for link in view.frames]
-    rows = len(view.diagram.rows)
-    errors = "frames/s2c/error" in targets and target != "frames/s2c/error"
-    return (
-        30 * errors
-        + 4 * targets.index(target)
-        + 3 * len(view.diagram.lifelines)
-        + abs(rows - 7)
-        - 5 * min(len(targets), 5)
-    )
+    crowd, length = len(view.diagram.lifelines), len(view.diagram.rows)
+    return 4 * targets.index(target) + 3 * crowd + abs(length - 7) - 5 * min(len(targets), 5)
+
+
+_ERROR = "frames/s2c/error"
 
 
 def _scenario(case: ListedCase, names: Names, results: Results) -> ScenarioView:

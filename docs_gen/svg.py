@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import accumulate
 from math import atan2, cos, hypot, sin
 
 from markupsafe import Markup, escape
@@ -23,13 +24,13 @@ class _Canvas:
     """Where the next row goes; collects what is drawn. Boxes lie under everything else."""
 
     diagram: Sequence
-    gap: float
+    lines: tuple[float, ...]
     y: float = _HEAD + 8.0
     under: list[str] = field(default_factory=list)
     over: list[str] = field(default_factory=list)
 
     def x(self, line: int) -> float:
-        return _EDGE + line * self.gap
+        return self.lines[line]
 
 
 def _n(value: float) -> str:
@@ -57,7 +58,7 @@ def sequence_svg(diagram: Sequence, ids: str) -> Markup:
         diagram: what is drawn.
         ids: prefix of the element IDs, unique on the page.
     """
-    canvas = _Canvas(diagram, _gap(diagram.rows))
+    canvas = _Canvas(diagram, _spread(diagram))
     _draw(canvas, diagram.rows, 0)
     width = _EDGE + canvas.x(len(diagram.lifelines) - 1)
     height = canvas.y + 14
@@ -70,15 +71,25 @@ def _label(row: Arrow) -> str:
     return f"{row.label} · {row.detail}" if row.detail else row.label
 
 
-def _gap(rows: Iterable[Row]) -> float:
-    """So far apart that the label of each arrow finds room between the lifelines it joins."""
-    widest = float(_GAP)
+def _spread(diagram: Sequence) -> tuple[float, ...]:
+    """Where the lifelines stand: as near as the labels of the arrows between them permit."""
+    gaps = [float(_GAP)] * (len(diagram.lifelines) - 1)
+    # The short arrows first: a longer one asks for the room that is still missing.
+    for first, last, label in sorted(_spans(diagram.rows), key=lambda span: span[1] - span[0]):
+        missing = len(label) * _LETTER + 34 - sum(gaps[first:last])
+        for gap in range(first, last):
+            gaps[gap] = min(_WIDEST, gaps[gap] + max(0.0, missing) / (last - first))
+    return tuple(accumulate(gaps, initial=float(_EDGE)))
+
+
+def _spans(rows: Iterable[Row]) -> Iterator[tuple[int, int, str]]:
+    """From which lifeline to which each arrow goes, and its label."""
     for row in rows:
         if isinstance(row, Box):
-            widest = max(widest, *map(_gap, row.sections))
+            for section in row.sections:
+                yield from _spans(section)
         elif isinstance(row, Arrow):
-            widest = max(widest, (len(_label(row)) * _LETTER + 34) / abs(row.end - row.start))
-    return min(widest, _WIDEST)
+            yield min(row.start, row.end), max(row.start, row.end), _label(row)
 
 
 def _svg(ids: str, style: str, width: float, height: float, title: str, words: str, body: str) -> Markup:
@@ -102,8 +113,8 @@ def _lifelines(canvas: _Canvas, height: float) -> Iterator[str]:
     for line, name in enumerate(canvas.diagram.lifelines):
         x = canvas.x(line)
         style = "who server" if line == canvas.diagram.server else "who"
-        yield f'<line x1="{x}" y1="{_HEAD - 8}" x2="{x}" y2="{_n(height - 6)}" class="life"/>'
-        yield f'<rect x="{x - 58}" y="8" width="116" height="28" rx="6" class="{style}"/>'
+        yield f'<line x1="{_n(x)}" y1="{_HEAD - 8}" x2="{_n(x)}" y2="{_n(height - 6)}" class="life"/>'
+        yield f'<rect x="{_n(x - 58)}" y="8" width="116" height="28" rx="6" class="{style}"/>'
         yield _text(x, 27, name, "name")
 
 

@@ -2,6 +2,7 @@
 (() => {
   "use strict";
   const root = document.currentScript?.dataset.root ?? "";
+  const single = document.documentElement.classList.contains("single");
   const make = (tag, attributes = {}, ...children) => {
     const element = Object.assign(document.createElement(tag), attributes);
     element.append(...children);
@@ -22,20 +23,29 @@
       try { sessionStorage.relayFrame = JSON.stringify([link.dataset.direction, link.closest(".code").querySelector("code").textContent]); } catch { /* it opens empty */ }
       window.dispatchEvent(new Event("relay-try"));
     } else if (button) {
-      await navigator.clipboard.writeText(button.closest(".code").querySelector("code").textContent);
+      const shown = button.closest(".code").querySelector("code");
+      if (navigator.clipboard) await navigator.clipboard.writeText(shown.textContent);
+      else { getSelection().selectAllChildren(shown); document.execCommand("copy"); } // plain http has no clipboard
       button.textContent = "Copied";
       setTimeout(() => { button.textContent = "Copy"; }, 1500);
     }
   });
+  // A link to each section, to be copied.
+  function linkHeadings(within) {
+    for (const heading of within.querySelectorAll("h2[id], h3[id]")) {
+      heading.append(make("a", { className: "anchor", href: `#${heading.id}`, textContent: "#", ariaLabel: `Link to ${heading.textContent}` }));
+    }
+  }
+  if (!single) linkHeadings(document.querySelector("main"));
   // In a single file one page is shown at a time. Where there are scripts, the others wait as the text of a
   // noscript element, which costs nothing; one by one they become elements, within reach of the browser's search.
   let openAll = () => {};
-  if (document.documentElement.classList.contains("single")) {
+  if (single) {
     const sections = [...document.querySelectorAll("main > section")];
     let shown = sections[0];
     const open = (section) => {
       const waiting = section.querySelector(":scope > noscript");
-      if (waiting) section.innerHTML = waiting.textContent;
+      if (waiting) { section.innerHTML = waiting.textContent; linkHeadings(section); }
       if (section !== shown) section.setAttribute("hidden", "until-found");
     };
     const show = (section) => {
@@ -170,7 +180,12 @@
       button.addEventListener("click", () => { area.focus(); area.setSelectionRange(place[0], Math.max(place[1], place[0] + 1)); });
       item.append(button, finding.pointer ? ` (line ${line}) ` : " ");
     } else item.append(make("code", { textContent: finding.pointer || "(the frame)" }), " ");
-    item.append(finding.message, finding.requirement ? ` [${finding.requirement}]` : "");
+    item.append(finding.message);
+    if (finding.requirement) {
+      const page = `requirements/${relaySchemas.areas[finding.requirement.split("-")[0]]}`;
+      const href = single ? `#${page.replace("/", ".")}--${finding.requirement}` : `${root}${page}.html#${finding.requirement}`;
+      item.append(" ", make("a", { className: "rid", href, textContent: finding.requirement }));
+    }
     return item;
   }
   window.relayTools = { make, pretty, examplesInto, exampleOf, findingItem };
