@@ -10,7 +10,7 @@ from relaykit.reference_server.app import App
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import lacking
-from relaykit.reference_server.defects.seams import Seams
+from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.handshake import Admission, Refusal
 from relaykit.reference_server.limits import Bucket, Rate, Ruling
@@ -376,20 +376,16 @@ def full_mailbox_acknowledged(seams: Seams) -> None:
     seams.around(Mailboxes, "add", add)
 
 
-@defect(
-    "slow-reader-stops-all",
-    "While one client does not read, nobody is written to.",
-    "LIM-22",
-    setup="large-burst",
-)
+@defect("slow-reader-stops-all", "While one client does not read, nobody is written to.", "LIM-22")
 def slow_reader_stops_all(seams: Seams) -> None:
     def write_out(original: Callable[[Connection], None], self: Connection) -> None:
         app = self._app
         if any(other.paused for other in app.connections if other is not self):
             app.turn.unwritten.append(self)
             app.clock.call_later(0.05, app.turn.schedule)
-        else:
+            return
+        # Nobody is dropped for reading slowly: all wait for him.
+        with swapped(app, "settings", replace(app.settings, max_outgoing_bytes=2**40)):
             original(self)
 
     seams.around(Connection, "write_out", write_out)
-    seams.around(Connection, "_drop_slow_reader", lambda _original, self: None)

@@ -71,7 +71,6 @@ def setups() -> Mapping[str, Setup]:
         "legacy": {"query": "frames=1"},
         "capabilities": dict.fromkeys(protocol.capabilities, True),
     }
-    large = {**limits, "burst": 250}
     few = {**limits, "waiting_per_user": 80}
     return MappingProxyType(
         {
@@ -80,8 +79,6 @@ def setups() -> Mapping[str, Setup]:
                 {**config, "legacy_frames": False},
                 {**target, "capabilities": {**target["capabilities"], "legacy_frames": False}},
             ),
-            # Enough frames at once to fill the buffers between a server and a client that does not read.
-            "large-burst": Setup({**config, "limits": large}, {**target, "limits": large}),
             "few-waiting": Setup({**config, "limits": few}, {**target, "limits": few}),
             # The server answers at its own path only; what the target file says is for one that does not.
             "another-path": Setup(config, {**target, "url": "ws://127.0.0.1:{port}/socket"}, sound=False),

@@ -218,7 +218,8 @@ def receivers_by_spelling(seams: Seams) -> None:
     ) -> None:
         receiver = payload["receiver_id"]
         if receiver != receiver.lower():
-            payload = {**payload, "receiver_id": "0" + receiver[1:]}
+            other = "1" if receiver[0] == "0" else "0"
+            payload = {**payload, "receiver_id": other + receiver[1:]}
         original(app, session, key, message_id, payload, at)
 
     seams.around(messages, "_to_user", to_user)
