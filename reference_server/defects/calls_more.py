@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from relaykit.reference_server.app import App
 from relaykit.reference_server.calls_state import (
     BUSY,
     END,
@@ -21,7 +22,9 @@ from relaykit.reference_server.calls_state import (
     Tell,
 )
 from relaykit.reference_server.defects import Defect, defect
+from relaykit.reference_server.defects.blocks import Frame, dropping
 from relaykit.reference_server.defects.seams import Seams
+from relaykit.reference_server.session import Session
 
 Effects = tuple[Effect, ...]
 Signal = Callable[..., Effects]
@@ -247,3 +250,29 @@ def gone_does_not_free(seams: Seams) -> None:
         return effects
 
     seams.around(CallTable, "_gone", gone)
+
+
+def _ends(reason: str) -> Callable[[Frame, Session, App], bool]:
+    return lambda frame, _to, _app: frame["payload"].get("reason") == reason
+
+
+UNTOLD = (
+    Defect(
+        "answer-not-told-elsewhere",
+        "When one device answers, the others go on ringing.",
+        ("CALL-28",),
+        dropping("call_end", _ends("answered_elsewhere")),
+    ),
+    Defect(
+        "rejection-not-told-elsewhere",
+        "When one device rejects, the others go on ringing.",
+        ("CALL-29",),
+        dropping("call_end", _ends("rejected_elsewhere")),
+    ),
+    Defect(
+        "no-answer-not-told",
+        "A call that nobody answers ends without a word.",
+        ("CALL-34",),
+        dropping("call_end", _ends("no_answer")),
+    ),
+)

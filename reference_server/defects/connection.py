@@ -277,9 +277,8 @@ TWICE = (
 )
 
 
-@defect("refuses-with-more-than-an-error", "A bad token gets a heartbeat_ack before the error.", "CONN-09")
-def refuses_with_more_than_an_error(seams: Seams) -> None:
-    """Bad tokens open the socket, and get two frames before they are turned out."""
+def _turned_out(says: Callable[[App], list[bytes]], code: int) -> Callable[[Seams], None]:
+    """Bad tokens open the socket, are told something, and turned out with a close code."""
     nobody = Identity("00000000-0000-4000-8000-00000000000c", "00000000-0000-4000-8000-00000000000d", 4e9)
 
     def examine(original: Examine, self: Door, request: Request) -> Admission:
@@ -291,14 +290,62 @@ def refuses_with_more_than_an_error(seams: Seams) -> None:
             return Admission(nobody, None, False)
 
     def enter(
-        original: Callable[..., None], self: App, connection: Any, admission: Admission, response: Response
+        original: Callable[..., None], app: App, connection: Any, admission: Admission, response: Response
     ) -> None:
-        original(self, connection, admission, response)
+        original(app, connection, admission, response)
         if admission.identity is nobody:
-            session = connection.session
-            self.turn.send(session, self.frames.make("heartbeat_ack"))
-            self.turn.send(session, self.frames.error("auth_failed", "bad token", reconnect=False))
-            self.end(session, 1008, "bad token")
+            for data in says(app):
+                app.turn.send(connection.session, data)
+            app.end(connection.session, code, "")
 
-    seams.around(Door, "examine", examine)
-    seams.around(App, "enter", enter)
+    def apply(seams: Seams) -> None:
+        seams.around(Door, "examine", examine)
+        _entering(enter)(seams)
+
+    return apply
+
+
+def _auth_failed(app: App) -> bytes:
+    return app.frames.error("auth_failed", "bad token", reconnect=False)
+
+
+REFUSALS = (
+    Defect(
+        "refuses-with-more-than-an-error",
+        "A bad token gets a heartbeat_ack before the error.",
+        ("CONN-09",),
+        _turned_out(lambda app: [app.frames.make("heartbeat_ack"), _auth_failed(app)], 1008),
+    ),
+    Defect(
+        "refuses-without-a-word",
+        "A bad token opens the socket, which is closed at once.",
+        ("CONN-10",),
+        _turned_out(lambda _: [], 1008),
+    ),
+    Defect(
+        "refuses-with-a-code-of-its-own",
+        "A bad token gets its error, and the close code 4401.",
+        ("CONN-12",),
+        _turned_out(lambda app: [_auth_failed(app)], 4401),
+    ),
+    Defect(
+        "bad-token-is-a-bad-request",
+        "A bad token is refused with the HTTP status 400.",
+        ("CONN-11",),
+        examining(partial(_status, of=401, status=400)),
+    ),
+    Defect(
+        "bad-origin-is-a-bad-request",
+        "A foreign origin is refused with the HTTP status 400.",
+        ("CONN-17",),
+        examining(partial(_status, of=403, status=400)),
+    ),
+)
+
+
+@defect("shuts-down-as-if-done", "At shutdown connections are closed with the code 1000.", "CONN-18")
+def shuts_down_as_if_done(seams: Seams) -> None:
+    def end(original: Callable[..., None], self: App, session: Session, code: int, reason: str) -> None:
+        original(self, session, 1000 if code == 1001 else code, reason)
+
+    seams.around(App, "end", end)

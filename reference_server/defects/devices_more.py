@@ -306,3 +306,20 @@ def newest_becomes_primary(seams: Seams) -> None:
 
     seams.around(Devices, "revoke", revoke)
     seams.around(Devices, "primary", primary)
+
+
+@defect("lapse-not-told", "A device whose request expires undecided hears nothing of it.", "DEV-18")
+def lapse_not_told(seams: Seams) -> None:
+    def tell(
+        original: Callable[..., None],
+        app: App,
+        session: Session,
+        request_id: str,
+        *,
+        approved: bool,
+        text: str | None = None,
+    ) -> None:
+        if approved or text != devices._LAPSED:
+            original(app, session, request_id, approved=approved, text=text)
+
+    seams.around(devices, "_tell", tell)

@@ -213,3 +213,23 @@ CLAIMS = (
         handling(("typing", "media_key", *SIGNALS, *_SYNC), _stamped_with("at", _claimed_time)),
     ),
 )
+
+
+def _with_twins(frame: Frame, *_: object) -> bytes:
+    return orjson.dumps(frame)[:-1] + b',"type":' + orjson.dumps(frame["type"]) + b"}"
+
+
+MORE = (
+    Defect(
+        "acks-with-a-queue",
+        "A sent_ack says in `queue` where the message waits, which is nowhere documented.",
+        ("ENV-05",),
+        saying("sent_ack", "/payload/queue", "q-7"),
+    ),
+    Defect(
+        "deliver-names-its-type-twice",
+        "A deliver has the key `type` twice.",
+        ("ENV-13",),
+        sending("deliver", _with_twins),
+    ),
+)

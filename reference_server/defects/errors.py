@@ -216,3 +216,13 @@ def failed_message_refused(seams: Seams) -> None:
 
     seams.around(App, "_server_error", error)
     seams.around(Dispatcher, "_handle", handle)
+
+
+UNNAMED = (
+    Defect(
+        "error-without-message-id",
+        "An error does not say which frame it is about.",
+        ("ERR-02",),
+        lacking("error", "/message_id"),
+    ),
+)

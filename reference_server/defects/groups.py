@@ -347,3 +347,13 @@ STATUSES = (
         acknowledging(_told_each_time),
     ),
 )
+
+
+WHOSE = (
+    Defect(
+        "group-status-of-nobody",
+        "A status_update does not say which member it is about.",
+        ("GRP-17",),
+        lacking("status_update", "/payload/recipient_id"),
+    ),
+)

@@ -143,3 +143,17 @@ def order_swapped(seams: Seams) -> None:
             original(connection, held.pop(connection))
 
     seams.around(Connection, "put", put)
+
+
+def _as_if_accepted(_original: Handler, app: App, session: Session, frame: Frame) -> None:
+    app.turn.send(session, app.frames.make("sent_ack", {"status": "sent"}, message=frame["message_id"]))
+
+
+STOLEN = (
+    Defect(
+        "stolen-id-acknowledged",
+        "A message under another sender's message_id is acknowledged, and dropped.",
+        ("MSG-36",),
+        handling("send", _if_stolen(_as_if_accepted)),
+    ),
+)

@@ -7,7 +7,7 @@ from typing import Any
 
 from relaykit.reference_server import messages
 from relaykit.reference_server.app import App
-from relaykit.reference_server.defects import Defect
+from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import Frame, Handler, dropping, entry_of, handling
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.mailbox import DELIVERED, READ, Mailboxes
@@ -208,3 +208,10 @@ ACKNOWLEDGEMENTS = (
         _told_by_strangers(READ),
     ),
 )
+
+
+@defect(
+    "status-for-the-present-only", "A sender who was absent does not hear what became of a message.", "MSG-28"
+)
+def status_for_the_present_only(seams: Seams) -> None:
+    seams.around(Mailboxes, "leave_notice", lambda _original, self, *_: None)

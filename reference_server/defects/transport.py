@@ -11,6 +11,7 @@ from websockets.frames import Opcode
 from websockets.protocol import Protocol
 
 from relaykit.reference_server import tls
+from relaykit.reference_server.app import App
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.seams import Seams
@@ -271,3 +272,12 @@ CONTROL = (
         ),
     ),
 )
+
+
+@defect("compression-declined", "An offer of permessage-deflate is never taken up.", "TRAN-03")
+def compression_declined(seams: Seams) -> None:
+    def made(original: Callable[..., None], self: App, settings: Any, catalogue: Any, keys: Any) -> None:
+        original(self, settings, catalogue, keys)
+        self.extensions = []
+
+    seams.around(App, "__init__", made)

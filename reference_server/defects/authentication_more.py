@@ -1,0 +1,55 @@
+"""Defects in what tokens may hold besides, and in sessions that outlive their token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from relaykit.reference_server import auth, keepalive
+from relaykit.reference_server.app import App
+from relaykit.reference_server.auth import AuthError, Identity, Verifier
+from relaykit.reference_server.defects import Defect, defect
+from relaykit.reference_server.defects.blocks import dropping
+from relaykit.reference_server.defects.seams import Seams
+
+_KNOWN = frozenset(("sub", "device_id", "exp", "iat", "nbf"))
+
+
+@defect("twin-claims-accepted", "Of a claim that stands twice the last one counts.", "AUTH-15")
+def twin_claims_accepted(seams: Seams) -> None:
+    seams.around(auth, "_refuse_twins", lambda _original, data: None)
+
+
+@defect("unknown-claims-refused", "A token with a claim that the server does not know is refused.", "AUTH-16")
+def unknown_claims_refused(seams: Seams) -> None:
+    def verify(original: Callable[..., Identity], self: Verifier, token: str) -> Identity:
+        identity = original(self, token)
+        if set(orjson.loads(auth._parts(token).payload)) - _KNOWN:
+            raise AuthError("the token has claims that are not known here")
+        return identity
+
+    seams.around(Verifier, "verify", verify)
+
+
+@defect("session-outlives-its-token", "A session goes on when its token has expired.", "AUTH-21")
+def session_outlives_its_token(seams: Seams) -> None:
+    def session_end(original: Callable[..., float], app: App, expires: float) -> float:
+        return original(app, expires) + 10 * 365 * 86400.0
+
+    seams.around(keepalive, "session_end", session_end)
+
+
+def _about_expiry(frame: dict[str, Any], *_: object) -> bool:
+    return bool(frame["payload"]["error_code"] == "auth_failed" and frame["payload"]["reconnect"])
+
+
+ENDS = (
+    Defect(
+        "expiry-not-told",
+        "The connection of a token that has expired is closed without an error.",
+        ("AUTH-22",),
+        dropping("error", _about_expiry),
+    ),
+)

@@ -1,0 +1,114 @@
+"""Defects in what the server takes, though it should refuse it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from copy import deepcopy
+
+from relaykit.reference_server.app import App
+from relaykit.reference_server.defects import Defect, defect
+from relaykit.reference_server.defects.blocks import Frame, Handler, handling
+from relaykit.reference_server.defects.seams import Seams
+from relaykit.reference_server.defects.validation import invalid
+from relaykit.reference_server.dispatch import Dispatcher
+from relaykit.reference_server.refused import Refused
+from relaykit.reference_server.session import Session
+from relaykit.schemas import Catalogue, FrameError
+
+
+def _too_much(app: App, frame: Frame) -> list[str]:
+    """Pointers to the undocumented properties of a frame that is valid but for them."""
+    findings = app.catalogue.judge(frame, "c2s").findings
+    rule = app.catalogue.protocol.faults["c2s"]["undocumented"]
+    return [f.pointer for f in findings] if all(f.requirement == rule for f in findings) else []
+
+
+def _without_them(_original: Callable[..., None], it: Dispatcher, session: Session, frame: Frame) -> None:
+    kept = deepcopy(frame)
+    for pointer in _too_much(it._app, frame):
+        *way, name = pointer.split("/")[1:]
+        holder = kept
+        for step in way:
+            holder = holder[step]
+        del holder[name]
+    it._handle(session, kept)
+
+
+def taking_text(reason: str, read: Callable[[bytes], object]) -> Callable[[Seams], None]:
+    """Text that strict JSON refuses for a reason is read in another way."""
+
+    def apply(seams: Seams) -> None:
+        def decode(original: Callable[..., Frame], self: Catalogue, data: bytes) -> Frame:
+            try:
+                return original(self, data)
+            except FrameError as error:
+                if error.reason != reason:
+                    raise
+                try:
+                    found = read(data)
+                except RecursionError:
+                    raise error from None
+                if not isinstance(found, dict):
+                    raise
+                return found
+
+        seams.around(Catalogue, "decode", decode)
+
+    return apply
+
+
+def _small(text: str) -> int:
+    number = int(text)
+    return number if abs(number) <= 2**53 else 2**53
+
+
+def _with_replacements(data: bytes) -> object:
+    text = json.dumps(json.loads(data), ensure_ascii=False)
+    return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+TAKEN = (
+    Defect(
+        "unknown-property-accepted",
+        "Properties that the protocol does not document are dropped, and the rest is served.",
+        ("VAL-10",),
+        invalid(lambda app, frame: bool(_too_much(app, frame)), _without_them),
+    ),
+    Defect(
+        "twin-keys-accepted",
+        "Of two equal keys the last one counts.",
+        ("VAL-15",),
+        taking_text("duplicate-key", json.loads),
+    ),
+    Defect(
+        "lone-surrogate-replaced",
+        "Half of a surrogate pair is taken as a replacement character.",
+        ("VAL-17",),
+        taking_text("surrogate", _with_replacements),
+    ),
+    Defect(
+        "byte-order-mark-skipped",
+        "A byte-order mark before a frame is passed over.",
+        ("VAL-18",),
+        taking_text("bom", lambda data: json.loads(data.decode("utf-8-sig"))),
+    ),
+    Defect(
+        "large-integers-cut",
+        "An integer beyond 2^53 is taken as 2^53.",
+        ("VAL-19",),
+        taking_text("integer", lambda data: json.loads(data, parse_int=_small)),
+    ),
+)
+
+
+@defect("unservable-frame-dropped", "What is valid but cannot be served is dropped without a word.", "VAL-21")
+def unservable_frame_dropped(seams: Seams) -> None:
+    def wrapper(original: Handler, app: App, session: Session, frame: Frame) -> None:
+        mark = app.turn.mark
+        try:
+            original(app, session, frame)
+        except Refused:
+            app.turn.retract(mark)
+
+    handling("*", wrapper)(seams)
