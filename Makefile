@@ -5,9 +5,9 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := schemas reference_server conformance docs_gen
 
-.PHONY: help demo test lint types imports tree docs selftest bench clean
+.PHONY: help demo test lint types imports tree docs selftest selftest-sample bench clean
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 17
 
 $(STAMP): pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "relaykit needs Python 3.11 or newer: make PYTHON=python3.11 …")'
@@ -50,6 +50,10 @@ docs-check: $(STAMP) ## whether docs/ says what schemas, requirements and scenar
 
 selftest: $(STAMP) ## prove that the suite finds what is wrong, on servers with one defect each
 	$(BIN)/relaykit selftest
+
+# Others for each commit, and the same ones whenever that commit is checked again.
+selftest-sample: $(STAMP) ## the same on a dozen of them
+	$(BIN)/relaykit selftest --sample 12 --seed "$$(git rev-parse HEAD 2>/dev/null || echo none)"
 
 bench: $(STAMP) ## every figure that the README quotes; run it on a quiet machine
 	@for file in validate suite server_throughput server_connections docs; do \

@@ -10,8 +10,9 @@ import shlex
 import signal
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol
 from urllib.parse import urlsplit
 
 from relaykit.errors import UnreachableError, UsageError
@@ -28,11 +29,31 @@ def free_port() -> int:
         return port
 
 
+class Process(Protocol):
+    """What asyncio tells of a process, as far as it is needed here."""
+
+    @property
+    def pid(self) -> int: ...
+
+    @property
+    def returncode(self) -> int | None: ...
+
+    @property
+    def stdout(self) -> asyncio.StreamReader | None: ...
+
+    async def wait(self) -> int: ...
+
+
+Start = Callable[[Sequence[str], Mapping[str, str]], Awaitable[Process]]
+"""Starts a process with these words, and these variables besides its environment; in a group of its own."""
+
+
 class Launched:
     """A target process that we started; `tail` holds the last lines it wrote."""
 
-    def __init__(self, process: asyncio.subprocess.Process, command: str, url: str, seconds: float) -> None:
+    def __init__(self, process: Process, command: str, url: str, seconds: float, start: Start) -> None:
         self._process = process
+        self._start = start
         self._url = url
         self._seconds = seconds
         self.command = command
@@ -149,7 +170,7 @@ class Launched:
         await self._process.wait()
         await self._drained()
         self._reading.cancel()
-        self._process = await _start(shlex.split(self.command), self.environment)
+        self._process = await self._start(shlex.split(self.command), self.environment)
         self._reading = asyncio.create_task(self._read())
         await self.ready(self._url, self._seconds)
 
@@ -167,7 +188,12 @@ current: contextvars.ContextVar[Launched | None] = contextvars.ContextVar("launc
 """The target that this run launched, for cases that stop, kill and restart it."""
 
 
-async def _start(words: Sequence[str], environment: Mapping[str, str]) -> asyncio.subprocess.Process:
+async def execute(words: Sequence[str], environment: Mapping[str, str]) -> Process:
+    """Start a program.
+
+    Raises:
+        OSError: it cannot be run.
+    """
     return await asyncio.create_subprocess_exec(
         *words,
         stdin=asyncio.subprocess.DEVNULL,
@@ -180,7 +206,7 @@ async def _start(words: Sequence[str], environment: Mapping[str, str]) -> asynci
 
 @contextlib.asynccontextmanager
 async def launched(
-    command: str, url: str, *, environment: Mapping[str, str], seconds: float
+    command: str, url: str, *, environment: Mapping[str, str], seconds: float, start: Start = execute
 ) -> AsyncIterator[Launched]:
     """Start a target and stop it at the end, also when that end is Ctrl-C.
 
@@ -189,6 +215,7 @@ async def launched(
         url: where it will listen.
         environment: added to our own.
         seconds: to wait for it to listen.
+        start: how, if not by running the command's program.
 
     Raises:
         UsageError: the command is malformed or cannot be run.
@@ -201,10 +228,10 @@ async def launched(
     if not words:
         raise UsageError("--launch: the command is empty")
     try:
-        process = await _start(words, environment)
+        process = await start(words, environment)
     except OSError as error:
         raise UsageError(f"--launch: {words[0]} cannot be run: {error.strerror}") from error
-    target = Launched(process, command, url, seconds)
+    target = Launched(process, command, url, seconds, start)
     target.environment = environment
     token = current.set(target)
     try:

@@ -6,13 +6,13 @@ import asyncio
 import contextlib
 import json
 import os
-import random
+import resource
 import secrets
 import shlex
 import signal
 import tempfile
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from relaykit.conformance import terminal
 from relaykit.conformance.cases import load_cases
 from relaykit.conformance.selftest import matrix, show
 from relaykit.conformance.selftest.judging import Outcome, Verdicts, rows
+from relaykit.conformance.selftest.nursery import nursery
 from relaykit.conformance.selftest.running import Plan, run_all, run_sound
-from relaykit.conformance.selftest.seeded import PROGRAM, Listing, Seeded, choose, list_defects
+from relaykit.conformance.selftest.seeded import PROGRAM, Listing, Seeded, choose, list_defects, some_of
 from relaykit.errors import ExitCode, UsageError
 from relaykit.schemas import Catalogue, load_catalogue
 
@@ -50,8 +51,13 @@ class _Found:
     metavar="PATTERN",
     help="Only defects that fit: a glob of IDs, or area:, requirement:, setup: and a glob.",
 )
-@click.option("--sample", type=click.IntRange(1), metavar="N", help="Only so many of them, chosen by --seed.")
-@click.option("--seed", help="Chooses the same sample again.  [random]")
+@click.option(
+    "--sample",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Only so many, of different areas, chosen by --seed.",
+)
+@click.option("--seed", metavar="TEXT", help="Any text; chooses the same sample again.  [random]")
 @click.option("--full", is_flag=True, help="Run every case against each defect: slow.")
 @click.option(
     "-j",
@@ -103,13 +109,14 @@ def selftest(
 
     \b
     relaykit selftest                              every seeded defect
-    relaykit selftest --sample 12                  some of them, as CI does
+    relaykit selftest --sample 12 --seed TEXT      some of them, as CI does
     relaykit selftest --run ack-before-commit -v   one, with every step that finds it
     relaykit selftest --run 'requirement:MSG-3*'
 
     Each defect breaks a requirement. Against a server with it run the cases that claim the requirement, and a
     smoke test. It is killed if a step that names the requirement fails; it is misnamed if only others do, and
-    has survived if none does: then the suite has a gap. A server without a defect must pass the same cases.
+    has survived if none does: then the suite has a gap. The cases that found something run against a server
+    without a defect as well, which must pass them.
 
     \b
     Exit codes: 0 all were killed; 1 one was not, or the sound server fails; 2 usage; 4 nothing was run;
@@ -121,9 +128,8 @@ def selftest(
     listing = asyncio.run(list_defects(words, catalogue.requirements))
     chosen = choose(listing, run_)
     seed = seed or secrets.token_hex(4)
-    if sample is not None and sample < len(chosen):
-        kept = set(random.Random(seed).sample([each.id for each in chosen], sample))  # noqa: S311
-        chosen = tuple(each for each in chosen if each.id in kept)
+    if sample is not None:
+        chosen = some_of(chosen, sample, seed)
     if list_:
         click.echo(_as_json(chosen) if format_ == "json" else show.listing(chosen))
         return ExitCode.OK
@@ -143,8 +149,14 @@ def selftest(
         "timeout_factor": timeout_factor,
         "program": shlex.join(words),
     }
-    duration = round(time.perf_counter() - started, 1)
-    return _conclude(catalogue, found, console, options, duration, files, matrix_file, verbose=verbose)
+    spent = show.Spent(round(time.perf_counter() - started, 1), round(_cpu_s(), 1))
+    return _conclude(catalogue, found, console, options, spent, files, matrix_file, verbose=verbose)
+
+
+def _cpu_s() -> float:
+    """Seconds of CPU time until now: our own, and the servers'."""
+    own, servers = (resource.getrusage(whose) for whose in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return own.ru_utime + own.ru_stime + servers.ru_utime + servers.ru_stime
 
 
 async def _run(plan: Plan, found: _Found, live: show.Live) -> None:
@@ -153,23 +165,31 @@ async def _run(plan: Plan, found: _Found, live: show.Live) -> None:
         with contextlib.suppress(NotImplementedError):
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
 
-    def done(verdict: Verdicts) -> None:
-        found.verdicts.append(verdict)
-        live.done(verdict)
-
     try:
-        setups = {
-            setup: plan.cases_of([each for each in found.chosen if each.setup == setup])
-            for setup in dict.fromkeys(each.setup for each in found.chosen)
-            if plan.listing.setups[setup].sound
-        }
-        found.sound = await run_sound(plan, setups)
-        live.begin()
-        found.verdicts = list(await run_all(plan, found.chosen, done))
+        async with contextlib.AsyncExitStack() as stack:
+            if plan.listing.forks:
+                start = await stack.enter_async_context(nursery(plan.listing.program, plan.folder))
+                plan = replace(plan, start=start)
+            await _run_all(plan, found, live)
     except asyncio.CancelledError:
         found.interrupted = True
         if task is not None:
             task.uncancel()
+
+
+async def _run_all(plan: Plan, found: _Found, live: show.Live) -> None:
+    def done(verdict: Verdicts) -> None:
+        found.verdicts.append(verdict)
+        live.done(verdict)
+
+    found.verdicts = list(await run_all(plan, found.chosen, done))
+    live.sound()
+    # What found something in a defective server must find nothing in one without a defect.
+    witnesses: dict[str, set[str]] = {}
+    for verdict in found.verdicts:
+        if plan.listing.setups[verdict.defect.setup].sound:
+            witnesses.setdefault(verdict.defect.setup, set()).update(verdict.witnesses)
+    found.sound = await run_sound(plan, witnesses)
 
 
 def _conclude(
@@ -177,7 +197,7 @@ def _conclude(
     found: _Found,
     console: Console,
     options: dict[str, Any],
-    duration: float,
+    spent: show.Spent,
     files: list[Path],
     matrix_file: Path | None,
     *,
@@ -195,9 +215,7 @@ def _conclude(
     for path in files:
         matrix.write(
             path,
-            matrix.as_data(
-                catalogue, verdicts, table, sound=found.sound, options=options, duration_s=duration
-            ),
+            matrix.as_data(catalogue, verdicts, table, sound=found.sound, options=options, spent=spent),
         )
         console.print(f"json report: {path}")
     if matrix_file is not None:
@@ -211,7 +229,7 @@ def _conclude(
             console.print(f"`relaykit selftest --matrix {matrix.COMMITTED}` writes it anew")
     if options["sample"]:
         console.print(f"the same sample again: --sample {options['sample']} --seed {options['seed']}")
-    console.print(show.conclusion(verdicts, [row for row in table if row.verdict != "not-run"], duration))
+    console.print(show.conclusion(verdicts, table, spent))
     if found.interrupted:
         return ExitCode.INTERRUPTED
     if not verdicts:

@@ -56,6 +56,7 @@ class Verdicts:
         kills: for each that it breaks, by which steps it was killed, the most telling first.
         elsewhere: other requirements whose steps have failed.
         reason: why, where the outcome does not say it.
+        witnesses: the cases that found anything, whatever it was.
     """
 
     defect: Seeded
@@ -66,38 +67,33 @@ class Verdicts:
     reason: str = ""
     cases: int = 0
     duration_s: float = 0.0
+    witnesses: frozenset[str] = frozenset()
 
 
 def judge(defect: Seeded, result: RunResult, known: Mapping[str, Requirement]) -> Verdicts:
     """The verdict on a defect by a run against its server."""
     failed = [each for each in result.cases if each.findings and each.verdict is not Verdict.ERROR]
     kills = {name: _kills(failed, name, known[name].level) for name in defect.breaks}
-    outcomes = {name: _outcome(name, kills[name], result) for name in defect.breaks}
     others = {f.requirement for each in failed for f in each.findings if f.requirement} - set(defect.breaks)
     broken = next((each for each in result.cases if each.verdict is Verdict.ERROR), None)
     if broken is not None:
         said = broken.findings[0].message if broken.findings else "no reason given"
+        outcomes = dict.fromkeys(defect.breaks, Outcome.ERROR)
         reason = f"the suite failed in {broken.case.id}: {said}"
-        return Verdicts(
-            defect,
-            Outcome.ERROR,
-            dict.fromkeys(defect.breaks, Outcome.ERROR),
-            kills,
-            tuple(sorted(others)),
-            reason,
-            len(result.cases),
-            result.duration_s,
-        )
-    worst = max(outcomes.values(), key=_ORDER.index)
+    else:
+        outcomes = {name: _outcome(name, kills[name], result) for name in defect.breaks}
+        reason = _reason(defect, outcomes, result, failed)
     return Verdicts(
         defect,
-        worst,
+        max(outcomes.values(), key=_ORDER.index),
         outcomes,
         kills,
-        tuple(sorted(others)),
-        _reason(defect, outcomes, result, failed),
-        len(result.cases),
-        result.duration_s,
+        elsewhere=tuple(sorted(others)),
+        reason=reason,
+        cases=len(result.cases),
+        duration_s=result.duration_s,
+        # What a misshapen frame was noticed in is said by the finding.
+        witnesses=frozenset(f.case or each.case.id for each in failed for f in each.findings),
     )
 
 
@@ -108,7 +104,7 @@ def unusable(defect: Seeded, reason: str, outcome: Outcome = Outcome.UNUSABLE) -
 
 
 def together(rounds: Sequence[Verdicts]) -> Verdicts:
-    """The verdict on a defect that no single round has killed: for each requirement, the best of them."""
+    """The verdict on a defect by several rounds: for each requirement, the best of them."""
     defect = rounds[0].defect
     outcomes = {
         name: min((each.requirements[name] for each in rounds), key=_ORDER.index) for name in defect.breaks
@@ -122,6 +118,7 @@ def together(rounds: Sequence[Verdicts]) -> Verdicts:
         elsewhere=tuple(sorted({name for each in rounds for name in each.elsewhere})),
         reason=next((each.reason for each in rounds if each.reason), ""),
         cases=sum(each.cases for each in rounds),
+        witnesses=frozenset().union(*(each.witnesses for each in rounds)),
         duration_s=round(sum(each.duration_s for each in rounds), 3),
     )
 

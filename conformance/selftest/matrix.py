@@ -17,6 +17,7 @@ from relaykit import __version__
 from relaykit.config import Document, problems
 from relaykit.conformance.selftest.judging import Kill, Outcome, Row, Verdicts
 from relaykit.conformance.selftest.seeded import Seeded
+from relaykit.conformance.selftest.show import Spent
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue
 
@@ -61,7 +62,7 @@ def as_data(
     *,
     sound: Sequence[str] = (),
     options: Mapping[str, Any] | None = None,
-    duration_s: float | None = None,
+    spent: Spent | None = None,
 ) -> dict[str, Any]:
     """The matrix.
 
@@ -82,7 +83,7 @@ def as_data(
     if told:
         data["kit"] = {"name": "relaykit", "version": __version__}
         data["options"] = dict(options or {})
-        data["duration_s"] = duration_s
+        data["duration_s"], data["cpu_s"] = (spent.wall_s, spent.cpu_s) if spent else (None, None)
         data["sound"] = list(sound)
     return data
 

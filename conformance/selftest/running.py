@@ -6,18 +6,20 @@ import asyncio
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from relaykit.conformance.cases import select
-from relaykit.conformance.launch import launched
+from relaykit.conformance.grammar import Expect, walk
+from relaykit.conformance.launch import Start, execute, launched
 from relaykit.conformance.results import Case, RunResult
 from relaykit.conformance.run import Settings, run_session
 from relaykit.conformance.selftest import judging
 from relaykit.conformance.selftest.judging import Outcome, Verdicts
 from relaykit.conformance.selftest.seeded import SOUND, Listing, Seeded, prepare
 from relaykit.conformance.setup import CONTROL_VARIABLE, SECRET_VARIABLE
+from relaykit.conformance.shapes import shape_requirements
 from relaykit.errors import RelaykitError, UnreachableError
 from relaykit.redaction import Redactor
 from relaykit.schemas import Catalogue
@@ -25,8 +27,12 @@ from relaykit.schemas import Catalogue
 WAITS: Mapping[str, float] = {"reply_ms": 1500, "quiet_ms": 50, "connect_ms": 5000, "case_s": 30}
 """How long the suite waits for what a defective server may never say."""
 _START_S = 30.0
+_FIRST = 8
+"""Cases that run in the first round, for each requirement that is broken."""
+_SHOWING = 2
+"""And for each type whose shape proves it, scenarios in which such frames come."""
 _FEW_DERIVED = 40
-"""Derived cases that run in the first round, where no more claim the requirement."""
+"""Derived cases that run in the second round, where no more claim the requirement."""
 _ATTEMPTS = 2
 """To start a server: somebody else may have taken the free port meanwhile."""
 
@@ -49,6 +55,7 @@ class Plan:
         jobs: servers at the same time.
         folder: for the servers' files.
         seed: of the cases' users and texts.
+        start: how servers are started.
     """
 
     catalogue: Catalogue
@@ -65,33 +72,61 @@ class Plan:
             CONTROL_VARIABLE: secrets.token_urlsafe(32),
         }
     )
+    start: Start = execute
 
     def against(self, defect: Seeded) -> tuple[Round, ...]:
-        """What runs against a defect, round by round until it is killed.
+        """What runs against a defect, round by round until it is killed; a server of its own for each.
 
-        First the cases that claim what it breaks, and a smoke test. Some defects disturb cases that run at
-        the same time, so that these end before they come to the point: in the second round each claiming case
-        has the server to itself. Of derived cases that claim one requirement there may be a thousand: where
-        they are many they come last.
+        First the cases that claim what it breaks and are about little else: where one of them kills, more
+        would show nothing new. Then all that claim it, and a smoke test, which tells whether it was misnamed
+        or has survived; then the derived cases that claim it, if they are many: there may be a thousand. Some
+        defects disturb cases that run at the same time, so that these end before they come to the point: in
+        the last round each case that people wrote has the server to itself.
         """
         if self.full:
             return (Round(self.cases),)
         claims = [case for case in self.cases if set(defect.breaks) & set(case.requirements)]
-        written = tuple(case for case in claims if case.kind != "derived")
-        derived = tuple(case for case in claims if case.kind == "derived")
-        few = derived if len(derived) <= _FEW_DERIVED else ()
-        ids = {case.id for case in (*written, *few, *smoke(self.catalogue, self.cases))}
-        rounds = [Round(tuple(case for case in self.cases if case.id in ids))]
+        written = [case for case in claims if case.kind != "derived"]
+        derived = [case for case in claims if case.kind == "derived"]
+        few, many = (derived, []) if len(derived) <= _FEW_DERIVED else ([], derived)
+        first = {case.id for name in defect.breaks for case in self._narrowest(name)}
+        if len(written) < _FIRST:
+            first |= {case.id for case in few}
+        rounds = [Round(tuple(case for case in self.cases if case.id in first))] if first else []
+        second = {case.id for case in (*written, *few, *smoke(self.catalogue, self.cases))}
+        rounds.append(Round(tuple(case for case in self.cases if case.id in second)))
+        if many:
+            rounds.append(Round(tuple(many)))
         if written:
-            rounds.append(Round(written, concurrency=1))
-        if derived and not few:
-            rounds.append(Round(derived))
+            rounds.append(Round(tuple(written), concurrency=1))
         return tuple(rounds)
 
-    def cases_of(self, defects: Sequence[Seeded]) -> tuple[Case, ...]:
-        """All that run against one of some defects."""
-        ids = {case.id for each in defects for one in self.against(each) for case in one.cases}
-        return tuple(case for case in self.cases if case.id in ids)
+    def _narrowest(self, name: str) -> tuple[Case, ...]:
+        """The cases about a requirement, and little else; where frames prove it by their shape, some in
+        which such frames come as well."""
+
+        def breadth(case: Case) -> tuple[bool, int, str]:
+            return case.kind == "derived", len(case.requirements), case.id
+
+        ordered = sorted(self.cases, key=breadth)
+        shaped = [
+            kind
+            for (direction, kind), spec in self.catalogue.frames.items()
+            if direction == "s2c" and name in shape_requirements(spec.bundled)
+        ]
+        showing = [case for kind in shaped for case in _expecting(kind, ordered)[:_SHOWING]]
+        claiming = [case for case in ordered if name in case.requirements]
+        return (*claiming[:_FIRST], *showing)
+
+
+def _expecting(kind: str, cases: Iterable[Case]) -> list[Case]:
+    """The scenarios in which the target sends frames of a type."""
+    return [
+        case
+        for case in cases
+        if case.scenario is not None
+        and any(isinstance(step, Expect) and step.frame["type"] == kind for step in walk(case.scenario.steps))
+    ]
 
 
 def smoke(catalogue: Catalogue, cases: Sequence[Case]) -> tuple[Case, ...]:
@@ -122,14 +157,21 @@ async def run_all(
     return tuple(sorted(found, key=lambda verdict: order[verdict.defect.id]))
 
 
-async def run_sound(plan: Plan, setups: Mapping[str, Sequence[Case]]) -> list[str]:
-    """Run the cases against a server without a defect, in each setup; what they find, which must be nothing.
+async def run_sound(plan: Plan, setups: Mapping[str, Collection[str]]) -> list[str]:
+    """Run the cases with these IDs against a server without a defect, in each setup.
 
-    Cases that fail run once more, alone and with more patience: a busy machine is no defect of the suite.
+    Cases that fail run once more, with fewer at a time and more patience: a busy machine is no defect of the
+    suite.
+
+    Returns:
+        what they find, which must be nothing.
     """
     limit = asyncio.Semaphore(plan.jobs)
 
-    async def one(setup: str, cases: Sequence[Case]) -> list[str]:
+    async def one(setup: str, ids: Collection[str]) -> list[str]:
+        cases = tuple(case for case in plan.cases if case.id in ids)
+        if not cases:
+            return []
         async with limit:
             try:
                 result = await _against(plan, SOUND, setup, cases, plan.factor)
@@ -143,7 +185,7 @@ async def run_sound(plan: Plan, setups: Mapping[str, Sequence[Case]]) -> list[st
             return [clean(f"{setup}: {line}") for line in judging.complaints(result)]
 
     async with asyncio.TaskGroup() as group:
-        tasks = [group.create_task(one(setup, cases)) for setup, cases in setups.items()]
+        tasks = [group.create_task(one(setup, ids)) for setup, ids in setups.items()]
     return [line for task in tasks for line in task.result()]
 
 
@@ -165,8 +207,10 @@ async def _judged(plan: Plan, defect: Seeded) -> Verdicts:
                 plan, defect.id, defect.setup, one.cases, plan.factor, concurrency=one.concurrency
             )
             found.append(judging.judge(defect, result, plan.catalogue.requirements))
-            if found[-1].outcome not in (Outcome.MISNAMED, Outcome.SURVIVED, Outcome.UNJUDGED):
+            if found[-1].outcome is Outcome.ERROR:
                 return found[-1]
+            if judging.together(found).outcome is Outcome.KILLED:
+                break
     except UnreachableError as error:
         return judging.unusable(defect, str(error))
     except RelaykitError as error:
@@ -198,7 +242,11 @@ async def _against(
         process = None
         try:
             async with launched(
-                server.command, server.target.url, environment=plan.secrets, seconds=_START_S * factor
+                server.command,
+                server.target.url,
+                environment=plan.secrets,
+                seconds=_START_S * factor,
+                start=plan.start,
             ) as process:
                 result = await run_session(server.target, plan.catalogue, cases, settings)
         except UnreachableError:

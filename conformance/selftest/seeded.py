@@ -2,6 +2,7 @@
 
     PROGRAM --list --format json        → {"setups": {name: {"config", "target", "files", …}}, "defects": […]}
     PROGRAM NAME --config FILE --port P --control-port C      (`none` in place of NAME: no defect)
+    PROGRAM --fork                      starts many, as requests say, if the list has {"forks": true}
 
 In a setup `{dir}`, `{port}` and `{control_port}` stand for a folder of the server's own and for free ports.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import fnmatch
 import json
+import random
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -62,11 +64,12 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """What a program has to offer."""
+    """What a program has to offer; `forks`: whether it can start many servers quickly."""
 
     program: tuple[str, ...]
     defects: tuple[Seeded, ...]
     setups: Mapping[str, Setup]
+    forks: bool = False
 
 
 async def list_defects(program: Sequence[str], requirements: Iterable[str]) -> Listing:
@@ -109,7 +112,7 @@ async def list_defects(program: Sequence[str], requirements: Iterable[str]) -> L
             raise KitDefect(
                 f"the defect {each.id} breaks {', '.join(unknown) or 'nothing'} in the setup {each.setup!r}"
             )
-    return Listing(tuple(program), defects, setups)
+    return Listing(tuple(program), defects, setups, data.get("forks") is True)
 
 
 def choose(listing: Listing, patterns: Sequence[str]) -> tuple[Seeded, ...]:
@@ -129,6 +132,17 @@ def choose(listing: Listing, patterns: Sequence[str]) -> tuple[Seeded, ...]:
                 f"--run {pattern}: no defect fits", hint="`relaykit selftest --list` shows the defects"
             )
     return tuple(each for each in listing.defects if any(_fits(each, pattern) for pattern in patterns))
+
+
+def some_of(defects: Sequence[Seeded], count: int, seed: str) -> tuple[Seeded, ...]:
+    """So many defects, chosen by a seed: each of another area for as long as there are any."""
+    chance = random.Random(seed)  # noqa: S311
+    waiting: dict[str, list[Seeded]] = {}
+    for each in chance.sample(defects, len(defects)):
+        waiting.setdefault(each.area, []).append(each)
+    turns = [group[turn] for turn in range(len(defects)) for group in waiting.values() if turn < len(group)]
+    kept = {each.id for each in turns[:count]}
+    return tuple(each for each in defects if each.id in kept)
 
 
 def _fits(each: Seeded, pattern: str) -> bool:

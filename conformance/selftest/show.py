@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -24,8 +25,21 @@ STYLES = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What a run took: seconds by the clock, and of CPU time (all cores, the servers' included)."""
+
+    wall_s: float
+    cpu_s: float
+
+
+_EVERY = 50
+"""Without a terminal, a line of progress for so many defects."""
+
+
 class Live:
-    """Progress on a terminal; each defect that is not killed is a line at once, there and elsewhere."""
+    """Progress: a bar on a terminal, now and then a line elsewhere; each defect that is not killed is a line
+    at once."""
 
     def __init__(self, console: Console, count: int) -> None:
         self._console = console
@@ -45,22 +59,27 @@ class Live:
 
     def __enter__(self) -> Live:
         self._bar.start()
-        self._task = self._bar.add_task("the sound server", total=self._count, counts="")
+        self._task = self._bar.add_task("defects", total=self._count, counts="")
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.stop()
 
-    def begin(self) -> None:
-        """The sound server is done; the defects follow."""
+    def sound(self) -> None:
+        """The defects are done; the sound server follows."""
         if self._task is not None:
-            self._bar.update(self._task, description="defects")
+            self._bar.update(self._task, description="the sound server")
 
     def done(self, verdict: Verdicts) -> None:
         """One defect is judged."""
         self._counts[verdict.outcome] += 1
         if verdict.outcome is not Outcome.KILLED:
             self._console.print(_line(verdict))
+        judged = self._counts.total()
+        if not self._console.is_terminal and judged % _EVERY == 0 and judged < self._count:
+            self._console.print(
+                f"{judged} of {self._count} defects judged, {self._counts[Outcome.KILLED]} killed"
+            )
         if self._task is not None:
             counts = " ".join(
                 f"[{STYLES[outcome]}]{self._counts[outcome]} {outcome.value}[/]"
@@ -138,11 +157,13 @@ def listing(defects: Sequence[Seeded]) -> str:
     return "\n".join([*lines, f"{len(defects)} defects; they break {len(named)} requirements"])
 
 
-def conclusion(verdicts: Sequence[Verdicts], rows: Sequence[Row], duration_s: float) -> str:
-    """The run in one sentence."""
+def conclusion(verdicts: Sequence[Verdicts], rows: Sequence[Row], spent: Spent) -> str:
+    """The run in one sentence; requirements that no defect of the run breaks are left out."""
     counts = Counter(verdict.outcome for verdict in verdicts)
     said = ", ".join(f"{counts[outcome]} {outcome.value}" for outcome in Outcome if counts[outcome])
-    proven = sum(row.verdict == "proven" for row in rows)
+    judged = [row for row in rows if row.verdict not in ("not-run", "untested")]
+    proven = sum(row.verdict == "proven" for row in judged)
     return (
-        f"{len(verdicts)} defects in {duration_s:.0f} s: {said}; {proven} of {len(rows)} requirements proven"
+        f"{len(verdicts)} defects in {spent.wall_s:.0f} s ({spent.cpu_s:.0f} s of CPU time): {said}; "
+        f"{proven} of {len(judged)} requirements proven"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -21,10 +22,11 @@ NONE = "none"
 
 @click.command(context_settings={"ignore_unknown_options": True, "allow_interspersed_args": False})
 @click.option("--list", "list_", is_flag=True, help="List the defects, and stop.")
+@click.option("--fork", is_flag=True, help="Start many servers, as requests on standard input say.")
 @click.option("--format", "format_", type=click.Choice(["text", "json"]), default="text", help="Of the list.")
 @click.argument("name", required=False)
 @click.argument("options", nargs=-1, type=click.UNPROCESSED)
-def command(list_: bool, format_: str, name: str | None, options: tuple[str, ...]) -> None:
+def command(list_: bool, fork: bool, format_: str, name: str | None, options: tuple[str, ...]) -> None:
     """Run the reference server with the defect NAME; OPTIONS are those of `relaykit serve`.
 
     `none` in place of a name is the server without a defect. For proving that a test suite bites: what such a
@@ -32,6 +34,9 @@ def command(list_: bool, format_: str, name: str | None, options: tuple[str, ...
     """
     if list_:
         click.echo(json.dumps(listing(), indent=2) if format_ == "json" else _lines())
+        return
+    if fork:
+        _fork()
         return
     if name is None:
         raise UsageError("which defect?", hint="--list shows them")
@@ -48,6 +53,7 @@ def command(list_: bool, format_: str, name: str | None, options: tuple[str, ...
 def listing() -> dict[str, Any]:
     """All defects and the configurations they need, for programs."""
     return {
+        "forks": sys.platform == "linux",
         "setups": {
             name: {
                 "config": dict(setup.config),
@@ -76,16 +82,33 @@ def _lines() -> str:
     )
 
 
+def _fork() -> None:
+    """Load what a server needs, and answer requests."""
+    from relaykit.reference_server import control, running
+    from relaykit.reference_server.defects.forking import answer_requests
+    from relaykit.schemas import load_catalogue
+
+    assert control and running  # noqa: S101  (imported in order to be there)
+    load_catalogue()
+    all_defects()
+    answer_requests(_run)
+
+
 def main() -> None:
     """Run the command, and end as every command of the kit does."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(words: Sequence[str]) -> int:
     try:
-        command.main(standalone_mode=False)
+        command.main(args=list(words), standalone_mode=False)
     except RelaykitError as error:
         click.echo(f"Error: {error}" + (f"\n{error.hint}" if error.hint else ""), err=True)
-        sys.exit(error.exit_code)
+        return int(error.exit_code)
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
+    return 0
 
 
 if __name__ == "__main__":

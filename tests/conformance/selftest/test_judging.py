@@ -53,6 +53,7 @@ def test_a_step_that_names_the_requirement_kills() -> None:
     assert verdict.outcome is Outcome.KILLED
     assert [(kill.case, kill.step) for kill in verdict.kills["MSG-12"]] == [("one", "/steps/1/expect")]
     assert verdict.elsewhere == ("MSG-40",)
+    assert verdict.witnesses == {"one"}
 
 
 def test_a_step_that_names_another_requirement_or_none_does_not() -> None:

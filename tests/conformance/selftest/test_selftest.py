@@ -22,8 +22,8 @@ import json, os, sys
 from relaykit.reference_server.defects.__main__ import listing, main
 if sys.argv[1] == "--list":
     found = listing()
-    claim = {"title": "Nothing is wrong.", "area": "messages", "setup": "standard"}
-    found["defects"] = [{"id": name, "breaks": ["MSG-12"], **claim} for name in ("none", "gone")]
+    claim = {"title": "Nothing is wrong.", "area": "typing", "setup": "standard"}
+    found["defects"] = [{"id": name, "breaks": ["TYP-09"], **claim} for name in ("none", "gone")]
     print(json.dumps(found))
 elif sys.argv[1] == "gone":
     sys.exit("no")
@@ -35,7 +35,7 @@ else:
 @pytest.mark.timeout(300)
 def test_a_few_defects_are_killed(tmp_path: Path) -> None:
     report = tmp_path / "report.json"
-    wanted = ("no-sent-ack", "ciphertext-reencoded")
+    wanted = ("time-as-a-number", "ciphertext-reencoded")
     words = [word for name in wanted for word in ("--run", name)]
     ended = asyncio.run(
         relaykit("selftest", *words, "--timeout-factor", "3", "--report", f"json={report}", seconds=240)
