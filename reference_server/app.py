@@ -66,7 +66,7 @@ class App:
         self.hub = Hub()
         self.pending = Hub()
         self.store = Store(settings.store)
-        self.turn = Turn(self.store, self._server_error)
+        self.turn = Turn(self.store, self.clock, self._server_error)
         try:
             self.mailboxes = Mailboxes(
                 self.store,

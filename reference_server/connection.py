@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
@@ -21,7 +23,7 @@ from websockets.server import ServerProtocol
 from relaykit.reference_server.clock import Timer
 from relaykit.reference_server.handshake import Refusal
 from relaykit.reference_server.session import Session
-from relaykit.reference_server.wire import Cutter, text_header
+from relaykit.reference_server.wire import HEADERS, SHORT, Cutter, text_header
 
 if TYPE_CHECKING:
     from relaykit.reference_server.app import App
@@ -60,8 +62,8 @@ class Connection(asyncio.Protocol):
     """Reads and writes one connection. It is the `Link` beneath a session."""
 
     __slots__ = (
-        "_app", "_chunks", "_closing", "_count", "_cutter", "_ending", "_eof", "_parts", "_protocol",
-        "_received", "_tail", "_text", "_timer", "_transport", "heard", "paused", "session",
+        "_app", "_chunks", "_closing", "_count", "_cutter", "_ending", "_eof", "_parts", "_plain",
+        "_protocol", "_received", "_tail", "_text", "_timer", "_transport", "heard", "paused", "session",
     )  # fmt: skip
 
     def __init__(self, app: App) -> None:
@@ -83,6 +85,7 @@ class Connection(asyncio.Protocol):
         self._parts: bytearray | None = None  # a message of which fragments are still to come
         self._count = 0  # its fragments
         self._text = True
+        self._plain = True  # no extension
         self._chunks: list[bytes] = []  # to be written at the end of the turn
         self._closing = False  # a close frame is among what was written: no frame may follow
         self._ending = False  # TCP is to be ended once all is written
@@ -204,15 +207,18 @@ class Connection(asyncio.Protocol):
 
     def accept(self, response: Response) -> None:
         """Answer the handshake: the connection is open."""
-        if self._eof or self._ending:
+        session = self.session
+        if self._eof or self._ending or session is None:
             return
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
         self._protocol.send_response(response)
         self._protocol.handshake_exc = None
+        self._plain = not self._protocol.extensions
+        largest = self._app.max_frame_bytes
         self._cutter = Cutter(
-            self._app.max_frame_bytes + _MAX_CONTROL, text=self._message, other=self._to_library
+            largest, largest + _MAX_CONTROL, text=self._reader(session), other=self._to_library
         )
         self._write_protocol()
 
@@ -243,6 +249,10 @@ class Connection(asyncio.Protocol):
         self._refuse(Refusal(408, "the handshake took too long"))
 
     # --- frames ---
+
+    def _reader(self, session: Session) -> Callable[[bytes], None]:
+        """What takes the plain text messages, which the cutter has measured."""
+        return partial(self._app.dispatcher.receive, session)
 
     def _frame(self, frame: Frame) -> None:
         opcode = frame.opcode
@@ -279,11 +289,12 @@ class Connection(asyncio.Protocol):
             return
         if not self._chunks:
             self._app.turn.unwritten.append(self)
-        extensions = self._protocol.extensions
-        if not extensions:
-            self._chunks += (text_header(len(data)), data)
+        if self._plain:
+            size = len(data)
+            self._chunks += (HEADERS[size] if size < SHORT else text_header(size), data)
         else:
-            self._chunks.append(Frame(_TEXT, data).serialize(mask=False, extensions=extensions))
+            frame = Frame(_TEXT, data)
+            self._chunks.append(frame.serialize(mask=False, extensions=self._protocol.extensions))
 
     def write_out(self) -> None:
         chunks, self._chunks = self._chunks, []

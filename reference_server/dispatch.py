@@ -74,7 +74,7 @@ class Dispatcher:
                     f"{spec.source}: {kind!r} has no x-route, and the server has no handler for it"
                 )
 
-    def receive(self, session: Session, data: bytes, text: bool) -> None:
+    def receive(self, session: Session, data: bytes, text: bool = True) -> None:
         """Handle one message of a client; `text`: not a binary one. It never raises: what goes wrong becomes
         an answer."""
         if session.closed:

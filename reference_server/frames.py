@@ -112,11 +112,11 @@ class Frames:
         fill = _FILLERS[len(numbers)](*f'{{"type":"{kind}"{stamps},"payload":'.split("%s"))
         return partial(self._make_checked, fill) if self._check else fill
 
-    def _make_anyhow(self, kind: str, sources: Sequence[Source], payload: bytes, *values: str) -> bytes:
+    def _make_anyhow(self, kind: str, sources: Sequence[Source], payload: str, *values: str) -> bytes:
         given: dict[str, Any] = dict(zip(sources, values, strict=True))
         return self.make(kind, orjson.loads(payload), at=given.pop("now", None), **given)
 
-    def _make_checked(self, fill: Prepared, payload: bytes, *values: str) -> bytes:
+    def _make_checked(self, fill: Prepared, payload: str, *values: str) -> bytes:
         data = fill(payload, *values)
         self._validate(orjson.loads(data))
         return data
@@ -159,15 +159,15 @@ class Frames:
 
 
 def _fill_two(a: str, b: str, c: str) -> Prepared:
-    def fill(payload: bytes, one: str, two: str) -> bytes:
-        return b"".join((f"{a}{one}{b}{two}{c}".encode(), payload, b"}"))
+    def fill(payload: str, one: str, two: str) -> bytes:
+        return f"{a}{one}{b}{two}{c}{payload}}}".encode()
 
     return fill
 
 
 def _fill_three(a: str, b: str, c: str, d: str) -> Prepared:
-    def fill(payload: bytes, one: str, two: str, three: str) -> bytes:
-        return b"".join((f"{a}{one}{b}{two}{c}{three}{d}".encode(), payload, b"}"))
+    def fill(payload: str, one: str, two: str, three: str) -> bytes:
+        return f"{a}{one}{b}{two}{c}{three}{d}{payload}}}".encode()
 
     return fill
 

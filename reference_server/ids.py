@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import uuid
+from binascii import unhexlify
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,7 +22,7 @@ def canonical_uuid(value: object) -> str | None:
 
 def key_of(message_id: str) -> bytes:
     """A message's UUID as 16 bytes, the same for every spelling."""
-    return bytes.fromhex(message_id.replace("-", ""))
+    return unhexlify(message_id.replace("-", ""))
 
 
 def text_of(key: bytes) -> str:

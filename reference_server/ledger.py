@@ -1,8 +1,8 @@
 """Which messages exist: from a message's id to what must be known of it.
 
 An index of random ids touches a page per message, and every touched page is written at the commit. So ids
-enter the index a few thousand at a time and sorted; those that are not in it yet are held in memory, and read
-again from the table of messages when the store is opened.
+enter the index some thousands at a time and sorted, which lets several share a page; those that are not in it
+yet are held in memory, and read again from the table of messages when the store is opened.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from relaykit.reference_server.store import Store
 
-_RECENT = 4096  # ids held in memory before they enter the index
+_RECENT = 16_384  # ids held in memory before they enter the index: some megabytes at most
 _FILTER = 1 << 22  # places in the filter
 
 
@@ -38,7 +38,7 @@ class Ledger:
         self._store = store
         self._recent: dict[bytes, Entry] = {}
         self._stale = False  # whether _recent is to be read again
-        # 1 at the hash of each id in the index: most ids that are looked up are new, and need no query.
+        # 1 at the hash of each id that is known: most that are looked up are new, and need no further look.
         # A byte for each place: every message would pay for picking out a bit.
         self._filter = bytearray(_FILTER)
         self._load()
@@ -51,12 +51,12 @@ class Ledger:
         """The message with this id, if there is one."""
         if self._stale:
             self._load()
+        if not self._filter[hash(key) % _FILTER]:
+            return None
         entry = self._recent.get(key)
         if entry is not None:
             self._store.used = True  # it may be of this turn: what is answered depends on the commit
             return entry
-        if not self._filter[hash(key) % _FILTER]:
-            return None
         rows = self._store.read(
             "SELECT seq, sender, target FROM ids JOIN messages ON seq = message WHERE ids.id = ?", key
         )
@@ -70,6 +70,7 @@ class Ledger:
         seq = self._next
         self._next = seq + 1
         self._recent[key] = Entry(seq, sender, target, status)
+        self._filter[hash(key) % _FILTER] = 1
         return seq
 
     def settle(self) -> None:
@@ -80,9 +81,6 @@ class Ledger:
             "INSERT INTO ids SELECT id, seq FROM messages WHERE seq > (SELECT upto FROM indexed) ORDER BY id"
         )
         self._store.write("UPDATE indexed SET upto = ?", self._next - 1)
-        places = self._filter
-        for key in self._recent:
-            places[hash(key) % _FILTER] = 1
         self._recent = {}
 
     def _forget(self) -> None:
@@ -95,4 +93,6 @@ class Ledger:
             "SELECT id, seq, sender, target FROM messages WHERE seq > COALESCE((SELECT upto FROM indexed), 0)"
         )
         self._recent = {key: Entry(seq, sender, target, None) for key, seq, sender, target in rows}
+        for key in self._recent:
+            self._filter[hash(key) % _FILTER] = 1
         self._stale = False

@@ -72,6 +72,7 @@ class Mailboxes:
         self._totals: Totals | None = None
         self._boxes: Cache[str, list[Box]] = Cache()
         self._ledger = Ledger(store)
+        self.find = self._ledger.find
         self._notices: Cache[str, int] = Cache()  # how many a user has at most
         # Values of new rows, one row after the other.
         self._new_messages: list[int | str | bytearray] = []
@@ -142,11 +143,6 @@ class Mailboxes:
 
     # --- sending ---
 
-    def find(self, key: bytes) -> str | None:
-        """The sender of a message, if it exists."""
-        entry = self._ledger.find(key)
-        return None if entry is None else entry.sender
-
     def add(
         self,
         key: bytes,
@@ -171,7 +167,7 @@ class Mailboxes:
             Refused: as much as is permitted waits for all devices together.
         """
         if members is None:
-            boxes = self.boxes(target) or self._nameless_box(target)
+            boxes = self._boxes.get(target) or self.boxes(target) or self._nameless_box(target)
         else:
             boxes = [box for member in members for box in self.boxes(member) or self._nameless_box(member)]
         for box in boxes:

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 Frame = dict[str, Any]
 
 _write = orjson.dumps
-_SENT = _write({"status": SENT})
+_SENT = _write({"status": SENT}).decode()
 # How much of a backlog is read and queued at a time; the rest follows as the client reads.
 _BATCH_MESSAGES = 64
 _BATCH_BYTES = 256 * 1024
@@ -35,15 +35,15 @@ _BATCH_NOTICES = 256
 
 def send(app: App, session: Session, frame: Frame) -> None:
     """Store a message, acknowledge it, deliver it."""
-    message_id, payload, at = frame["message_id"], frame["payload"], app.clock.stamp()
+    message_id, payload, at = frame["message_id"], frame["payload"], app.turn.now()
     key = key_of(message_id)
-    sender = app.mailboxes.find(key)
-    if sender is None:
+    known = app.mailboxes.find(key)
+    if known is None:
         if payload.get("group_id") is None:
             _to_user(app, session, key, message_id, payload, at)
         else:
             _to_group(app, session, key, message_id, payload, at)
-    elif sender != session.user:
+    elif known.sender != session.user:
         raise Refused("this message_id is taken")
     # If it was sent before, the first acknowledgement was lost: this is another, and the first content stays.
     app.turn.send(session, app.frames.sent_ack(_SENT, message_id, at))
@@ -51,7 +51,7 @@ def send(app: App, session: Session, frame: Frame) -> None:
 
 def _to_user(app: App, session: Session, key: bytes, message_id: str, payload: Frame, at: str) -> None:
     receiver = payload["receiver_id"].lower()
-    data = app.frames.deliver(_write(payload), message_id, session.user, at)
+    data = app.frames.deliver(_write(payload).decode(), message_id, session.user, at)
     if not app.mailboxes.add(key, session.user, receiver, data):
         raise Refused("the recipient has too many waiting messages")
     app.people.note_written(session.user, receiver)
@@ -105,7 +105,7 @@ def _advance(app: App, session: Session, message_id: str, status: str) -> None:
     sender = app.mailboxes.acknowledge(key, session.user, session.device, status)
     if sender is None:
         return
-    at = app.clock.stamp()
+    at = app.turn.now()
     sessions = app.hub.of_user(sender)
     if not sessions:
         app.mailboxes.leave_notice(sender, key, session.user, status, at)
@@ -126,7 +126,7 @@ def _tell_status(
             if session.legacy:
                 data = app.frames.make("message_status", payload, user=recipient, message=message_id, at=at)
             else:
-                data = app.frames.status_update(_write(payload), message_id, at)
+                data = app.frames.status_update(_write(payload).decode(), message_id, at)
             forms[session.legacy] = data
         app.turn.send(session, data)
 

@@ -112,6 +112,9 @@ class Observed(Connection):
 
     # --- from the client ---
 
+    def _reader(self, session: Session) -> Callable[[bytes], None]:
+        return self._message
+
     def _message(self, data: bytes | bytearray | memoryview, *, text: bool = True) -> None:
         if self.session is not None and self._watch.traffic is not None:
             self._watch.traffic.received(self.session, bytes(data), text=text)

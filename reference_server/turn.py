@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Callable
 
+from relaykit.reference_server.clock import Clock
 from relaykit.reference_server.session import Link, Session
 from relaykit.reference_server.store import Store, StoreError
 
@@ -29,8 +30,10 @@ _Stretch = tuple[int, int, Link, Action | str | None]
 class Turn:
     """Collects what one turn says, and says it after the commit."""
 
-    def __init__(self, store: Store, server_error: Callable[[str | None], bytes]) -> None:
+    def __init__(self, store: Store, clock: Clock, server_error: Callable[[str | None], bytes]) -> None:
         self._store = store
+        self._clock = clock
+        self._now: str | None = None
         self._server_error = server_error
         self._scheduled = False
         self._read = 0  # bytes
@@ -61,6 +64,13 @@ class Turn:
         """
         self._afterwards.append((link, action))
         self.schedule()
+
+    def now(self) -> str:
+        """What messages of this turn are stamped with: they have arrived together."""
+        now = self._now
+        if now is None:
+            self._now = now = self._clock.stamp()
+        return now
 
     @property
     def mark(self) -> int:
@@ -97,6 +107,7 @@ class Turn:
         """End the turn: commit, then say what there is to say."""
         self._scheduled = False
         self._read = 0
+        self._now = None
         said, self._said = self._said, []
         bound, self._bound = self._bound, []
         if self._store.dirty:

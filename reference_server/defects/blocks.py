@@ -120,6 +120,20 @@ def reencoded(value: str) -> str:
 # --- frames of clients ---
 
 
+def receiving(change: Callable[..., None]) -> Apply:
+    """`change(original, connection, data, text)` takes the payload of each WebSocket message."""
+
+    def apply(seams: Seams) -> None:
+        def message(original: Callable[..., None], self: Connection, data: Any, text: bool = True) -> None:
+            change(original, self, data, text)
+
+        # All messages pass there, the plain ones too.
+        seams.around(Connection, "_reader", lambda _original, self, session: self._message)
+        seams.around(Connection, "_message", message)
+
+    return apply
+
+
 def handling(kinds: str | Sequence[str], wrapper: Handler) -> Apply:
     """`wrapper(original, app, session, frame)` handles valid frames of these types (`*`: of all)."""
 

@@ -9,7 +9,7 @@ from typing import Any
 from relaykit.reference_server.app import App
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import lacking
+from relaykit.reference_server.defects.blocks import lacking, receiving
 from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.handshake import Admission, Refusal
@@ -195,7 +195,7 @@ def limited_yet_done(seams: Seams) -> None:
     at_hand: list[bytes] = []
 
     def receive(
-        original: Callable[..., None], self: Dispatcher, session: Session, data: bytes, text: bool
+        original: Callable[..., None], self: Dispatcher, session: Session, data: bytes, text: bool = True
     ) -> None:
         at_hand[:] = [data]
         original(self, session, data, text=text)
@@ -217,7 +217,7 @@ def _free(when: Callable[[App, bytes], bool]) -> Callable[[Seams], None]:
 
     def apply(seams: Seams) -> None:
         def receive(
-            original: Callable[..., None], self: Dispatcher, session: Session, data: bytes, text: bool
+            original: Callable[..., None], self: Dispatcher, session: Session, data: bytes, text: bool = True
         ) -> None:
             if when(self._app, data):
                 session.bucket._tokens += 1.0
@@ -263,18 +263,6 @@ def one_rate_for_all(seams: Seams) -> None:
 
 
 # --- sizes ---
-
-
-def _messages(change: Callable[..., None]) -> Callable[[Seams], None]:
-    """Something else becomes of the payload of a WebSocket message."""
-
-    def apply(seams: Seams) -> None:
-        def message(original: Callable[..., None], self: Connection, data: Any, text: bool = True) -> None:
-            change(original, self, data, text)
-
-        seams.around(Connection, "_message", message)
-
-    return apply
 
 
 def _one_byte_less(original: Callable[..., None], connection: Connection, data: Any, text: bool) -> None:
@@ -329,7 +317,7 @@ def _larger(then: Callable[..., None]) -> Callable[[Seams], None]:
 
         seams.around(Connection, "__init__", made)
         seams.around(Connection, "accept", accept)
-        _messages(then)(seams)
+        receiving(then)(seams)
 
     return apply
 
@@ -344,7 +332,7 @@ SIZES = (
         "size-off-by-one",
         "A frame of just the permitted size is refused.",
         ("LIM-16",),
-        _messages(_one_byte_less),
+        receiving(_one_byte_less),
     ),
     Defect(
         "too-large-yet-served",

@@ -14,6 +14,7 @@ from relaykit.reference_server import tls
 from relaykit.reference_server.app import App
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
+from relaykit.reference_server.defects.blocks import receiving
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.session import Session
@@ -52,18 +53,6 @@ TLS = (
 )
 
 
-def _messages(change: Callable[..., None]) -> Callable[[Seams], None]:
-    """Something else becomes of the payload of a WebSocket message."""
-
-    def apply(seams: Seams) -> None:
-        def message(original: Message, self: Connection, data: Any, text: bool = True) -> None:
-            change(original, self, data, text)
-
-        seams.around(Connection, "_message", message)
-
-    return apply
-
-
 def _garbled(original: Message, connection: Connection, data: Any, text: bool) -> None:
     original(connection, b"?" if connection._protocol.extensions else data, text=text)
 
@@ -95,7 +84,7 @@ COMPRESSION = (
         "compressed-frames-garbled",
         "Compression is agreed to, and compressed frames are not understood.",
         ("TRAN-04",),
-        _messages(_garbled),
+        receiving(_garbled),
     ),
     Defect(
         "compressed-for-everybody",
@@ -107,9 +96,9 @@ COMPRESSION = (
         "binary-taken-as-text",
         "A binary message is taken as a text message.",
         ("TRAN-09",),
-        _messages(_binary_as_text),
+        receiving(_binary_as_text),
     ),
-    Defect("binary-ignored", "A binary message is ignored.", ("TRAN-09",), _messages(_binary_ignored)),
+    Defect("binary-ignored", "A binary message is ignored.", ("TRAN-09",), receiving(_binary_ignored)),
 )
 
 

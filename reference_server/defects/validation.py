@@ -174,7 +174,7 @@ def _taking(split: Callable[[bytes], list[Any]]) -> Callable[[Seams], None]:
 
     def apply(seams: Seams) -> None:
         def receive(
-            original: Callable[..., None], self: Dispatcher, session: Session, data: bytes, text: bool
+            original: Callable[..., None], self: Dispatcher, session: Session, data: bytes, text: bool = True
         ) -> None:
             try:
                 frames = split(data) if text else []
@@ -306,7 +306,7 @@ def deaf_after_bad_input(seams: Seams) -> None:
         deaf.add(session)
 
     def receive(
-        original: Callable[..., None], self: Dispatcher, session: Session, data: bytes, text: bool
+        original: Callable[..., None], self: Dispatcher, session: Session, data: bytes, text: bool = True
     ) -> None:
         if session not in deaf:
             original(self, session, data, text=text)

@@ -38,18 +38,18 @@ def stamping(folder: Path, kind: str, **stamps: str) -> Catalogue:
     return load_catalogue(root)
 
 
-def as_bytes(payload: dict[str, Any]) -> bytes:
-    return json.dumps(payload, separators=(",", ":")).encode()
+def as_text(payload: dict[str, Any]) -> str:
+    return json.dumps(payload, separators=(",", ":"))
 
 
 @pytest.mark.parametrize("check", [False, True])
 def test_a_prepared_frame_is_the_frame_that_is_made(check: bool) -> None:
     made = frames(check=check)
-    deliver = made.deliver(as_bytes(PAYLOAD), MESSAGE, USER, AT)
+    deliver = made.deliver(as_text(PAYLOAD), MESSAGE, USER, AT)
     assert json.loads(deliver) == json.loads(
         made.make("deliver", dict(PAYLOAD), message=MESSAGE, user=USER, at=AT)
     )
-    ack = made.sent_ack(b'{"status":"sent"}', MESSAGE, AT)
+    ack = made.sent_ack('{"status":"sent"}', MESSAGE, AT)
     assert json.loads(ack) == json.loads(made.make("sent_ack", {"status": "sent"}, message=MESSAGE, at=AT))
     assert CATALOGUE.validate(deliver, "s2c", strict=True).valid
     assert CATALOGUE.validate(ack, "s2c", strict=True).valid
@@ -59,9 +59,9 @@ def test_a_prepared_frame_is_the_frame_that_is_made(check: bool) -> None:
 def test_a_stamp_that_the_catalogue_adds_is_set(tmp_path: Path, kind: str) -> None:
     made = frames(stamping(tmp_path, kind, server_id="server"), check=True)
     if kind == "deliver":
-        frame = json.loads(made.deliver(as_bytes(PAYLOAD), MESSAGE, USER, AT))
+        frame = json.loads(made.deliver(as_text(PAYLOAD), MESSAGE, USER, AT))
     else:
-        frame = json.loads(made.sent_ack(b'{"status":"sent"}', MESSAGE, AT))
+        frame = json.loads(made.sent_ack('{"status":"sent"}', MESSAGE, AT))
     assert frame["server_id"] == 'server "1"'
     assert frame["message_id"] == MESSAGE
     assert frame["timestamp"] == AT
@@ -70,5 +70,5 @@ def test_a_stamp_that_the_catalogue_adds_is_set(tmp_path: Path, kind: str) -> No
 def test_what_is_prepared_is_checked_too() -> None:
     made = frames(check=True)
     with pytest.raises(KitDefect, match="status"):
-        made.sent_ack(b'{"status":"gone"}', MESSAGE, AT)
+        made.sent_ack('{"status":"gone"}', MESSAGE, AT)
     assert made.defects

@@ -12,7 +12,8 @@ from websockets.protocol import Protocol, Side
 
 from relaykit.reference_server.wire import Cutter, text_header
 
-MAX = 300
+MAX = 340
+MAX_TEXT = 300  # what is between goes to the library, as it would be without a cutter
 
 
 class Reader:
@@ -22,7 +23,7 @@ class Reader:
         self.library = Protocol(Side.SERVER, max_size=MAX)
         self.seen: list[Any] = []
         self.fast = 0
-        self.cutter = Cutter(MAX, text=self.text, other=self.other) if cut else None
+        self.cutter = Cutter(MAX_TEXT, MAX, text=self.text, other=self.other) if cut else None
 
     def text(self, payload: bytes) -> None:
         self.seen.append((1, True, bytes(payload)))
