@@ -365,6 +365,14 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Term:
+    """A name in the index, and everywhere it is described."""
+
+    name: str
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class NavGroup:
     """A group of the navigation; `tone` per link tells the direction of frames."""
 

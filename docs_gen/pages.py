@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -9,7 +10,7 @@ from typing import Any
 
 from relaykit.docs_gen.downloads import DOWNLOADS, FOLDER, ROOT_FILES
 from relaykit.docs_gen.links import Names
-from relaykit.docs_gen.model import DefectView, DerivedCase, DerivedFrame, Entry, Link, NavGroup, Site
+from relaykit.docs_gen.model import DefectView, DerivedCase, DerivedFrame, Link, NavGroup, Site, Term
 from relaykit.docs_gen.parts import capabilities_table
 from relaykit.docs_gen.site import shared_types
 from relaykit.docs_gen.suite import DERIVED, ListedCase, Results
@@ -238,33 +239,52 @@ def _by_area(site: Site) -> list[tuple[str, list[DefectView]]]:
     return list(found.items())
 
 
-def _contents(site: Site) -> list[tuple[str, list[Entry]]]:
-    """The entries of the search, as an index by kind."""
-    groups: dict[str, dict[str, Entry]] = {
+_INDEX = {
+    "you send": "Frames",
+    "you receive": "Frames",
+    "error code": "Error and close codes",
+    "close code": "Error and close codes",
+    "limit": "Limits and capabilities",
+    "capability": "Limits and capabilities",
+}
+"""In which part of the index an entry stands, by its kind. Requirements have their own pages."""
+
+
+def _contents(site: Site) -> list[tuple[str, list[Term]]]:
+    """The entries of the search as an index: each name once, with everywhere it is described."""
+    groups: dict[str, dict[str, dict[str, Link]]] = {
         name: {} for name in ("Frames", "Fields", "Error and close codes", "Limits and capabilities")
     }
     for entry in site.entries:
-        if entry.kind in ("you send", "you receive"):
-            groups["Frames"][f"{entry.title} ({entry.kind})"] = Entry(
-                f"{entry.title} ({entry.kind})", entry.kind, entry.target, ""
-            )
-        elif entry.kind.startswith("field of"):
-            title = f"{entry.title} ({entry.kind.removeprefix('field of ')})"
-            groups["Fields"].setdefault(title, Entry(title, entry.kind, entry.target, ""))
-        elif entry.kind in ("error code", "close code"):
-            groups["Error and close codes"][entry.title] = entry
-        elif entry.kind in ("limit", "capability"):
-            groups["Limits and capabilities"][entry.title] = entry
-    return [(name, sorted(found.values(), key=lambda e: e.title)) for name, found in groups.items()]
+        of = entry.kind.removeprefix("field of ")
+        group = "Fields" if of != entry.kind else _INDEX.get(entry.kind)
+        if group is not None:
+            found = groups[group].setdefault(entry.title, {})
+            found[entry.target] = Link(of, entry.target)
+    return [
+        (name, [Term(title, _told_apart(tuple(links.values()))) for title, links in sorted(found.items())])
+        for name, found in groups.items()
+    ]
 
 
-def navigation(site: Site, *, single: bool) -> tuple[NavGroup, ...]:
-    """The groups of the navigation. The index is left out of a single file."""
+def _told_apart(links: tuple[Link, ...]) -> tuple[Link, ...]:
+    """Types that go both ways have the same name twice: the one that is received says so."""
+    twice = {words for words, count in Counter(link.words for link in links).items() if count > 1}
+    return tuple(
+        Link(f"{link.words} ↓", link.target)
+        if link.words in twice and link.target.startswith("frames/s2c/")
+        else link
+        for link in links
+    )
+
+
+def navigation(site: Site) -> tuple[NavGroup, ...]:
+    """The groups of the navigation."""
     start = (
         Link("Overview", "index"),
         Link("Validator", "validator"),
         Link("Console", "console"),
-        *(() if single else (Link("Index", "contents"),)),
+        Link("Index", "contents"),
     )
     reference = (
         Link("All frames", "frames/index"),
@@ -272,10 +292,10 @@ def navigation(site: Site, *, single: bool) -> tuple[NavGroup, ...]:
         Link("Capabilities", "reference/capabilities"),
         Link("Machine-readable forms", "reference/downloads"),
         Link("Requirements", "requirements/index"),
-        *(() if single else (Link("Seeded defects", "requirements/defects"),)),
+        Link("Seeded defects", "requirements/defects"),
         Link("Scenarios", "scenarios/index"),
         Link("Probes", "scenarios/probes"),
-        *(() if single else (Link("Derived cases", DERIVED),)),
+        Link("Derived cases", DERIVED),
     )
     frames = (
         NavGroup(

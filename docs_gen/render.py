@@ -17,11 +17,7 @@ from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.model import Site
 from relaykit.docs_gen.pages import Page, navigation
 from relaykit.docs_gen.pen import HtmlPen, MarkdownPen
-from relaykit.docs_gen.suite import DERIVED
 from relaykit.docs_gen.text import drawn, plain
-
-NOT_IN_ONE_FILE = frozenset({"contents", "requirements/defects", DERIVED})
-"""In one document the browser's own search finds every name; and these two are read by few."""
 
 
 def static(name: str) -> str:
@@ -102,8 +98,6 @@ class Drawer:
         pen = HtmlPen("index", self.names, single=True)
         sections: list[str] = []
         for page in self.pages:
-            if page.target in NOT_IN_ONE_FILE:
-                continue
             here = HtmlPen(page.target, self.names, page.prefer, single=True)
             body = self.body(page, here)
             if sections and page.template != "tools":
@@ -120,7 +114,7 @@ class Drawer:
             single=True,
             scripts=(),
             home="#index",
-            contents="#frames.index",
+            contents="#contents",
             nav=drawn(self._nav(pen)),
             body=drawn("\n".join(sections)),
             previous=None,
@@ -140,9 +134,7 @@ class Drawer:
 
     def _nav(self, pen: HtmlPen) -> str:
         template = _environment(True).get_template("nav.html.j2")
-        return template.render(
-            p=pen, groups=navigation(self.site, single=pen.single), open=99 if not pen.single else 2
-        )
+        return template.render(p=pen, groups=navigation(self.site), open=99 if not pen.single else 2)
 
 
 def _turns(pages: tuple[Page, ...]) -> Mapping[str, tuple[Page | None, Page | None]]:

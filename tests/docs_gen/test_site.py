@@ -124,6 +124,11 @@ def test_the_single_file_links_within_itself(single: str) -> None:
     assert [link for link in page.links if not link.startswith("#") or link[1:] not in known] == []
 
 
+def test_the_single_file_holds_every_page(documentation: build.Documentation, single: str) -> None:
+    known = set(_Page(single).ids)
+    assert {page.target.replace("/", ".") for page in documentation.drawer.pages} - known == set()
+
+
 def test_nothing_is_loaded_from_elsewhere(pages: Mapping[str, _Page], files: Mapping[str, str]) -> None:
     for name, page in pages.items():
         for link in (*page.loads, *page.links):
