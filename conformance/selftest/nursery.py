@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from relaykit.conformance.launch import Process, Start, execute
+from relaykit.errors import KitDefect
 
 _END_S = 10.0
 """To end all that still runs, before it is killed."""
@@ -67,18 +68,18 @@ class _Nursery:
             copy.ended(-signal.SIGKILL)
         for _, future in self._awaited:
             if not future.done():
-                future.set_exception(OSError(_GONE))
+                future.set_exception(KitDefect(_GONE))
 
     async def start(self, words: Sequence[str], environment: Mapping[str, str]) -> Process:
         """Start a server; `words` begin with the program.
 
         Raises:
-            OSError: the process that is copied is gone.
+            KitDefect: the process that is copied is gone.
         """
         if tuple(words[: len(self._program)]) != self._program:
             return await execute(words, environment)
         if self._reading.done():
-            raise OSError(_GONE)
+            raise KitDefect(_GONE)
         self._asked += 1
         path = self._folder / f"output-{self._asked}"
         os.mkfifo(path)

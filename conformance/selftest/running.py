@@ -179,7 +179,7 @@ async def run_sound(plan: Plan, setups: Mapping[str, Collection[str]]) -> list[s
                 if bad:
                     again = [case for case in bad if case.kind != "shape"] or cases
                     result = await _against(plan, SOUND, setup, again, plan.factor * 4, concurrency=2)
-            except UnreachableError as error:
+            except RelaykitError as error:
                 return [f"{setup}: {error}"]
             clean = Redactor(*plan.secrets.values()).text
             return [clean(f"{setup}: {line}") for line in judging.complaints(result)]

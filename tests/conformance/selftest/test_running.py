@@ -14,6 +14,7 @@ from relaykit.conformance.launch import free_port, launched
 from relaykit.conformance.selftest.nursery import nursery
 from relaykit.conformance.selftest.running import Plan
 from relaykit.conformance.selftest.seeded import PROGRAM, Listing, Seeded, some_of
+from relaykit.errors import KitDefect
 from relaykit.schemas import load_catalogue
 
 CATALOGUE = load_catalogue()
@@ -99,7 +100,7 @@ def test_no_forked_server_outlives_its_run(tmp_path: Path) -> None:
             words = command("none", free_port(), tmp_path).split()
             left = await start(words, {"RELAYKIT_SECRET": "x" * 40})
         assert await left.wait() in (0, -signal.SIGTERM, -signal.SIGKILL)
-        with pytest.raises(OSError, match="gone"):
+        with pytest.raises(KitDefect, match="gone"):
             await start(words, {})
 
     asyncio.run(scene())
