@@ -241,8 +241,9 @@ def _conclude(
 
 
 def _keep(catalogue: Catalogue, found: _Found, path: Path, console: Console) -> None:
-    """Write the matrix; of defects that did not run it goes on saying what it has said."""
-    ran = {verdict.defect.id: verdict for verdict in found.verdicts}
+    """Write the matrix; of defects that did not run, or on which the suite failed, it goes on saying what it
+    has said."""
+    ran = {v.defect.id: v for v in found.verdicts if v.outcome is not Outcome.ERROR}
     others = [each for each in found.listing.defects if each.id not in ran]
     before = matrix.recorded(matrix.read(path), others) if others and path.exists() else ()
     known = ran | {verdict.defect.id: verdict for verdict in before}

@@ -113,7 +113,7 @@ def recorded(data: Mapping[str, Any], defects: Sequence[Seeded]) -> tuple[Verdic
 
 
 def drift(data: Mapping[str, Any], verdicts: Iterable[Verdicts]) -> list[str]:
-    """Where a matrix no longer says what a run has found; only of defects that ran.
+    """Where a matrix no longer says what a run has found; only of defects that ran, and were judged.
 
     A defect may be killed by more cases than the matrix names, so that it must name one of them.
     """
@@ -124,6 +124,8 @@ def drift(data: Mapping[str, Any], verdicts: Iterable[Verdicts]) -> list[str]:
         if there is None:
             lines.append(f"{verdict.defect.id} is not in it")
             continue
+        if verdict.outcome is Outcome.ERROR:
+            continue  # that is about the suite
         if there["outcome"] != verdict.outcome.value or set(there["breaks"]) != set(verdict.defect.breaks):
             lines.append(f"{verdict.defect.id} was {there['outcome']}, and is {verdict.outcome.value}")
             continue

@@ -144,6 +144,7 @@ def test_the_matrix_is_as_its_schema_says_and_notices_drift() -> None:
     assert matrix.drift(data, (killed, lost)) == []
     survived = judge(DEFECT, result(passing("MSG-12")), KNOWN)
     assert matrix.drift(data, (survived,)) == ["no-sent-ack was killed, and is survived"]
+    assert matrix.drift(data, (unusable(DEFECT, "the suite failed", Outcome.ERROR),)) == []
     elsewhere = judge(DEFECT, result(failing(finding("MSG-12"), case="two")), KNOWN)
     assert "no longer kill it" in matrix.drift(data, (elsewhere,))[0]
     assert matrix.drift(data, (unusable(replace(DEFECT, id="new"), ""),)) == ["new is not in it"]
