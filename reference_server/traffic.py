@@ -20,6 +20,7 @@ import orjson
 
 from relaykit.reference_server.faults import Names
 from relaykit.reference_server.session import Session
+from relaykit.schemas.leaky import may_leak
 
 log = logging.getLogger("relaykit.traffic")
 
@@ -58,10 +59,7 @@ class Traffic:
         log.info("%s %s", who, event, extra={"entry": extra})
 
     def _frame(self, session: Session, direction: str, data: bytes, *, text: bool) -> None:
-        try:
-            frame = orjson.loads(data) if text else None
-        except ValueError:
-            frame = None
+        frame = _parsed(data) if text else None
         if isinstance(frame, dict):
             # What is nested more deeply than Python's stack cannot be shown. It is judged elsewhere: no log
             # may cost a client its connection.
@@ -86,6 +84,18 @@ class Traffic:
         entry: dict[str, Any] = {"direction": direction, "user": session.user, "device": session.device}
         entry["frame"] = frame if frame is not None else data.decode(errors="replace")[:1000]
         log.info("%s", f"{who} {arrow} {kind:{_WIDTH}} {line}".rstrip(), extra={"entry": entry})
+
+
+def _parsed(data: bytes) -> Any:
+    """What a frame says, if it is JSON."""
+    try:
+        if not may_leak(data):
+            return orjson.loads(data)
+        value = json.loads(data)
+        orjson.dumps(value)  # raises if it is none that JSON has
+    except (ValueError, TypeError, RecursionError):
+        return None
+    return value
 
 
 def _fields(frame: dict[str, Any], names: Names) -> Iterator[tuple[str, str]]:

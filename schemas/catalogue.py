@@ -79,14 +79,17 @@ class Catalogue:
             near = suggest(type, self._types[direction])
             raise UnknownType(f"there is no {direction} frame of type {type!r}{near}") from None
 
-    def decode(self, data: bytes | str) -> dict[str, Any]:
+    def decode(self, data: bytes | str, *, wary: bool = False) -> dict[str, Any]:
         """Parse one frame as strict JSON, without looking at its schema.
+
+        Args:
+            wary: whether to look before parsing, at some cost, for what would lose memory; see `leaky`.
 
         Raises:
             FrameError: with a reason: `utf8`, `bom`, `json`, `duplicate-key`, `nan`, `surrogate`, `depth`,
                 `integer` or `object`.
         """
-        return strict_json.decode(data, max_depth=self.max_depth)
+        return strict_json.decode(data, max_depth=self.max_depth, wary=wary)
 
     def validate(
         self,

@@ -11,7 +11,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from relaykit.config import escape
-from relaykit.schemas.strict_json import at_pointer
+from relaykit.schemas.pointers import at_pointer
 
 Json = Any
 

@@ -12,20 +12,28 @@ from relaykit.schemas.strict_json import kind_of, shorten
 _ARTICLES = {"null": "null", "integer": "an integer", "object": "an object", "array": "an array"}
 
 
-@lru_cache(maxsize=4096)
+_LONGEST = 64  # characters of a word that may be a slip of a shorter one
+
+
 def suggest(word: str, known: frozenset[str]) -> str:
     """`config.suggest`, quick enough for recordings in which slips stand by the thousand.
 
     Most slips are one letter too many, too few or wrong: then word and known word are the same, or become the
     same when one letter is left out.
     """
+    return _suggest(word[: _LONGEST + 1], known)  # cut: what is remembered is to be small, whatever was sent
+
+
+@lru_cache(maxsize=4096)
+def _suggest(word: str, known: frozenset[str]) -> str:
     slips = _slips(known)
-    for form in _one_letter_less(word) if len(word) <= 64 else ():
+    for form in _one_letter_less(word) if len(word) <= _LONGEST else ():
         if form in slips:
             return f" (did you mean {slips[form]!r}?)"
-    letters = set(word[:64])
+    word = word[:_LONGEST]
+    letters = set(word)
     alike = [other for other in known if 2 * len(letters.intersection(other)) >= len(letters)]
-    return config.suggest(word[:64], alike) if alike else ""
+    return config.suggest(word, alike) if alike else ""
 
 
 @lru_cache(maxsize=256)

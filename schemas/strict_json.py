@@ -13,7 +13,6 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from json.encoder import encode_basestring
 from typing import Any, Literal, Never
 
@@ -21,6 +20,7 @@ import orjson
 
 from relaykit.config import escape
 from relaykit.errors import RelaykitError
+from relaykit.schemas.leaky import may_leak
 
 Reason = Literal[
     "utf8", "bom", "json", "duplicate-key", "nan", "surrogate", "depth", "integer", "object", "size"
@@ -59,18 +59,19 @@ class FrameError(RelaykitError):
         self.pointer = pointer
 
 
-def decode(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> dict[str, Any]:
+def decode(data: bytes | str, *, max_depth: int = MAX_DEPTH, wary: bool = False) -> dict[str, Any]:
     """Parse one frame: a JSON object in UTF-8, strictly.
 
     Args:
         data: the frame as it came over the wire.
         max_depth: levels of objects and arrays that are permitted.
+        wary: leave out the quick look if it may cost memory for good; see `leaky`.
 
     Raises:
         FrameError: with reason `utf8`, `bom`, `json`, `duplicate-key`, `nan`, `surrogate`, `depth`, `integer`
             or `object`.
     """
-    if type(data) is bytes:
+    if type(data) is bytes and not (wary and may_leak(data)):
         frame = glance(data, max_depth)
         if frame is not None:
             return frame
@@ -118,15 +119,17 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
             raise FrameError(
                 "surrogate", f"a lone surrogate at character {error.start}: half of a character is missing"
             ) from None
+    try:  # first, since keys that stand twice are not for orjson; see `leaky`
+        json.loads(data, object_pairs_hook=_distinct, parse_int=_exact)
+    except (_Suspect, RecursionError):
+        _explain(data, max_depth)
+    except ValueError as error:
+        _explain(data, max_depth, f"not JSON: {error}")
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        _explain(bytes(data), max_depth, f"not JSON: {error.msg}", error.pos)
+        _explain(data, max_depth, f"not JSON: {error.msg}", error.pos)
     if data.count(b"{") + data.count(b"[") > max_depth and _deeper_than(value, max_depth):
-        _explain(data, max_depth)
-    try:
-        json.loads(data, object_pairs_hook=_distinct, parse_int=_exact)
-    except _Suspect:
         _explain(data, max_depth)
     return value
 
@@ -383,20 +386,3 @@ def _key(key: Any, pointer: str) -> str:
     if _lone_surrogate(key):
         raise FrameError("surrogate", "a key with a lone surrogate", pointer=pointer)
     return key
-
-
-@lru_cache(maxsize=4096)
-def pointer_of(parts: tuple[str | int, ...]) -> str:
-    """The JSON pointer of a path."""
-    return "".join([f"/{escape(str(part))}" for part in parts])
-
-
-def at_pointer(value: Any, pointer: str) -> Any:
-    """What a JSON pointer points to; None if there is nothing."""
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        try:
-            value = value[int(key)] if isinstance(value, (list, tuple)) else value[key]
-        except (KeyError, IndexError, ValueError, TypeError):
-            return None
-    return value

@@ -10,7 +10,7 @@ from relaykit.conformance.derived.binding import bound
 from relaykit.conformance.derived.edits import Path, with_value
 from relaykit.schemas import FrameSpec, thaw
 from relaykit.schemas.constraints import ASSERTIONS
-from relaykit.schemas.strict_json import at_pointer
+from relaykit.schemas.pointers import at_pointer
 
 ENVELOPE = "envelope"
 """How the frame itself is called where places have names; those within it go by their path, dots between."""

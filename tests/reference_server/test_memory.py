@@ -7,6 +7,7 @@ import tracemalloc
 from collections import Counter
 from collections.abc import Iterator
 
+import psutil
 import pytest
 from support.raw import BINARY, TEXT, Raw, encode
 from support.server import Running, frame, in_loop, new_id, running_server
@@ -83,6 +84,36 @@ async def test_reading_without_end_does_not_make_one_endless_turn() -> None:
             most = max(most, turn.mark)
         client.socket.transport.abort()
         assert most <= 15_000
+
+
+LONG = "p" * 10_000
+INVENTED = {
+    "a type": lambda i: f'{{"type":"{LONG}{i}\U0001f600"}}',
+    "a property": lambda i: f'{{"type":"heartbeat","{LONG}{i}\U0001f600":1}}',
+    "a value": lambda i: f'{{"type":"presence","payload":{{"status":"{LONG}{i}\U0001f600"}}}}',
+    "a key that stands twice": lambda i: f'{{"type":"heartbeat","{LONG}{i}":1,"{LONG}{i}":2}}',
+    "a key that stands twice, behind another fault": lambda i: (
+        f'{{"type":"heartbeat","x":{2**60},"{LONG}{i}":1,"{LONG}{i}":2}}'
+    ),
+    "a key that stands twice, deep down": lambda i: f'{"[" * 70}{{"{LONG}{i}":1,"{LONG}{i}":2}}{"]" * 70}',
+    "a key with an escape": lambda i: f'{{"type":"heartbeat","{LONG}{i}\\t":1,"{LONG}{i}\\t":2}}',
+}
+
+
+@pytest.mark.parametrize("what", INVENTED)
+@in_loop
+async def test_nothing_that_clients_make_up_is_remembered(what: str) -> None:
+    # Of each 10 KB, or 40 if a character takes four bytes; and orjson loses a long key that stands twice.
+    process, texts = psutil.Process(), [INVENTED[what](i) for i in range(1500)]
+    async with running_server(limits={"burst": 10_000_000}) as server:
+        client = await server.connect()
+        for number, text in enumerate(texts):
+            if number == 100:
+                before = process.memory_info().rss
+            await client.send(text)
+            await client.expect_error("invalid_message")
+            client.taken.clear()
+        assert process.memory_info().rss - before < 5_000_000
 
 
 @in_loop

@@ -14,6 +14,7 @@ import pytest
 
 from relaykit.schemas import FrameError, strict_json
 from relaykit.schemas.frozen import freeze, thaw
+from relaykit.schemas.leaky import may_leak
 from relaykit.schemas.strict_json import decode, loads, plain, shorten
 
 FAULTS: list[tuple[bytes, str, int]] = [
@@ -258,3 +259,38 @@ def test_frozen_values_behave_like_json_and_do_not_change() -> None:
 )
 def test_values_are_shown_short_and_harmless(value: Any, shown: str) -> None:
     assert shorten(value) == shown
+
+
+LONG = "k" * 65
+
+
+@pytest.mark.parametrize(
+    ("text", "leaky"),
+    [
+        (f'{{"{LONG}":1,"{LONG}":2}}', True),
+        (f'{{"{LONG}" \n:1,"{LONG}":2}}', True),
+        (f'{{"{LONG[:40]}\\"{LONG[:40]}":1,"{LONG[:40]}\\"{LONG[:40]}":2}}', True),
+        (f'{{"é{LONG[:63]}":1,"é{LONG[:63]}":2}}', True),  # bytes count, not characters
+        (f'{{"{LONG[:64]}":1,"{LONG[:64]}":2}}', False),
+        (f'{{"a":"{LONG}","b":"{LONG}"}}', False),
+        (f'{{"a":"{LONG}"}}', False),
+    ],
+)
+def test_text_that_would_cost_memory_for_good_is_seen(text: str, leaky: bool) -> None:
+    assert may_leak(text.encode()) is leaky
+    with contextlib.suppress(FrameError):
+        assert decode(text.encode(), wary=True) == decode(text.encode())
+
+
+def test_wary_or_not_the_same_faults_are_found() -> None:
+    for text in (
+        f'{{"{LONG}":1,"{LONG}":2}}',
+        f'{{"{LONG}":{2**60},"{LONG}":2}}',
+        "[" * 70 + f'{{"{LONG}":"\\',
+    ):
+        found = []
+        for wary in (False, True):
+            with pytest.raises(FrameError) as caught:
+                decode(text.encode(), wary=wary)
+            found.append((caught.value.reason, str(caught.value)))
+        assert found[0] == found[1]

@@ -11,7 +11,7 @@ from jsonschema.exceptions import ValidationError
 
 from relaykit.config import escape
 from relaykit.schemas.constraints import Json
-from relaykit.schemas.strict_json import at_pointer
+from relaykit.schemas.pointers import at_pointer
 
 
 def reference_validator(schema: Mapping[str, Json]) -> Draft202012Validator:
