@@ -48,8 +48,6 @@ const { Parser } = require("@asyncapi/parser");
   }));
 })();
 """
-# That newer versions of AsyncAPI exist is no fault: tools are known to pass over those in silence.
-_IS_OLDER = "asyncapi-latest-version"
 
 
 @pytest.mark.node
@@ -57,7 +55,9 @@ _IS_OLDER = "asyncapi-latest-version"
 def test_the_official_parser_takes_asyncapi_and_every_vector_is_judged_alike(view: View) -> None:
     document = asyncapi(CATALOGUE, view)
     parsed = run_node(PARSER, given=document)
-    assert [each for each in parsed["diagnostics"] if each[0] != _IS_OLDER] == []
+    # The newest parser, with specifications up to the one that the documents follow (tests/tools).
+    # Were 3.1.0 there, it would remark that 3.0.0 is not the latest; but tools pass over 3.1.0 in silence.
+    assert parsed["diagnostics"] == []
     judges: dict[tuple[str, str], Any] = {}
     for operation in parsed["operations"]:
         ((id_, name, payload),) = operation["messages"]
