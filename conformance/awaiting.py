@@ -15,6 +15,11 @@ from relaykit.conformance.wire import Arrived, Connection
 if TYPE_CHECKING:
     from relaykit.conformance.steps import Play
 
+_MOST_SAID = 120
+"""Characters of an error's text that a message quotes."""
+_NEAR = 2
+"""A frame to somebody else is worth a word if beside its type something else is as expected."""
+
 
 @dataclass(frozen=True, slots=True)
 class Miss:
@@ -32,7 +37,7 @@ def until(context: Context, within_ms: int | None) -> float:
 
 
 def kind_of(frame: Any) -> str:
-    """A frame in two words, for messages: its type, and for errors the code."""
+    """A frame in two words, for messages: its type, and for errors the code and the beginning of the text."""
     if not isinstance(frame, dict):
         return "an unreadable message"
     kind = frame.get("type")
@@ -40,8 +45,37 @@ def kind_of(frame: Any) -> str:
         payload = frame.get("payload")
         code = payload.get("error_code") if isinstance(payload, dict) else None
         said = payload.get("message") if isinstance(payload, dict) else None
-        return f"error {code} ({said})" if said else f"error {code}"
+        return f"error {code} ({_line(said)})" if said else f"error {code}"
     return short(kind, 40) if not isinstance(kind, str) else kind
+
+
+def _line(said: Any) -> str:
+    """The first words of an error's text: it may be a whole trace."""
+    text = " ".join(str(said).split())
+    return text if len(text) <= _MOST_SAID else f"{text[: _MOST_SAID - 1]}…"
+
+
+def named(pattern: Mapping[str, Any]) -> str:
+    """An expected frame in two words: its type, and for errors the code."""
+    payload = pattern.get("payload")
+    code = payload.get("error_code") if isinstance(payload, Mapping) else None
+    return f"{pattern['type']} {code}" if isinstance(code, str) else str(pattern["type"])
+
+
+def elsewhere(context: Context, connection: Connection, pattern: Mapping[str, Any]) -> str:
+    """A remark on a frame as it was expected that came to somebody else, or nearly so; or nothing."""
+    others = [each for each in context.connections if each.label != connection.label]
+    labels = {each.label for each in others}
+    entries = context.recorder.transcript.entries
+    got = [e for e in entries if e.direction == "s2c" and e.actor in labels and not e.kit]
+    same = next((e.actor for e in got if compare(pattern, e.frame) is None), None)
+    if same is not None:
+        return f"; {same} got such a frame"
+    near = nearest(pattern, (arrived.frame for each in others for arrived in each.inbox))
+    if near is None or near[1].fitted < _NEAR:
+        return ""
+    who = next(each.label for each in others if any(a.frame is near[0] for a in each.inbox))
+    return f"; nearest: {who} got {kind_of(near[0])}, whose {near[1]}"
 
 
 def settle(connection: Connection) -> None:
@@ -60,7 +94,8 @@ async def take(
     context: Context, connection: Connection, pattern: Mapping[str, Any], deadline: float, *, skip: bool
 ) -> Arrived | Miss:
     """Take the earliest frame not yet taken, if it matches; with `skip`, the earliest that matches."""
-    label, wanted = connection.label, pattern["type"]
+    label, wanted = connection.label, named(pattern)
+    began = asyncio.get_running_loop().time()
     passed: list[Any] = []
     while True:
         settle(connection)
@@ -76,11 +111,13 @@ async def take(
             return Miss(f"{label} expected {wanted}, but {connection.ended}", None)
         if not await context.wait(deadline) and not connection.inbox:
             break
-    near = nearest(pattern, passed)
+    near, limit = nearest(pattern, passed), f"within {deadline - began:.1f} s"
     if near is None:
-        return Miss(f"{label} expected {wanted}; nothing came in time", None)
+        return Miss(
+            f"{label} expected {wanted}; nothing came {limit}{elsewhere(context, connection, pattern)}", None
+        )
     return Miss(
-        f"{label} expected {wanted}; it did not come in time. Nearest: {kind_of(near[0])}, {near[1]}", near[0]
+        f"{label} expected {wanted}; it did not come {limit}. Nearest: {kind_of(near[0])}, {near[1]}", near[0]
     )
 
 
@@ -92,11 +129,14 @@ async def _other(
     while not (late := any(compare(pattern, a.frame) is None for a in connection.inbox)):
         if not connection.alive or not await context.wait(quiet):
             break
-    label, wanted = connection.label, pattern["type"]
+    label, wanted = connection.label, named(pattern)
     came = f"{kind_of(first.frame)}{context.stray(first.frame)}"
+    same = isinstance(first.frame, dict) and first.frame.get("type") == pattern["type"]
+    where = f": {difference}" if same else ""
     if late:
-        return Miss(f"{label} expected {wanted} next, but got {came} before it", first.frame)
-    where = f": {difference}" if isinstance(first.frame, dict) and first.frame.get("type") == wanted else ""
+        came = f"another {came}" if same else came
+        return Miss(f"{label} expected {wanted} next, but got {came} before it{where}", first.frame)
+    where = where or elsewhere(context, connection, pattern)
     return Miss(f"{label} expected {wanted}, but got {came}{where}", first.frame)
 
 
@@ -188,7 +228,7 @@ async def _drain(context: Context, device: Device, wanted: list[tuple[Expect, An
             break
     missed = False
     for expected, pattern, _ in wanted:
-        kind = pattern["type"]
+        kind = named(pattern)
         near = nearest(pattern, [stranger] if stranger is not None else passed)
         if stranger is not None:
             came = f"{kind_of(stranger)}{context.stray(stranger)}"
@@ -199,6 +239,8 @@ async def _drain(context: Context, device: Device, wanted: list[tuple[Expect, An
             message = f"{device.label} expected {kind} (among others); it did not come in time"
         if near is not None and near[1].fitted:
             message += f". Nearest: {kind_of(near[0])}, {near[1]}"
+        else:
+            message += elsewhere(context, connection, pattern)
         miss(context, device, expected, pattern, Miss(message, near[0] if near else None))
         missed = missed or context.binding(expected.req)
     return missed

@@ -316,8 +316,9 @@ class Context:
         blame: Blame | None = None,
         soft: bool = False,
         actor: str = "",
+        t_ms: float | None = None,
     ) -> None:
-        """Note that these were broken; see `Outcome`."""
+        """Note that these were broken; see `Outcome`. Without `t_ms`, now."""
         self._note(
             Outcome(
                 False,
@@ -329,7 +330,7 @@ class Context:
                 soft,
                 self.step,
                 actor,
-                self.now_ms(),
+                self.now_ms() if t_ms is None else t_ms,
             )
         )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import time
 from dataclasses import dataclass, field
@@ -36,6 +37,10 @@ class Environment:
         doubts: cases that failed, or could not open or keep a connection: the target may be gone.
         gone: why no case can run any more, once the target is gone for good.
         parked: what waits, connected, to be lent to another case; `stations` counts what was made for that.
+        acquainted: whether the people of derived cases could be arranged, ever; until then one case at a
+            time tries to, behind `gate`.
+        strangers: why they could not be, and which case has said so; it is said once.
+        unreached: labels of devices that got nothing where another device of the user did.
     """
 
     target: Target
@@ -57,6 +62,10 @@ class Environment:
     dialect: Dialect | None = None
     parked: list[Leaving] = field(default_factory=list)
     stations: int = 0
+    acquainted: bool = False
+    gate: asyncio.Lock = field(default_factory=asyncio.Lock)
+    strangers: tuple[str, str] | None = None
+    unreached: set[str] = field(default_factory=set)
 
     def now(self) -> float:
         """Unix time as the target sees it, as far as the suite knows."""
@@ -64,6 +73,7 @@ class Environment:
 
     def unpark(self) -> None:
         """Let go of what is parked, as when the target was started anew."""
+        self.strangers = None
         while self.parked:
             self.parked.pop().leave()
 

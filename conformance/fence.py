@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from relaykit.conformance.context import Context, Device, Environment
-from relaykit.conformance.matching import compare
+from relaykit.conformance.matching import compare, pointer_get, short
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import Arrived, Connection
 
@@ -106,11 +106,34 @@ def report(context: Context, watch: Watch, arrived: Iterable[Arrived], *, late: 
     for each in arrived:
         kind = each.frame.get("type") if isinstance(each.frame, dict) else "unreadable"
         when = " (late: after the fence and the quiet window)" if late else ""
+        but = " but ".join(["nothing", *([" or ".join(map(_shown, watch.allow))] if watch.allow else [])])
         context.step = watch.step
         context.fail(
             watch.requirements,
-            f"{label} got a frame of type {kind!r} that must not reach it{when}{context.stray(each.frame)}",
-            expected="nothing",
+            f"{label} got a frame of type {kind!r} that must not reach it{when}"
+            f"{_again(context, label, each)}{context.stray(each.frame)}",
+            expected=but,
             actual=each.frame,
             actor=label,
+            t_ms=each.t_ms,
         )
+
+
+def _shown(pattern: Mapping[str, Any]) -> str:
+    return short(pattern, 200)
+
+
+def _again(context: Context, label: str, unwanted: Arrived) -> str:
+    """A remark on a frame about a message of which the device had heard the same before."""
+    frame = unwanted.frame
+    name = frame.get("message_id") if isinstance(frame, dict) else None
+    if not isinstance(name, str):
+        return ""
+    alike = {"type": frame["type"], "message_id": name}
+    if frame["type"] == "status_update":
+        alike["payload"] = {"status": pointer_get(frame, "/payload/status")}
+    for entry in context.recorder.transcript.entries:
+        before = entry.direction == "s2c" and entry.actor == label and entry.t_ms < unwanted.t_ms
+        if before and entry.frame is not frame and compare(alike, entry.frame) is None:
+            return f"; it had got one for this message before, at {entry.t_ms:.0f} ms"
+    return ""

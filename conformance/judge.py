@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from relaykit.conformance.expectations import Expectation
+from relaykit.conformance.matching import pointer_get, short
 from relaykit.conformance.record import UNREADABLE, ShapeBook, Violation
 from relaykit.conformance.results import (
     UNTESTED,
@@ -254,14 +255,21 @@ def _misshapen(catalogue: Catalogue, violation: Violation) -> Finding:
         provenance=known.provenance if known else None,
         severity=severity,
         blame=presumed,
-        message=f"{inner.pointer or '(the frame)'}: {inner.message} ({times}, first in {violation.case})",
-        expected=inner.message,
+        message=f"{_misshapen_at(inner.pointer, violation.frame)}: {inner.message}"
+        f" ({times}, first in {violation.case})",
+        expected=None,
         actual=violation.frame,
         step=inner.pointer,
         actor=violation.actor,
         t_ms=violation.t_ms,
         case=violation.case,
     )
+
+
+def _misshapen_at(pointer: str, frame: object) -> str:
+    """The place of a violation, with what stands there."""
+    value = pointer_get(frame, pointer) if pointer else None
+    return f"{pointer or '(the frame)'}{f' {short(value)}' if isinstance(value, (str, int, float)) else ''}"
 
 
 async def _never(_: object) -> None:

@@ -41,12 +41,17 @@ class Refusal:
         return self.form in ("http", "error", "bare-close", "cut")
 
 
-async def attempt(context: Context, shown: Presentation, label: str) -> Refusal:
+async def attempt(context: Context, shown: Presentation, label: str, what: str = "") -> Refusal:
     """Try to connect, and to be served, with a handshake that must be refused.
+
+    Args:
+        what: is wrong with it, for the transcript.
 
     Raises:
         DialError: the target could not be reached at all.
     """
+    said = f"connects{f' ({what})' if what else ''}"
+    context.recorder.transcript.event(label, "c2s", said)
     try:
         connection = await context.dial(shown, label)
     except DialError as failed:

@@ -13,8 +13,9 @@ import relaykit
 from relaykit.conformance.matching import plain, short
 from relaykit.conformance.record import Entry
 from relaykit.conformance.reports.claims import claims, outcome_text
-from relaykit.conformance.reports.text import blamed, steadiness, steadiness_text
+from relaykit.conformance.reports.text import blamed, sent_text, steadiness, steadiness_text
 from relaykit.conformance.results import CaseResult, Finding, RequirementResult, RunResult, Verdict
+from relaykit.conformance.sent import sent_before
 from relaykit.conformance.target import Target
 from relaykit.redaction import Redactor
 from relaykit.schemas import Catalogue
@@ -42,6 +43,7 @@ def report(
     result: RunResult, target: Target, catalogue: Catalogue, redactor: Redactor, exit_code: int
 ) -> dict[str, Any]:
     """The report as `report.schema.json` describes it, without any secret."""
+    played = {each.case.id: each.transcript for each in result.cases}
     data: dict[str, Any] = {
         "kit": {"name": "relaykit", "version": relaykit.__version__},
         "protocol": {
@@ -80,7 +82,7 @@ def report(
         "stale": list(result.stale),
         "server_log": list(result.server_log),
         "summary": summary(result),
-        "cases": [_case(case) for case in result.cases],
+        "cases": [_case(case, played) for case in result.cases],
         "requirements": [_requirement(row, catalogue) for row in result.requirements],
     }
     data["outcome"]["profiles"] = claims(data)
@@ -113,7 +115,7 @@ def _requirement(row: RequirementResult, catalogue: Catalogue) -> dict[str, Any]
     return data
 
 
-def _case(result: CaseResult) -> dict[str, Any]:
+def _case(result: CaseResult, played: Mapping[str, Sequence[Entry]]) -> dict[str, Any]:
     case = result.case
     data: dict[str, Any] = {
         "id": case.id,
@@ -127,7 +129,9 @@ def _case(result: CaseResult) -> dict[str, Any]:
         "source": case.source,
         "catches": case.catches,
         "duration_ms": result.duration_ms,
-        "findings": [_finding(finding) for finding in result.findings],
+        "findings": [
+            _finding(finding, played.get(finding.case or case.id, ())) for finding in result.findings
+        ],
         "transcript": [entry(line) for line in _shortened(result.transcript)],
     }
     if result.reason:
@@ -154,8 +158,8 @@ def _shortened(transcript: Sequence[Entry]) -> Sequence[Entry]:
     return [*first, gap, *last]
 
 
-def _finding(finding: Finding) -> dict[str, Any]:
-    data = {
+def _finding(finding: Finding, transcript: Sequence[Entry]) -> dict[str, Any]:
+    data: dict[str, Any] = {
         "requirement": finding.requirement,
         "level": finding.level,
         "severity": finding.severity,
@@ -170,6 +174,9 @@ def _finding(finding: Finding) -> dict[str, Any]:
     }
     if finding.case:
         data["case"] = finding.case
+    sent = sent_before(finding, transcript)
+    if sent is not None:
+        data["sent"] = entry(sent)
     return data
 
 
@@ -220,6 +227,7 @@ def to_json(data: Mapping[str, Any]) -> bytes:
 def to_junit(data: Mapping[str, Any]) -> bytes:
     """The report as JUnit XML: a suite per area, a test case per case."""
     cases: list[dict[str, Any]] = data["cases"]
+    rules = {row["id"]: row["text"] for row in data["requirements"] if row.get("text")}
     root = Xml.Element(
         "testsuites", name=_text(f"relaykit {data['target']['name']}"), time=_time(data["duration_s"])
     )
@@ -237,7 +245,7 @@ def to_junit(data: Mapping[str, Any]) -> bytes:
             time=_time(sum(case["duration_ms"] for case in members) / 1000),
         )
         for case in members:
-            _junit_case(suite, case)
+            _junit_case(suite, case, rules)
     for key in ("tests", "failures", "errors", "skipped"):
         root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
     Xml.indent(root)
@@ -253,7 +261,7 @@ def _skipped(case: Mapping[str, Any]) -> bool:
     return case["verdict"] in ("not-applicable", "untestable") or "expected_failure" in case
 
 
-def _junit_case(suite: Xml.Element, case: Mapping[str, Any]) -> None:
+def _junit_case(suite: Xml.Element, case: Mapping[str, Any], rules: Mapping[str, str]) -> None:
     element = Xml.SubElement(
         suite,
         "testcase",
@@ -262,7 +270,7 @@ def _junit_case(suite: Xml.Element, case: Mapping[str, Any]) -> None:
         time=_time(case["duration_ms"] / 1000),
     )
     findings = case["findings"]
-    said = "\n\n".join(_said(finding) for finding in findings)
+    said = "\n\n".join(_said(finding, rules) for finding in findings)
     first = _text(findings[0]["message"]) if findings else ""
     steady = steadiness(case)
     if steady:
@@ -282,8 +290,12 @@ def _junit_case(suite: Xml.Element, case: Mapping[str, Any]) -> None:
         Xml.SubElement(element, "system-out").text = _text(f"warnings:\n{said}")
 
 
-def _said(finding: Mapping[str, Any]) -> str:
+def _said(finding: Mapping[str, Any], rules: Mapping[str, str]) -> str:
     lines = [f"[{finding['requirement'] or '-'} {finding['level']}] {finding['message']}"]
+    if finding["requirement"] in rules:
+        lines.append(f"rule:     {rules[finding['requirement']]}")
+    if finding.get("sent"):
+        lines.append(f"sent:     {sent_text(finding['sent'], 1000)}")
     if finding["expected"] is not None:
         lines.append(f"expected: {short(finding['expected'], 1000)}")
     lines.append(f"actual:   {short(finding['actual'], 1000)}")

@@ -84,7 +84,7 @@ async def judge_refusal(
         said = f"got {kind_of(first)}"
     else:
         right = not connection.alive and connection.close_code in codes
-        said = connection.ended or "nothing came in time"
+        said = connection.ended or f"nothing came within {context.env.waits.reply:.1f} s"
     if right:
         context.prove((requirement,), device.label)
         return

@@ -18,7 +18,7 @@ from relaykit.conformance import run as running
 from relaykit.conformance.matching import short
 from relaykit.conformance.reports.claims import claim_text, claimed
 from relaykit.conformance.reports.families import in_short, shown_in_full
-from relaykit.conformance.reports.text import blamed, steadiness, steadiness_text, visible
+from relaykit.conformance.reports.text import blamed, sent_text, steadiness, steadiness_text, visible
 from relaykit.conformance.results import CaseResult, Verdict
 
 STYLES = {
@@ -30,6 +30,8 @@ STYLES = {
     "error": "bold white on red",
     "untested": "dim",
 }
+_RULES = 60
+"""Broken rules that the summary lists at most."""
 _AROUND = 8
 """Lines of the transcript shown before a finding."""
 
@@ -101,8 +103,9 @@ def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) ->
     data = _harmless(data)
     cases: list[dict[str, Any]] = data["cases"]
     bad = [case for case in cases if case["verdict"] in ("error", "fail") and "expected_failure" not in case]
+    rules = {row["id"]: row.get("text", "") for row in data["requirements"]}
     for case in shown_in_full(bad):
-        console.print(_failure(case))
+        console.print(_failure(case, rules))
     for place, names in in_short(bad):
         console.print(Text.assemble((" FAIL ", STYLES["fail"] + " reverse"), f" {place}/ ", ", ".join(names)))
     warned = [case for case in cases if case["verdict"] == "warn"]
@@ -119,6 +122,8 @@ def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) ->
                 Text.assemble((f"{case['verdict']:>14} ", style), case["id"], (f"  {case['title']}", "dim"))
             )
     console.print(_by_area(cases))
+    if bad:
+        console.print(_broken(bad, rules))
     for line in data.get("stale", ()):
         console.print(Text.assemble(("stale ", "bold yellow"), line))
     for line in data.get("notes", ()):
@@ -134,7 +139,9 @@ def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) ->
 def show_failures(cases: Iterable[Mapping[str, Any]], console: Console) -> None:
     """Print what failed in these cases of a report (redacted already), each with its transcript."""
     for case in cases:
-        console.print(_failure(_harmless(case), f" --scenarios {visible(case['source'].rpartition(':')[0])}"))
+        console.print(
+            _failure(_harmless(case), {}, f" --scenarios {visible(case['source'].rpartition(':')[0])}")
+        )
 
 
 def _harmless(value: Any) -> Any:
@@ -146,7 +153,7 @@ def _harmless(value: Any) -> Any:
     return [_harmless(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _failure(case: Mapping[str, Any], options: str = "") -> Group:
+def _failure(case: Mapping[str, Any], rules: Mapping[str, str], options: str = "") -> Group:
     head = Text.assemble(
         (f" {case['verdict'].upper()} ", STYLES[case["verdict"]] + " reverse"),
         " ",
@@ -158,38 +165,47 @@ def _failure(case: Mapping[str, Any], options: str = "") -> Group:
         style = "bold yellow" if steadiness(case).startswith("flaky") else "dim"
         parts.append(Text.assemble("  ", (steadiness(case), style), (f": {steadiness_text(case)}", "dim")))
     shown: set[tuple[str, str]] = set()
+    told: set[str] = set()
     for finding in case["findings"]:
         key = (finding["step"], finding["message"])
         if key in shown:
             continue
         shown.add(key)
         same = [f for f in case["findings"] if (f["step"], f["message"]) == key]
-        parts.append(Padding(_finding(case, finding, same), (0, 0, 0, 2), expand=False))
+        parts.append(Padding(_finding(finding, same, rules, told), (0, 0, 0, 2), expand=False))
     parts.append(Padding(_transcript(case), (0, 0, 0, 2), expand=False))
     parts.append(Text(f"  {case['source']}   relaykit explain {case['id']}{options}", style="dim"))
     return Group(*parts)
 
 
-def _finding(case: Mapping[str, Any], finding: Mapping[str, Any], same: list[dict[str, Any]]) -> Group:
+def _finding(
+    finding: Mapping[str, Any], same: list[dict[str, Any]], rules: Mapping[str, str], told: set[str]
+) -> Group:
+    """One thing that was wrong. `told`: what was said of the case already is not said again."""
     lines = [Text(finding["message"], style="red" if finding["severity"] == "fail" else "yellow")]
-    lines.extend(
-        Text(f"breaks {each['requirement']} ({each['level']}, {each['provenance']})")
-        for each in same
-        if each["requirement"]
-    )
-    if finding["blame"] != "target":
-        lines.append(Text(f"to blame: {blamed(finding)}", style="magenta"))
+    if finding.get("sent"):
+        lines.append(Text(f"sent      {sent_text(finding['sent'])}"))
     if finding["expected"] is not None:
-        lines.append(Text(f"expected  {short(finding['expected'], 400)}"))
-    lines.append(Text(f"actual    {_actual(finding)}"))
+        lines.append(Text(f"expected  {_value(finding['expected'])}"))
+    lines.append(Text(f"actual    {_value(finding['actual'])}"))
+    for each in same:
+        name = each["requirement"]
+        if name is None:
+            lines.append(Text("breaks    no rule by itself, but had to happen for the case to go on", "dim"))
+            continue
+        rule = "" if name in told else f": {rules.get(name, '')}".rstrip(": ")
+        lines.append(Text(f"breaks    {name} ({each['level']}, {each['provenance']}){rule}"))
+        told.add(name)
+    if finding["blame"] != "target" and finding["blame"] not in told:
+        lines.append(Text(f"to blame  {blamed(finding)}", style="magenta"))
+        told.add(finding["blame"])
     return Group(*lines)
 
 
-def _actual(finding: Mapping[str, Any]) -> str:
-    actual = finding["actual"]
-    if isinstance(actual, str):
-        return actual
-    return "nothing" if actual is None else short(actual, 400)
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "nothing" if value is None else short(value, 400)
 
 
 def _transcript(case: Mapping[str, Any]) -> Group:
@@ -241,6 +257,24 @@ def _untested(cases: Iterable[Mapping[str, Any]], console: Console, verbose: boo
     for (verdict, reason), ids in sorted(reasons.items()):
         names = ", ".join(ids if verbose else ids[:3]) + ("" if verbose or len(ids) <= 3 else ", …")
         console.print(Text.assemble((f"{verdict} ", STYLES[verdict]), f"{len(ids)} ({names}): {reason}"))
+
+
+def _broken(bad: Iterable[Mapping[str, Any]], rules: Mapping[str, str]) -> Group:
+    """Each rule that failures break, with how many cases break it: many failures may have one reason."""
+    broken: dict[str, set[str]] = {}
+    for case in bad:
+        for finding in case["findings"]:
+            if finding["severity"] == "fail" and finding["requirement"]:
+                broken.setdefault(finding["requirement"], set()).add(case["id"])
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("broken")
+    table.add_column("cases", justify="right")
+    table.add_column("rule", no_wrap=True, overflow="ellipsis")
+    ordered = sorted(broken.items(), key=lambda item: -len(item[1]))
+    for name, names in ordered[:_RULES]:
+        table.add_row(Text(name, STYLES["fail"]), str(len(names)), Text(rules.get(name, "")))
+    more = len(ordered) - _RULES
+    return Group(Text(), table, *([Text(f"and {more} more", style="dim")] if more > 0 else []), Text())
 
 
 def _by_area(cases: list[dict[str, Any]]) -> Table:

@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from relaykit.conformance.awaiting import kind_of, until
-from relaykit.conformance.context import CaseStop, Context, Device
+from relaykit.conformance.awaiting import elsewhere, kind_of, settle, until
+from relaykit.conformance.context import CaseStop, Context, Device, UntestableError
 from relaykit.conformance.derived.binding import GOT, scope
 from relaykit.conformance.derived.effects import Effect, effects
 from relaykit.conformance.derived.stations import Station, arranged, receive, station_for
@@ -21,6 +21,7 @@ from relaykit.conformance.wire import ConnectionEnded
 
 if TYPE_CHECKING:
     from relaykit.conformance.derived.family import Derived
+    from relaykit.schemas import Catalogue
 
 _WANTED = re.compile(rf"\$\{{{GOT}\.([0-9]+)")
 _FEW = 3
@@ -30,6 +31,38 @@ _ABOUT = {"presence": "presence", "heartbeat": "heartbeat_ack"}
 
 
 async def play(context: Context, derived: Derived) -> None:
+    """The case.
+
+    A target on which no people can be arranged would fail every derived case for a reason that has nothing to
+    do with it. So until that has worked once, one case tries at a time; the first that cannot says so.
+
+    Raises:
+        UntestableError: another case has said so.
+    """
+    env = context.env
+    if not env.acquainted:
+        context.allow(env.waits.case)  # for the time behind the gate
+        async with env.gate:
+            if not env.acquainted:
+                await _play_first(context, derived)
+                return
+    await _play(context, derived)
+
+
+async def _play_first(context: Context, derived: Derived) -> None:
+    env = context.env
+    if env.strangers is not None and env.strangers[0] != context.case.id:
+        case, why = env.strangers
+        raise UntestableError(f"no users who write to each other can be arranged, as {case} shows: {why}")
+    try:
+        await _play(context, derived)
+    finally:
+        failed = next((outcome for outcome in context.outcomes if not outcome.ok), None)
+        if not env.acquainted and failed is not None:
+            env.strangers = context.case.id, failed.message
+
+
+async def _play(context: Context, derived: Derived) -> None:
     """The case. On connections that served others before, only success is believed."""
     if context.env.issuer.fixed:
         await _trial(await arranged(context), derived)
@@ -54,6 +87,7 @@ async def _on_lent(context: Context, derived: Derived) -> tuple[Context, str] | 
     except (CaseStop, ConnectionEnded):
         return None if context.outcomes else (context, "")
     before = ", ".join(station.cases[-3:])
+    _settle(station)
     late = _late(station)
     station.lend(context)
     if late is not None:
@@ -77,6 +111,12 @@ async def _on_lent(context: Context, derived: Derived) -> tuple[Context, str] | 
         return None
     station.leave()
     return inner, before
+
+
+def _settle(station: Station) -> None:
+    """Drop what was waited for in vain when people were arranged, and came since."""
+    for device in (station.phone, *station.observers):
+        settle(device.live)
 
 
 def _late(station: Station) -> str | None:
@@ -155,6 +195,7 @@ async def see_refused(station: Station, shown: Any, refusal: tuple[str, ...]) ->
     answered = await phone.live.beat(context.env.waits.reply)
     phone.acted = context.env.target.fence == "frame"
     await fence(context, station.observers)
+    _settle(station)
     seen = Seen(
         answers=tuple(arrived.frame for arrived in phone.live.inbox),
         answered=answered,
@@ -174,7 +215,7 @@ async def see_served(station: Station, frame: Mapping[str, Any], served: tuple[s
     """Judge what comes of a frame that is to be served; see `see_refused`.
 
     Args:
-        served: the requirements that ask for that.
+        served: the requirements that ask for that, the most general one first.
     """
     context, phone = station.context, station.phone
     missing, deadline = False, until(context, None)
@@ -201,6 +242,13 @@ async def see_served(station: Station, frame: Mapping[str, Any], served: tuple[s
     station.quiet = False
 
 
+def _about(catalogue: Catalogue, requirements: tuple[str, ...], pointer: str) -> tuple[str, ...]:
+    """Of these requirements those that name the field where a frame is not as expected; if none does, all."""
+    fields = [f"`{part}`" for part in pointer.split("/")[1:]]
+    named = [name for name in requirements if any(f in catalogue.requirements[name].text for f in fields)]
+    return tuple(named) or requirements
+
+
 async def _came(
     context: Context, device: Device, phone: Device, effect: Effect, served: tuple[str, ...], deadline: float
 ) -> bool:
@@ -217,11 +265,15 @@ async def _came(
             break
     near = nearest(effect.any_of[0], connection.frames)
     kind = effect.any_of[0]["type"]
-    said = f"{device.label} expected {kind}, which did not come"
+    # A rule of its own that says that such a form is served like any other (upper case, null) goes first.
+    said, broken = f"{device.label} expected {kind}, which did not come", served[1:] or effect.requirements
     if near is not None and near[0].get("type") == kind:
         said = f"{device.label} got a {kind} that is not as expected: {near[1]}"
+        broken = _about(context.env.catalogue, effect.requirements, near[1].pointer)
+    elif near is None:
+        said += elsewhere(context, connection, effect.any_of[0])
     context.fail(
-        effect.requirements if not refused else served,
+        broken if not refused else served,
         said,
         expected=plain(effect.any_of[0]),
         actual=near[0] if near else connection.ended,

@@ -69,7 +69,7 @@ def judged(
         found.append(said(refused, refusal, f"a text message that is no UTF-8: {what}", wanted, what))
     else:
         refused = bool(errors)
-        found.extend(_answer(said, refusal, errors, others))
+        found.extend(_answer(said, refusal, errors, others, seen.ended))
         found.append(_life(said, seen))
         if errors:
             found.extend(_about(said, errors, message_id))
@@ -87,11 +87,14 @@ def _code(error: Any) -> Any:
     return payload.get("error_code") if isinstance(payload, dict) else None
 
 
-def _answer(said: Any, refusal: Sequence[str], errors: list[Any], others: list[Any]) -> Iterator[Outcome]:
+def _answer(
+    said: Any, refusal: Sequence[str], errors: list[Any], others: list[Any], ended: str | None
+) -> Iterator[Outcome]:
     expected = {"type": "error", "payload": {"error_code": "invalid_message"}}
     if not errors:
         came = f"{kind_of(others[0])} came" if others else "nothing came"
-        yield said(False, refusal, f"it was not refused: {came}", expected, others[0] if others else None)
+        what = f"it was not refused: {came}" if ended is None else f"no error for it: {came}, {ended}"
+        yield said(False, refusal, what, expected, others[0] if others else ended)
     elif _code(errors[0]) != "invalid_message":
         yield said(False, refusal, f"it was refused with {kind_of(errors[0])}", expected, errors[0])
     else:

@@ -32,7 +32,7 @@ async def refused(
     context.step = what
     shown = present(context.env, token, context.env.carrier)
     try:
-        outcome = await attempt(context, shown, device.label)
+        outcome = await attempt(context, shown, device.label, what)
     except DialError as error:
         context.fail_dial(error, (), device.label)
         return None

@@ -63,6 +63,7 @@ def _environment() -> Environment:
         "one_line": text.one_line,
         "plural": text.plural,
         "blamed": text.blamed,
+        "sent_text": text.sent_text,
         "steadiness": text.steadiness,
         "steadiness_text": text.steadiness_text,
         "codes": _codes,

@@ -19,6 +19,7 @@ from relaykit.conformance.reports.text import (
     one_line,
     plural,
     rerun,
+    sent_text,
     shorten,
     steadiness,
     steadiness_text,
@@ -148,6 +149,8 @@ def _point(data: Data, point: Point) -> Iterator[str]:
             told = f": {prose(text)}{source}" if text else ""
             yield f"- {words(row['id'])} ({row['level']}, {finding['provenance']}){told}"
     yield f"- To blame: {words(blamed(point.first))}"
+    if point.first.get("sent"):
+        yield f"- Sent {code(sent_text(point.first['sent'], 600))}"
     if point.first["expected"] is not None:
         yield f"- Expected {code(one_line(point.first['expected'], 600))}"
     actual = point.first["actual"]

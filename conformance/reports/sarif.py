@@ -19,6 +19,7 @@ from relaykit.conformance.reports.text import (
     one_line,
     place,
     rerun,
+    sent_text,
     steadiness,
     steadiness_text,
     visible,
@@ -119,6 +120,7 @@ def _result(data: Data, case: Data, finding: Data, index: Mapping[str, int]) -> 
     expected = finding["expected"]
     lines = [
         f"{case['id']}: {finding['message']}",
+        *([f"Sent: {sent_text(finding['sent'], 1000)}"] if finding.get("sent") else []),
         *([f"Expected: {one_line(expected, 1000)}"] if expected is not None else []),
         f"Came: {one_line(finding['actual'], 1000)}",
         f"To blame: {blamed(finding)}",

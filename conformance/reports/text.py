@@ -170,6 +170,12 @@ _BLAMES = {
 }
 
 
+def sent_text(entry: Data, most: int = 400) -> str:
+    """What somebody sent or did, in one line."""
+    what = entry["event"] if entry.get("event") else entry["frame"]
+    return f"{visible(entry['actor'])} → {one_line(what, most)}"
+
+
 def blamed(finding: Data) -> str:
     """Who is to blame for a finding, in words."""
     return _BLAMES.get(finding["blame"], str(finding["blame"]))

@@ -65,7 +65,7 @@ def test_what_it_does_not_serve_is_not_applicable_with_what_was_tried() -> None:
     data = as_report(result, target)
     tried = data["target"]["tried"]
     assert not any(found["served"] for found in tried.values()), tried
-    assert "bob expected media_key; nothing came in time" in tried["media_keys"]["said"]
+    assert "bob expected media_key; nothing came within" in tried["media_keys"]["said"]
     assert "no control interface" in tried["groups"]["said"]
     assert data["target"]["capabilities"] == ["core"]
     shown = {name: verdict for name, verdict in verdicts(result).items() if not name.startswith("shape-")}

@@ -57,6 +57,20 @@ def test_the_report_is_as_its_schema_says(healthy: dict[str, Any], ill: dict[str
         VALIDATOR.validate(json.loads(to_json(data)))
 
 
+def test_each_finding_says_what_was_sent_before(ill: dict[str, Any]) -> None:
+    cases = {case["id"]: case for case in ill["cases"]}
+    (leaked, *_) = cases["stranger-hears-nothing"]["findings"]
+    assert leaked["sent"]["frame"]["type"] == "send"
+    assert leaked["sent"]["frame"]["message_id"] == leaked["actual"]["message_id"]
+    forged = cases["token-signature"]["findings"]
+    assert any(each["sent"]["event"] == "connects (no signature)" for each in forged)
+    # A frame with one field too many is gathered from all cases; what was sent is that of the first.
+    (shape, *_) = (case for case in ill["cases"] if case["id"] == "shape-sent-ack")
+    assert shape["findings"][0]["sent"]["frame"]["type"] == "send"
+    for text in texts(ill)[1:]:
+        assert "connects (no signature)" in text
+
+
 def test_the_schema_would_notice() -> None:
     for spoil in ({"summary": {"passed": 1}}, {"seed": 1}, {"cases": [{}]}):
         assert not VALIDATOR.is_valid({**judged(), **spoil})
@@ -110,7 +124,8 @@ def test_the_summary_names_what_failed(ill: dict[str, Any]) -> None:
     for part in (
         "FAIL",
         "stranger-hears-nothing",
-        "breaks PRIV-",
+        "breaks    PRIV-",
+        "sent      ",
         "expected",
         "actual",
         "transcript",

@@ -173,7 +173,7 @@ def test_these_pass(tmp_path: Path, steps: list[str]) -> None:
 
 
 FAILS = {
-    "nothing comes": ([want("alice", "sent_ack")], "alice expected sent_ack; nothing came in time"),
+    "nothing comes": ([want("alice", "sent_ack")], "alice expected sent_ack; nothing came within 0.6 s"),
     "another frame": (
         [do("alice", "say", error()), want("alice", "sent_ack")],
         "alice expected sent_ack, but got error invalid_message (no)",
@@ -201,6 +201,26 @@ FAILS = {
     "one device of two": (
         [do("bob.laptop", "tell", ack()), want("bob.*", "sent_ack")],
         "bob.laptop expected sent_ack; nothing came",
+    ),
+    "one device of two, and who got it": (
+        [do("bob.phone", "tell", ack()), want("bob.phone", "sent_ack")],
+        "bob.phone expected sent_ack; nothing came within 0.6 s; alice got such a frame",
+    ),
+    "somebody else got nearly that": (
+        [
+            do("bob.phone", "tell", status("read")),
+            want("bob.phone", "status_update", f', message_id: "{ID}", payload: {{status: delivered}}'),
+        ],
+        "nearest: alice got status_update, whose /payload/status: is",
+    ),
+    "the same once more": (
+        [
+            do("alice", "say", ack()),
+            want("alice", "sent_ack"),
+            do("alice", "say", ack()),
+            "none: {actors: [alice], req: MSG-20}",
+        ],
+        "must not reach it; it had got one for this message before, at",
     ),
     "unordered, one missing": (
         [

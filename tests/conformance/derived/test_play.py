@@ -196,6 +196,39 @@ def test_the_failures_transcript_is_that_of_the_case_alone() -> None:
     assert text.count('"connected"') == 3
 
 
+class NewestOnly(Minimal):
+    """Sends each message to the recipient's newest connection alone."""
+
+    async def spread(self, sender: Peer, receiver: str, out: dict[str, Any]) -> None:
+        mine = [peer for peer in self.peers if peer.user == receiver]
+        self_peers, self.peers = self.peers, mine[-1:]
+        await super().spread(sender, receiver, out)
+        self.peers = self_peers
+
+
+def test_who_reaches_one_device_of_two_is_judged_by_what_each_case_is_about() -> None:
+    timing = {"reply_ms": 700, "quiet_ms": 60, "connect_ms": 3000, "case_s": 20}
+    assert not bad(run(NewestOnly(), ("derived/read_receipt/payload.message_ids",), timing=timing))
+    silent = NewestOnly(frozenset({"silent-on-bad"}))
+    assert (
+        "VAL-08"
+        in bad(run(silent, ("derived/delivery_ack/message_id",), timing=timing))[
+            "derived/delivery_ack/message_id/type"
+        ]
+    )
+
+
+def test_where_nobody_can_be_arranged_one_case_says_so_and_the_others_are_untestable() -> None:
+    timing = {"reply_ms": 500, "quiet_ms": 60, "connect_ms": 3000, "case_s": 20}
+    result = run(minimal("no-ack"), ("derived/send/payload.ciphertext",), timing=timing)
+    assert result.count(Verdict.ERROR) == 0
+    (told,) = (each for each in result.cases if each.verdict is Verdict.FAIL)
+    assert {finding.requirement for finding in told.findings} == {"MSG-12"}
+    others = {each.reason for each in result.cases if each.verdict is Verdict.UNTESTABLE}
+    assert len(others) == 1
+    assert f"as {told.case.id} shows: alice.phone expected sent_ack" in others.pop()
+
+
 @pytest.mark.parametrize("fault", ["no-ack", "twice"])
 def test_a_server_that_cannot_even_say_hello_fails_without_a_defect_of_the_suite(fault: str) -> None:
     result = run(minimal(fault), ("derived/send/payload.ciphertext/type",))
