@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from urllib.parse import parse_qsl
 
@@ -54,6 +54,12 @@ class Door:
     verifier: Verifier
     origins: tuple[re.Pattern[str], ...] | None
     require_origin: bool
+
+    def admitting(self, *origins: str) -> Door:
+        """The same, with further origins permitted, as `origin_pattern` takes them."""
+        if self.origins is None:
+            return self
+        return replace(self, origins=(*self.origins, *map(origin_pattern, origins)))
 
     def examine(self, request: Request) -> Admission:
         """Whom the request comes from.

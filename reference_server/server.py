@@ -109,6 +109,8 @@ class Server:
         except UsageError:
             await self.stop()
             raise
+        if self._pages is not None:  # whatever --origin permits, the console that we serve may connect
+            self.app.door = self.app.door.admitting(*self._pages.origins)
         keepalive.start(self.app)
         devices.start(self.app)
 

@@ -14,6 +14,7 @@ import pytest
 from support.process import ServerProcess, run
 from support.server import in_loop
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
 
 from relaykit.reference_server.dev import DEVICES, GROUP, USERS
 
@@ -99,3 +100,18 @@ def test_a_port_that_is_taken_is_named() -> None:
     assert ended.returncode == 2
     assert f"cannot listen on 127.0.0.1:{port}" in ended.stderr
     assert "--docs-port" in ended.stderr
+
+
+@in_loop
+async def test_the_console_may_connect_whatever_origins_are_permitted(tmp_path: Path) -> None:
+    arguments = ("--dev", "--no-log-frames", "--origin", "https://app.example")
+    with ServerProcess(tmp_path, *arguments) as server:
+        port = server.ready["docs_url"].rstrip("/").rpartition(":")[2]
+        _, text, _ = await get(server.ready["docs_url"] + "console")
+        token = json.loads(HOLDER.findall(text)[0])["people"]["alice phone"]
+        for own in (f"http://127.0.0.1:{port}", f"http://localhost:{port}", "https://app.example"):
+            async with connect(server.url, subprotocols=["Bearer", token], origin=own, proxy=None):
+                pass
+        for other in ("http://127.0.0.1:1", f"http://127.0.0.1.evil.example:{port}", "null"):
+            with pytest.raises(InvalidStatus):
+                await connect(server.url, subprotocols=["Bearer", token], origin=other, proxy=None)
