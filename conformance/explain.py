@@ -26,11 +26,14 @@ from relaykit.conformance.grammar import (
 )
 from relaykit.conformance.judge import shape_ids
 from relaykit.conformance.matching import plain
+from relaykit.conformance.mistakes import mistakes
 from relaykit.conformance.results import Case
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue
 
 _WIDTH = 96
+_MISTAKES = 12
+"""So many are told; cases that prove much find more."""
 
 
 def explain(catalogue: Catalogue, cases: Sequence[Case], name: str) -> str:
@@ -80,6 +83,7 @@ def requirement(catalogue: Catalogue, cases: Sequence[Case], name: str) -> str:
     if known.error_codes:
         lines.append(f"error codes  {', '.join(known.error_codes)}")
     proving = [case for case in cases if name in case.requirements]
+    lines += _wrong(mistakes().of_requirement.get(name, ()))
     lines.append("")
     if proving:
         lines.append("proved by")
@@ -94,6 +98,17 @@ def requirement(catalogue: Catalogue, cases: Sequence[Case], name: str) -> str:
             "no case proves it yet; frames that arrive are checked against their schema all the same"
         )
     return "\n".join(lines)
+
+
+def _wrong(titles: Sequence[str]) -> list[str]:
+    """What servers commonly get wrong, as lines; none where nothing is known."""
+    if not titles:
+        return []
+    lines = ["", "what servers get wrong (each of these was shown to be found)"]
+    for title in titles[:_MISTAKES]:
+        lines += textwrap.wrap(title, _WIDTH, initial_indent="  - ", subsequent_indent="    ")
+    more = len(titles) - _MISTAKES
+    return [*lines, f"  and {more} more: relaykit selftest --list"] if more > 0 else lines
 
 
 def _case(catalogue: Catalogue, case: Case) -> str:
@@ -119,6 +134,7 @@ def _case(catalogue: Catalogue, case: Case) -> str:
         text = textwrap.wrap(f"{known.level} · {known.text}", _WIDTH - 12)
         lines.append(f"  {name:<9} {text[0]}")
         lines.extend(f"{'':<12}{more}" for more in text[1:])
+    lines += _wrong(mistakes().of_case.get(case.id, ()))
     if case.scenario is not None:
         lines += ["", "what happens", *sequence(case.scenario)]
     lines += ["", f"run it alone: relaykit test … --run {case.id}"]

@@ -371,12 +371,13 @@ def test_list_shows_cases_as_text_and_json() -> None:
 def test_explain_knows_requirements_and_cases() -> None:
     ended = asyncio.run(relaykit("explain", "msg-12"))
     assert ended.code == 0
-    for part in ("MSG-12 (MUST)", "source", "documented", "proved by", "message-life"):
+    for part in ("MSG-12 (MUST)", "source", "documented", "proved by", "message-life", "get wrong", "  - "):
         assert part in ended.out
     ended = asyncio.run(relaykit("explain", "message-life"))
     assert "alice ──▶ server   send" in ended.out
     assert "in any order:" in ended.out
     assert "[MSG-12]" in ended.out
+    assert "what servers get wrong" in ended.out
     ended = asyncio.run(relaykit("explain", "mesage-life"))
     assert ended.code == 2
     assert "did you mean 'message-life'?" in ended.err

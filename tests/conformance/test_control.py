@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import subprocess
 import sys
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from support.server import new_id
 
 from relaykit.config import load_yaml
 from relaykit.conformance.control import Control, ControlFailedError, ControlMissingError, open_control
-from relaykit.conformance.control_spec import CommandControl, PythonControl
+from relaykit.conformance.control_spec import CommandControl, HttpControl, PythonControl
 from relaykit.conformance.target import read_target
 from relaykit.errors import UsageError
 from relaykit.schemas import control_lines, control_operations, load_catalogue, thaw
@@ -227,17 +229,36 @@ def test_the_lines_have_a_schema() -> None:
         assert {f"{name}_arguments", f"{name}_result"} <= set(schema["$defs"])
 
 
-@pytest.mark.parametrize("kind", ["command", "python"])
+@contextlib.contextmanager
+def serving(kind: str) -> Iterator[str]:
+    """The example's own service, where it has one; its address."""
+    if kind != "http":
+        yield ""
+        return
+    words = [sys.executable, str(EXAMPLES / "control_http.py"), "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().removeprefix("control on ").strip()
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize("kind", ["http", "command", "python"])
 def test_the_examples_work(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        async with bench() as served:
+        async with bench() as served, contextlib.AsyncExitStack() as stack:
             url = str(served.server.server.control_url)
             monkeypatch.setenv("ADMIN_URL", url)
             monkeypatch.setenv("RELAYKIT_CONTROL_TOKEN", TOKEN)
             monkeypatch.setenv("RELAYKIT_SECRET", "any secret, long enough for the purpose")
+            monkeypatch.setenv("CONTROL_TOKEN", "another-control-token")
             document = load_yaml(EXAMPLES / f"{kind}.target.yaml")
+            own = stack.enter_context(serving(kind))
             if kind == "python":
                 document.data["control"]["python"]["options"]["url"] = url
+            elif kind == "http":
+                document.data["control"]["http"]["url"] = own
             else:
                 document.data["control"]["command"]["run"][0] = sys.executable
             control = open_control(read_target(document, load_catalogue(), base=EXAMPLES).control, 20)
@@ -256,6 +277,12 @@ def test_the_examples_work(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
             with pytest.raises(ControlFailedError, match="404"):
                 await control.call("add_member", {**described, "group_id": f"group-{new_id()}"})
             await control.close()
+            if kind == "http":
+                stranger = open_control(HttpControl(own, "wrong", None), 20)
+                assert stranger is not None
+                with pytest.raises(ControlFailedError, match="401"):
+                    await stranger.call("create_user", {})
+                await stranger.close()
 
     asyncio.run(main())
 
