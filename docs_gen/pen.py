@@ -194,8 +194,12 @@ class MarkdownPen:
         """The link to a target, relative to this page."""
         page, _, anchor = target.partition("#")
         up = "../" * self.page.count("/")
-        suffix = f"#{anchor}" if anchor else ""
+        suffix = f"#{anchor.lower()}" if anchor else ""  # as headings have them where it is shown
         return suffix if page in ("", self.page) and suffix else f"{up}{page or self.page}.md{suffix}"
+
+    def anchor(self, name: str) -> str:
+        """A place that a link can lead to, where there is no heading."""
+        return f'<a id="{name.lower()}"></a>'
 
     def file(self, name: str) -> str:
         """The link to a file beside the pages."""

@@ -92,15 +92,44 @@ def test_no_link_is_broken(pages: Mapping[str, _Page], files: Mapping[str, str])
     assert broken == []
 
 
+def _prose(text: str) -> str:
+    return re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+
+
+def _anchors(markdown: str) -> set[str]:
+    """What a link into a page may name where Markdown is shown: headings in lower case, and anchors."""
+    headings = re.findall(r"^#+ (.*)$", markdown, flags=re.MULTILINE)
+    words = (re.sub(r"\[([^\]]*)\]\([^)]*\)|[`\\\\]", r"\1", heading).lower() for heading in headings)
+    slugs = {re.sub(r"[^\w -]", "", text).strip().replace(" ", "-") for text in words}
+    return slugs | set(re.findall(r'<a id="([^"]+)">', markdown))
+
+
 def test_no_markdown_link_is_broken(files: Mapping[str, str]) -> None:
+    texts = {name: _prose(text) for name, text in files.items() if name.endswith(".md")}
+    anchors = {name: _anchors(text) for name, text in texts.items()}
     broken = []
-    for name, text in files.items():
-        if name.endswith(".md"):
-            prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
-            for to in re.findall(r"\]\(([^)#\s]+)(?:#[^)\s]*)?\)", prose):
-                if normpath(join(dirname(name), to)) not in files:
-                    broken += [f"{name}: {to}"]
+    for name, text in texts.items():
+        for to, anchor in re.findall(r"\]\(([^)#\s]*)(?:#([^)\s]+))?\)", text):
+            page = normpath(join(dirname(name), to)) if to else name
+            if page not in files or (anchor and anchor not in anchors[page]):
+                broken += [f"{name}: {to}#{anchor}"]
     assert broken == []
+
+
+def test_markdown_tables_hold_together(files: Mapping[str, str]) -> None:
+    def cells(row: str) -> int:
+        return len(re.split(r"(?<!\\)\|", row))
+
+    tables = 0
+    for name, text in files.items():
+        lines = _prose(text).split("\n") if name.endswith(".md") else []
+        for number, line in enumerate(lines):
+            if line.startswith("|"):
+                before, after = lines[number - 1], lines[number + 1]
+                assert before.startswith("|") or after.startswith("| ---"), (name, line)
+                assert not before.startswith("|") or cells(before) == cells(line), (name, line)
+                tables += line.startswith("| ---")
+    assert tables > 100
 
 
 def test_every_page_has_its_markdown(files: Mapping[str, str]) -> None:
@@ -351,6 +380,7 @@ def test_a_report_shows_the_last_results(tmp_path: Path, files: Mapping[str, str
     assert "v-fail" in now["scenarios/message-life.html"]
     assert "v-pass" in now["requirements/messages.html"]
     assert "v-fail" in now["frames/c2s/send.html"]
+    assert "last result: fail" in now["requirements/messages.md"]
     assert "a &lt;b&gt;bold&lt;/b&gt; server" in now["requirements/index.html"]
     assert "v-fail" not in files["scenarios/message-life.html"]
     assert read_report(None) == Results()
