@@ -115,7 +115,7 @@ def _json_entry(entry: Entry, suffix: str) -> dict[str, str]:
 
 def _file(target: str, suffix: str = ".html") -> str:
     page, mark, anchor = target.partition("#")
-    return f"{page}{suffix}{mark}{anchor}"
+    return f"{page}{suffix}{mark}{anchor.lower() if suffix == '.md' else anchor}"  # see MarkdownPen
 
 
 def llms(docs: Documentation) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from relaykit.docs_gen.diff.deciding import Breaks, decide, flat
-from relaykit.docs_gen.diff.editions import Edition, FrameKey
+from relaykit.docs_gen.diff.editions import Edition, FrameKey, alike
 from relaykit.docs_gen.diff.fields import Part, field_changes
-from relaykit.schemas import FrameSpec, Requirement
+from relaykit.docs_gen.text import either, number
+from relaykit.schemas import FrameSpec, Protocol, Requirement
 
 Kind = Literal["added", "removed", "changed", "reworded"]
 Subject = Literal["frame", "field", "requirement", "protocol"]
@@ -42,7 +43,8 @@ class Change:
 
 def changes(old: Edition, new: Edition) -> tuple[Change, ...]:
     """Every difference, in the order of the newer edition; what was removed comes first."""
-    return (*_frames(old, new), *_requirements(old, new), *_protocol(old, new))
+    frames = _frames(alike(old, new), alike(new, old))
+    return (*frames, *_requirements(old, new), *_protocol(old, new))
 
 
 # --- frames -------------------------------------------------------------------------------------------------
@@ -212,9 +214,39 @@ def _protocol(old: Edition, new: Edition) -> Iterator[Change]:
             if name not in before:
                 yield Change("added", "protocol", f"{what}.{name}", "", value.title, "no")
             elif before[name] != value:
-                yield Change(
-                    "changed", "protocol", f"{what}.{name}", "", "its values or words", "unknown", _READ
-                )
+                yield _altered(f"{what}.{name}", before[name], value)
+    yield from _endpoint(old.protocol, new.protocol)
 
 
+def _altered(place: str, old: Any, new: Any) -> Change:
+    """What differs between two values of the same name: words alone are harmless."""
+    differs = [each.name for each in fields(new) if getattr(old, each.name) != getattr(new, each.name)]
+    values = [name for name in differs if name not in _WORDS]
+    if not values:
+        return Change("reworded", "protocol", place, "", f"its {either(differs, 'and')}", "no")
+    told = (f"{name} {_short(getattr(old, name))} → {_short(getattr(new, name))}" for name in values)
+    return Change("changed", "protocol", place, "", "; ".join(told), "unknown", _READ)
+
+
+def _short(value: Any) -> str:
+    return number(value) if isinstance(value, float) else str(value)
+
+
+def _endpoint(old: Protocol, new: Protocol) -> Iterator[Change]:
+    """How clients reach a server, and with which tokens."""
+    for name in ("path", "subprotocol"):
+        before, now = getattr(old, name), getattr(new, name)
+        if before != now:
+            why = "clients of the older edition knock at the wrong door"
+            yield Change("changed", "protocol", f"endpoint.{name}", "", f"{before} → {now}", "yes", why)
+    for name in old.algorithms:
+        if name not in new.algorithms:
+            why = "tokens that are signed with it may be refused"
+            yield Change("removed", "protocol", f"endpoint.algorithms.{name}", "", "", "yes", why)
+    for name in new.algorithms:
+        if name not in old.algorithms:
+            yield Change("added", "protocol", f"endpoint.algorithms.{name}", "", "", "no")
+
+
+_WORDS = ("title", "description", "when", "provenance")
 _READ = "read both: no schema can judge it"

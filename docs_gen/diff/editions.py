@@ -8,7 +8,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -22,6 +22,7 @@ from relaykit.schemas import (
     Requirement,
     load_catalogue,
 )
+from relaykit.schemas.bundle import bundle
 from relaykit.schemas.loading import spec_of
 
 _GIT = "git:"
@@ -38,6 +39,7 @@ class Edition:
         name: what the user called it.
         requirements, protocol: None where the source has none (a bundle).
         samples: valid frames by direction and type, to try whether the other edition takes them.
+        catalogue: what it was read from, unless that was a bundle.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Edition:
     requirements: Mapping[str, Requirement] | None
     protocol: Protocol | None
     samples: Mapping[FrameKey, tuple[Any, ...]]
+    catalogue: Catalogue | None = None
 
 
 def read_edition(name: str) -> Edition:
@@ -88,7 +91,21 @@ def _from_catalogue(name: str, catalogue: Catalogue) -> Edition:
         requirements=catalogue.requirements,
         protocol=catalogue.protocol,
         samples={key: tuple(found) for key, found in samples.items()},
+        catalogue=catalogue,
     )
+
+
+def alike(edition: Edition, other: Edition) -> Edition:
+    """The edition in the form of the other one: beside a bundle, a catalogue is bundled as that was.
+
+    Bundles usually permit in server frames what the catalogue's schemas do not name, as clients must.
+    """
+    if edition.catalogue is None or other.catalogue is not None:
+        return edition
+    servers = (spec.schema for (direction, _), spec in other.frames.items() if direction == "s2c")
+    closed = any(schema.get("additionalProperties") is False for schema in servers)
+    bundled = _of_bundle(edition.name, bundle(edition.catalogue, closed=closed))
+    return replace(bundled, samples=edition.samples)
 
 
 # --- git ----------------------------------------------------------------------------------------------------
@@ -139,13 +156,17 @@ def _from_bundle(name: str, path: Path) -> Edition:
     except (OSError, ValueError, RecursionError) as error:
         raise UsageError(f"{path}: cannot be read as JSON: {error}") from error
     definitions = data.get("$defs") if isinstance(data, dict) else None
-    keys = dict(_frames_of(definitions)) if isinstance(definitions, dict) else {}
-    if not isinstance(data, dict) or not keys:
+    if not isinstance(definitions, dict) or not dict(_frames_of(definitions)):
         raise UsageError(
             f"{path}: no bundle: it has no $defs such as c2s.send",
             hint="write one with `relaykit export bundle --output FILE`",
         )
-    assert isinstance(definitions, dict)  # noqa: S101  (or there would be no keys)
+    return _of_bundle(name, data)
+
+
+def _of_bundle(name: str, data: Mapping[str, Any]) -> Edition:
+    definitions = data["$defs"]
+    keys = dict(_frames_of(definitions))
     shared = {key: sub for key, sub in definitions.items() if key not in keys and key not in DIRECTIONS}
     version = str(data.get("title", "")).rpartition(" ")[2]
     frames = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import textwrap
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import groupby
 from typing import Any
 
@@ -19,6 +19,8 @@ _SAYS = {"yes": "BREAKS", "unknown": "unknown", "no": "fine"}
 _COLOURS = {"yes": "red", "unknown": "yellow", "no": "green"}
 _WIDTH = 100
 _INDENT = " " * 11
+_ITEMS = 4
+"""Longer arrays of a witness are told by their first items and their length."""
 
 
 def as_text(old: Edition, new: Edition, found: tuple[Change, ...]) -> Iterator[str]:
@@ -56,8 +58,19 @@ def _wrapped(text: str) -> list[str]:
 def _instance(witness: Any) -> str:
     if witness is None:
         return ""
-    text = json.dumps(witness, ensure_ascii=False, separators=(",", ":"))
+    text = json.dumps(_brief(witness), ensure_ascii=False, separators=(",", ":"))
     return f"such as {text if len(text) <= 300 else text[:298] + '…'}"
+
+
+def _brief(witness: Any) -> Any:
+    """The witness with the middle of long arrays left out, as a reader is told it; JSON has it whole."""
+    if isinstance(witness, Mapping):
+        return {key: _brief(value) for key, value in witness.items()}
+    if isinstance(witness, (list, tuple)):
+        if len(witness) <= _ITEMS:
+            return list(map(_brief, witness))
+        return [*map(_brief, witness[:2]), f"… {len(witness)} items in all"]
+    return witness
 
 
 def counts(found: Iterable[Change]) -> dict[str, int]:

@@ -237,7 +237,27 @@ def test_codes_and_limits_are_compared(folder: Path, kit: Edition) -> None:
         )
     )
     found = only(changes(kit, read_edition(str(folder))))
-    assert (found.place, found.breaks) == ("limits.burst", "unknown")
+    assert (found.place, found.words, found.breaks) == ("limits.burst", "default 200 → 9", "unknown")
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "place", "kind", "breaks"),
+    [
+        ("path: /ws", "path: /socket", "endpoint.path", "changed", "yes"),
+        ("algorithms: [HS256, ", "algorithms: [", "endpoint.algorithms.HS256", "removed", "yes"),
+        ("algorithms: [HS256, ", "algorithms: [HS256, ES384, ", "endpoint.algorithms.ES384", "added", "no"),
+        ("title: Frames in one burst", "title: Frames at once", "limits.burst", "reworded", "no"),
+    ],
+)
+def test_how_clients_reach_a_server_is_compared(
+    folder: Path, kit: Edition, old: str, new: str, place: str, kind: str, breaks: str
+) -> None:
+    path = folder / "protocol.yaml"
+    text = path.read_text("utf-8")
+    assert old in text
+    path.write_text(text.replace(old, new), "utf-8")
+    found = only(changes(kit, read_edition(str(folder))))
+    assert (found.place, found.kind, found.breaks) == (place, kind, breaks)
 
 
 def test_bundles_compare_like_the_catalogue(folder: Path, tmp_path: Path) -> None:
@@ -259,6 +279,17 @@ def test_bundles_compare_like_the_catalogue(folder: Path, tmp_path: Path) -> Non
             ("s2c typing", "payload.timestamp", "yes"),
         ]
         assert [c for c in found if c.kind != "removed"] == []
+
+
+@pytest.mark.parametrize("closed", [False, True])
+def test_a_bundle_compares_with_a_catalogue(kit: Edition, folder: Path, tmp_path: Path, closed: bool) -> None:
+    path = tmp_path / "bundle.json"
+    path.write_text(json.dumps(bundle(load_catalogue(), closed=closed)), "utf-8")
+    bundled = read_edition(str(path))
+    assert changes(bundled, kit) == changes(kit, bundled) == ()
+    edit(folder, "c2s/typing", lambda schema: payload(schema)["required"].append("timestamp"))
+    found = only(changes(bundled, read_edition(str(folder))))
+    assert (found.place, found.field, found.breaks) == ("c2s typing", "payload.timestamp", "yes")
 
 
 # --- the command --------------------------------------------------------------------------------------------
