@@ -78,3 +78,7 @@ class Budget:
         if self._left < 0:
             # Whoever comes next waits behind this one.
             await asyncio.sleep(-self._left / self._rate)
+
+    def exhaust(self, seconds: float) -> None:
+        """Nothing may be sent for so long."""
+        self._left, self._at = -seconds * self._rate, asyncio.get_running_loop().time()

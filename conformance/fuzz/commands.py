@@ -24,6 +24,11 @@ _PATH = click.Path(path_type=Path)
 @options.timeout_factor
 @click.option("--sessions", is_flag=True, help="Fuzz sessions: users who connect, write, call and misbehave.")
 @click.option(
+    "--restarts",
+    is_flag=True,
+    help="Sessions also kill the launched target and start it again: it must keep what it acknowledged.",
+)
+@click.option(
     "--against",
     type=_PATH,
     metavar="OTHER.yaml",
@@ -73,6 +78,7 @@ def fuzz(
     given: Given,
     timeout_factor: float,
     sessions: bool,
+    restarts: bool,
     against: Path | None,
     against_launch: str | None,
     seconds: float | None,
@@ -128,6 +134,8 @@ def fuzz(
     limits = Limits(seconds or (60.0 if frames is None else math.inf), frames, most)
     if sessions or against is not None or against_launch is not None:
         _are_of_frames({"--connections": connections, "--corpus": corpus})
+    if restarts and not (sessions and given.launch is not None):
+        raise UsageError("--restarts is about sessions with a target that --launch starts")
     if against is not None or against_launch is not None:
         from relaykit.conformance.sessions.differing_commands import differ, other_given
 
@@ -137,7 +145,8 @@ def fuzz(
     if sessions:
         from relaykit.conformance.sessions.commands import hunt
 
-        return hunt(aim(catalogue, given, timeout_factor), catalogue, seed, limits, out, format_)
+        aimed = aim(catalogue, given, timeout_factor)
+        return hunt(aimed, catalogue, seed, limits, out, format_, restarts=restarts)
     from relaykit.conformance.fuzz.frames import Options
     from relaykit.conformance.fuzz.frames import hunt as hunt_frames
 

@@ -39,7 +39,6 @@ from relaykit.errors import ExitCode, RelaykitError, UsageError
 from relaykit.schemas import Catalogue, control_operations
 
 _EVERY_S = 10.0
-_MB = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ async def _search(
             if task is not None:
                 task.uncancel()
         if search.memory.grows:
-            search.findings.append(_growing(search))
+            search.findings.append(Finding("memory", search.memory.said("frames")))
         notes = [*session.ready.notes, *corpus.notes, *search.inquiry.lapsed, *search.tally.notes]
         if not search.inquiry.hopeless:
             notes += await _write(env, search, options, server)
@@ -139,15 +138,6 @@ async def _write(env: Environment, search: Hunt, options: Options, server: Launc
             if server.ended is not None:
                 await server.restart()
     return []
-
-
-def _growing(search: Hunt) -> Finding:
-    half, last, each = search.memory.growth() or (0, 0, 0)
-    message = (
-        f"the memory of the launched target grew from {half // _MB} MB at half time to {last // _MB} MB, "
-        f"by {each:,} bytes for a thousand frames"
-    )
-    return Finding("memory", message)
 
 
 def _case(catalogue: Catalogue) -> Case:
@@ -240,19 +230,12 @@ def report(
         "corpus": {"frames": len(search.corpus.frames), "added": search.corpus.added},
         "connections_closed": tally.closed,
         "trials": search.bench.count,
-        "memory_mb": [round(size / _MB, 1) for _, size in _few(search.memory.samples)],
+        "memory_mb": search.memory.megabytes(),
         "notes": list(dict.fromkeys(notes)),
         "findings": [_finding(each, catalogue) for each in search.findings],
     }
     cleaned: dict[str, Any] = aimed.redactor.deep(data)
     return cleaned
-
-
-def _few(values: list[tuple[int, int]], most: int = 20) -> list[tuple[int, int]]:
-    """Some of the values, the first and the last among them."""
-    if len(values) <= most:
-        return values
-    return [values[round(index * (len(values) - 1) / (most - 1))] for index in range(most)]
 
 
 def _finding(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:

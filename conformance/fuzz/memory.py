@@ -4,19 +4,20 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-_GROWTH, _BYTES = 1.5, 64 * 2**20
+_MB = 2**20
+_GROWTH, _BYTES = 1.5, 64 * _MB
 
 
 @dataclass(slots=True)
 class Memory:
-    """Samples of it: (frames sent until then, bytes)."""
+    """Samples of it: (frames, or steps of sessions, sent until then, and bytes)."""
 
     samples: list[tuple[int, int]] = field(default_factory=list)
 
-    def note(self, frames: int, size: int | None) -> None:
+    def note(self, count: int, size: int | None) -> None:
         """Take a sample; None: it is not known."""
         if size is not None:
-            self.samples.append((frames, size))
+            self.samples.append((count, size))
 
     def growth(self) -> tuple[int, int, int] | None:
         """(bytes at half time, bytes at the end, bytes per thousand frames between), once that says anything.
@@ -28,6 +29,25 @@ class Memory:
         middle, last = self.samples[len(self.samples) // 2], self.samples[-1]
         frames = max(1, last[0] - middle[0])
         return middle[1], last[1], (last[1] - middle[1]) * 1000 // frames
+
+    def said(self, what: str) -> str:
+        """How it grew, in words.
+
+        Args:
+            what: was counted.
+        """
+        half, last, each = self.growth() or (0, 0, 0)
+        return (
+            f"the memory of the launched target grew from {half // _MB} MB at half time to {last // _MB} MB, "
+            f"by {each:,} bytes for a thousand {what}"
+        )
+
+    def megabytes(self, most: int = 20) -> list[float]:
+        """Some of the samples, the first and the last among them."""
+        values, last = [size for _, size in self.samples], len(self.samples) - 1
+        if len(values) > most:
+            values = [values[round(index * last / (most - 1))] for index in range(most)]
+        return [round(value / _MB, 1) for value in values]
 
     @property
     def grows(self) -> bool:

@@ -11,6 +11,8 @@ from relaykit.conformance.sessions.state import Message, State, Step, user_of
 
 _MESSAGE = re.compile(r"\$\{m\[([0-9]+)\](?:\|upper)?\}")
 _SIGNAL_REQ = ("CALL-16",)
+_PENDING = ("device_approved", "device_denied", "error", "heartbeat_ack", "ping")
+"""All that a device gets before it is approved."""
 
 
 def stray(state: State, step: Step | None, device: str, frame: Any) -> tuple[str, ...]:
@@ -24,12 +26,24 @@ def stray(state: State, step: Step | None, device: str, frame: Any) -> tuple[str
     if not isinstance(frame, Mapping):
         return ("ENV-03",)
     kind = frame.get("type")
+    if device in state.visiting and kind not in _PENDING:
+        return ("DEV-21",)
+    if step is not None and step.move == "flood" and _about(frame, step):
+        return ("LIM-09",)
+    if step is not None and step.move == "plead" and _about(frame, step):
+        return ("DEV-25",)
+    if step is not None and step.move == "revoke" and user_of(step.with_["device"]) == user_of(device):
+        return ("DEV-34",) if kind != "device_approval_request" else ("DEV-07",)
+    legacy = user_of(device) in state.legacy
+    if legacy and kind in ("deliver", "status_update"):
+        return ("LEG-08", "LEG-06" if kind == "deliver" else "LEG-07")
+    if legacy and kind in ("message", "message_status"):
+        kind = "deliver" if kind == "message" else "status_update"
     inner = frame.get("payload")
     payload: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
-    if step is not None and step.move == "invalid":
-        named = str(frame).find(frames.message(step.with_["m"])) >= 0
-        if kind != "error" and (named or kind == "sent_ack"):
-            return ("VAL-12",)
+    refused = step is not None and step.move == "invalid" and kind != "error"
+    if step is not None and refused and (_about(frame, step) or kind == "sent_ack"):
+        return ("VAL-12",)
     match kind:
         case "deliver" | "group_message":
             return _deliver(state, step, device, frame)
@@ -52,13 +66,18 @@ def stray(state: State, step: Step | None, device: str, frame: Any) -> tuple[str
         case _ if kind in frames.SIGNALS:
             return _signal(step, device)
         case "message" | "message_status":
-            return ("LEG-11",)
+            return ("LEG-08",) if state.has("legacy_frames") else ("LEG-11",)
         case "device_approved" | "device_denied":
-            return ("DEV-14",)
+            return ("DEV-16",) if device in state.decided_once else ("DEV-14",)
         case "device_approval_request":
             return ("DEV-07",)
         case _:
             return ("ENV-04",)
+
+
+def _about(frame: Mapping[str, Any], step: Step) -> bool:
+    """Whether a frame is about the message of a step."""
+    return frames.message(step.with_["m"]) in str(frame)
 
 
 def _came_back(step: Step | None, device: str) -> bool:
@@ -89,22 +108,24 @@ def _deliver(state: State, step: Step | None, device: str, frame: Mapping[str, A
         if user == message.sender:
             return ("GRP-08",) if message.group else ("PRIV-01",)
         return ("GRP-11", "GRP-12", "GRP-14") if message.group else ("PRIV-01",)
-    if not _is_the_same(message, user, frame):
+    if not _is_the_same(state, message, user, frame):
         return ("MSG-37",) if message.number in state.sought else _changed(message, frame)
-    if step is not None and step.move == "connect" and step.who == device:
+    if step is not None and step.move in ("connect", "connect_again") and step.who == device:
         if message.waiting.get(device):
             return ("MSG-30", "OFF-04") if message.status.get(user) == "read" else ("OFF-04",)
         if device not in message.waiting:
-            return ("OFF-08",)
+            return ("OFF-08",) if device not in state.decided_once else ("DEV-27",)
     if step is not None and step.move in ("resend", "steal"):
         return ("MSG-35",) if step.move == "resend" else ("MSG-37",)
     return ("GRP-04", "GRP-05") if message.group else ("MSG-20",)
 
 
-def _is_the_same(message: Message, user: str, frame: Mapping[str, Any]) -> bool:
+def _is_the_same(state: State, message: Message, user: str, frame: Mapping[str, Any]) -> bool:
     from relaykit.conformance.matching import compare
 
     forms = frames.deliver(message.sender, message.number, message.content, to=user, group_=message.group)
+    if user in state.legacy:
+        forms = frames.as_legacy(forms)
     return any(compare(form, frame) is None for form in forms)
 
 

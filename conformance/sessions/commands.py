@@ -19,6 +19,7 @@ import relaykit
 from relaykit.conformance import terminal
 from relaykit.conformance.aiming import Aim
 from relaykit.conformance.fuzz.hunt import Limits
+from relaykit.conformance.fuzz.memory import Memory
 from relaykit.conformance.fuzz.showing import found_in_all, found_or_expected, start_line
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.sessions.hunt import Finding, Hunt, Tally, describe, reachable
@@ -28,7 +29,13 @@ from relaykit.schemas import Catalogue
 
 _EVERY_S = 10.0
 """How often a line of progress is written where there is no terminal to draw on."""
-_MB = 1024 * 1024
+
+
+_FIELDS = (
+    *("kind", "requirement", "requirements", "level", "provenance", "text", "message", "device", "expected"),
+    *("actual", "steps", "actions", "seed", "file", "replayed", "steady", "expected_failure"),
+)
+"""What a finding consists of."""
 
 
 class Progress:
@@ -67,7 +74,9 @@ def progress_text(tally: Tally, moves: Collection[str], transitions: Collection[
     )
 
 
-def hunt(aimed: Aim, catalogue: Catalogue, seed: str, limits: Limits, out: Path, format_: str) -> int:
+def hunt(
+    aimed: Aim, catalogue: Catalogue, seed: str, limits: Limits, out: Path, format_: str, *, restarts: bool
+) -> int:
     """Fuzz sessions until an end is reached, and show what was found.
 
     Returns:
@@ -80,17 +89,16 @@ def hunt(aimed: Aim, catalogue: Catalogue, seed: str, limits: Limits, out: Path,
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends it as Ctrl-C does
     console = terminal.console()
     start_line("sessions", aimed, seed, limits)
-    with Lab(aimed, catalogue) as lab:
+    with Lab(aimed, catalogue, restarts) as lab:
         for each in (signal.SIGINT, signal.SIGTERM):
             signal.signal(each, lab.interrupt)
         moves, transitions = reachable(lab)
         progress = Progress(limits, moves, transitions)
-        memory: list[int] = []
+        memory = Memory()
 
         def told(tally: Tally) -> None:
-            resident = lab.server.memory_bytes() if lab.server is not None else None
-            if resident is not None and (not memory or tally.sessions % 20 == 0):
-                memory.append(resident)
+            if lab.server is not None:
+                memory.note(tally.steps, lab.server.memory_bytes())
             progress(tally)
 
         search = Hunt(lab, seed, limits, out, told=told)
@@ -113,7 +121,7 @@ def report(
     lab: Lab,
     catalogue: Catalogue,
     seed: str,
-    memory: list[int],
+    memory: Memory,
     possible: tuple[tuple[str, ...], tuple[str, ...]],
     *,
     interrupted: bool,
@@ -122,9 +130,13 @@ def report(
     tally = search.tally
     moves, transitions = possible
     found = [_finding(finding, catalogue) for finding in search.findings]
+    if memory.grows:
+        found.append(
+            {**dict.fromkeys(_FIELDS), "kind": "memory", "message": memory.said("steps"), "steps": []}
+        )
     if interrupted:
         code = ExitCode.INTERRUPTED
-    elif search.unexpected:
+    elif search.unexpected or memory.grows:
         code = ExitCode.FAILED
     else:
         code = ExitCode.OK if tally.steps else ExitCode.NOTHING
@@ -143,19 +155,12 @@ def report(
         "cut_short": tally.over,
         "moves": {name: tally.moves.get(name, 0) for name in moves},
         "transitions": {name: tally.transitions.get(name, 0) for name in transitions},
-        "memory_mb": [round(value / _MB, 1) for value in _few(memory)],
+        "memory_mb": memory.megabytes(),
         "notes": [*dict.fromkeys(lab.notes), *([search.ended] if search.ended else [])],
         "findings": found,
     }
     cleaned: dict[str, Any] = lab.aimed.redactor.deep(data)
     return cleaned
-
-
-def _few(values: list[int], most: int = 20) -> list[int]:
-    """Some of the values, the first and the last among them."""
-    if len(values) <= most:
-        return values
-    return [values[round(index * (len(values) - 1) / (most - 1))] for index in range(most)]
 
 
 def _finding(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:
@@ -186,6 +191,8 @@ def show(data: Mapping[str, Any], console: Console) -> None:
     """Print it for a reader: what was found, then how much was done."""
     for each in data["findings"]:
         console.print(Text.assemble(found_or_expected(each), " ", (visible(each["message"]), "bold")))
+        if each["requirement"] is None:
+            continue
         for text in (
             f"breaks {each['requirement']} ({each['level']}, {each['provenance']}): {each['text']}",
             *(f"step    {step}" for step in each["steps"]),

@@ -22,7 +22,7 @@ from relaykit.conformance.sessions.keeping import keep, polished
 from relaykit.conformance.sessions.lab import Lab, Played
 from relaykit.conformance.sessions.moves import MOVES
 from relaykit.conformance.sessions.problems import Problem, SessionOver
-from relaykit.conformance.sessions.state import DEVICES, Rules, Step
+from relaykit.conformance.sessions.state import DEVICES, USERS, Rules, Step
 
 _POLISH_S = 15.0
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z")
@@ -176,6 +176,8 @@ class Differential:
     def _explore(self, rng: random.Random) -> Pair:
         """Play a session whose steps are chosen on the way."""
         start = [Step("connect", device) for device in DEVICES if rng.random() < 0.9]
+        if self.mine.rules.legacy:
+            start[:0] = [Step("make_legacy", "", {"user": user}) for user in USERS if rng.random() < 0.3]
 
         def steps(session: Session) -> Any:
             yield from start
@@ -304,4 +306,6 @@ def common(mine: Rules, other: Rules) -> Rules:
         operations=mine.operations & other.operations,
         presence_is_prompt=mine.presence_is_prompt and other.presence_is_prompt,
         calls_end_promptly=mine.calls_end_promptly and other.calls_end_promptly,
+        legacy=mine.legacy and other.legacy,
+        restarts=mine.restarts and other.restarts,
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,15 +13,27 @@ from relaykit.conformance.fence import quiet
 from relaykit.conformance.grammar import VarSpec
 from relaykit.conformance.matching import ambient_types
 from relaykit.conformance.pacing import Budget
+from relaykit.conformance.presenting import present
 from relaykit.conformance.record import ShapeBook
+from relaykit.conformance.refusal import attempt
 from relaykit.conformance.reproduce import refer
 from relaykit.conformance.results import Case
-from relaykit.conformance.sessions import frames, judging, model, problems
+from relaykit.conformance.sessions import devices, frames, judging, model, problems
+from relaykit.conformance.sessions.operations import operation_of
 from relaykit.conformance.sessions.problems import Problem, SessionOver
 from relaykit.conformance.sessions.state import DEVICES, USERS, Branch, Rules, State, Step, user_of
 from relaykit.conformance.steps import control, roots
+from relaykit.conformance.target import Target
 from relaykit.conformance.values import Scope
-from relaykit.conformance.wire import ConnectionEnded
+from relaykit.conformance.wire import ConnectionEnded, DialError
+from relaykit.schemas import control_operations
+
+_REFUSED = {"connect": ("AUTH-14",), "connect_again": ("CONN-13", "CONN-14")}
+"""Steps that the target must permit, and the requirements that it breaks if it does not."""
+_FLOOD, _LONGEST_S = 1000, 10.0
+"""More frames than this are no step of a session; nor is a longer wait after them."""
+_RESULTS = {"create_group": "group_id", "conversation": "conversation_id", "ask": "request_id"}
+"""Control steps whose result later steps refer to, and its identifier."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +48,14 @@ class Done:
 def rules_of(env: Environment) -> Rules:
     """What the model has to know of a target."""
     target, control_ = env.target, env.target.control
-    offered = ("create_user", "add_contact", "create_group", "add_member", "remove_member", "conversation")
+    offered = control_operations() if control_ is not None else ()
     return Rules(
         target.capabilities,
-        frozenset(name for name in offered if control_ is not None and target.offers(name)),
+        frozenset(name for name in offered if target.offers(name)),
         presence_is_prompt=target.timing["presence_grace_s"] == 0,
         calls_end_promptly=target.timing["call_grace_s"] == 0,
+        legacy=target.legacy is not None and "legacy_frames" in target.capabilities,
+        flood=_flood(target),
     )
 
 
@@ -69,15 +84,33 @@ async def _nothing() -> None:
     return
 
 
+def _flood(target: Target) -> int:
+    """How many frames at once are too many for a target; 0 where its file does not say, or it takes many."""
+    rate, burst = target.limits["frames_per_second"], target.limits["burst"]
+    known = {"frames_per_second", "burst"} <= set(target.stated) and target.frames_per_second is None
+    # Some of them are handled as others arrive, while more become permitted.
+    count = int(burst + 2 * rate)
+    return count if known and count <= _FLOOD else 0
+
+
 class Session:
     """One session: fresh users, the model's state, and what may still come.
 
     Args:
         name: makes its users others than those of any other session.
         patience_s: how long to wait for what must come.
+        restart: kills the target, and starts it again.
     """
 
-    def __init__(self, env: Environment, rules: Rules, name: str, patience_s: float) -> None:
+    def __init__(
+        self,
+        env: Environment,
+        rules: Rules,
+        name: str,
+        patience_s: float,
+        restart: Callable[[], Awaitable[None]] | None = None,
+    ) -> None:
+        self._restart = restart
         env.shapes = ShapeBook()
         self.env = env
         self.state = State(rules)
@@ -88,8 +121,8 @@ class Session:
         context.about = ambient_types(env.catalogue) - {"ping"}
         seed = f"{env.seed}/{name}"
         context.rng.seed(seed)
-        for user, devices in USERS.items():
-            context.user(user, devices)
+        for user, names in USERS.items():
+            context.user(user, names)
         variables = {key: VarSpec(key, kind, None) for key, kind in frames.VARS.items()}
         context.scope = Scope(seed, roots(context), variables)
         self._pool: list[judging.Item] = []
@@ -116,13 +149,13 @@ class Session:
         self._name(step)
         permitted = model.branches(self.state, step)
         behind: dict[str, list[Any]] = {}
+        leaving = self._leaving(step)
         try:
-            await self._act(step, behind)
-            broken = await self._fence(step, behind)
+            broken = await self._act(step, behind) or await self._fence(step, leaving)
         except CaseStop:
             said = self._context.outcomes[-1].message
-            if step.move == "connect":
-                return Problem("refused", step.who, ("AUTH-14",), said)
+            if step.move in _REFUSED:
+                return Problem("refused", step.who, _REFUSED[step.move], said)
             raise SessionOver(said) from None
         except UntestableError as reason:
             raise SessionOver(str(reason)) from None
@@ -131,6 +164,10 @@ class Session:
         if broken is not None:
             return broken
         match = await self._settle(permitted, behind)
+        if leaving is not None:
+            broken = await self._see_off(step, leaving)
+        elif step.move == "flood":
+            broken = await self._recover(step, behind)
         for device in self._live():
             self._inbox(device).clear()
         came = {device: [self._symbolic(f) for f in found] for device, found in behind.items() if found}
@@ -140,7 +177,7 @@ class Session:
             problem = replace(problem, permitted=tuple(permitted))
         self._pool = match.open_
         self.log.append(Done(step, match.branch, came))
-        return problem or self._misshapen()
+        return problem or broken or self._misshapen()
 
     async def finish(self) -> Problem | None:
         """After the last step: whatever comes late, within the quiet window."""
@@ -180,15 +217,34 @@ class Session:
     def _frames(self, device: str) -> list[Any]:
         return [arrived.frame for arrived in self._inbox(device)]
 
-    async def _act(self, step: Step, behind: dict[str, list[Any]]) -> None:
+    async def _act(self, step: Step, behind: dict[str, list[Any]]) -> Problem | None:
         if step.move in model.CONTROLS:
             await self._control(step)
-            return
+            return None
+        if step.move == "make_legacy":
+            self._context.users[step.with_["user"]].legacy = True
+            return None
+        if step.move == "restart":
+            assert self._restart is not None  # noqa: S101
+            await self._restart()
+            for name in self._live():
+                gone = self._device(name)
+                gone.live.leave()
+                gone.connection = None
+            return None
         device = self._device(step.who)
-        if step.move == "connect":
+        if step.move in ("connect", "connect_again", "learn"):
             limits = self.env.target.limits
             self._budgets[step.who] = Budget(limits["frames_per_second"], limits["burst"])
+        if step.move == "connect":
             await device.connect()
+        elif step.move == "connect_again":
+            await self._connect_again(device)
+        elif step.move == "learn":
+            with contextlib.suppress(DialError):  # then nothing is told, and that is what is judged
+                await device.dial()
+        elif step.move == "knock":
+            return await self._knock(device, step)
         elif step.move == "drop":
             connection = device.live
             if step.with_.get("abort"):
@@ -199,32 +255,90 @@ class Session:
             device.connection = None
         else:
             for content in frames.all_sent(step):
-                await self._budgets[step.who].spend()
+                if step.move != "flood":
+                    await self._budgets[step.who].spend()
                 filled = self._context.scope.fill(content)
                 if isinstance(filled, str):
                     device.live.send_text(filled.encode())
                 else:
                     device.live.send(filled, valid=step.move != "invalid")
+        return None
+
+    async def _connect_again(self, device: Device) -> None:
+        """Open a second connection, and close the first, if that has not been done by then."""
+        first, device.connection = device.live, None
+        connection = await device.connect()
+        await first.close(self.env.waits.reply)
+        connection.inbox[:0] = first.inbox
+
+    async def _knock(self, device: Device, step: Step) -> Problem | None:
+        """Try to connect a device that must be refused."""
+        env, token = self.env, await device.obtain()
+        shown = present(env, token, env.carrier, legacy=device.user.legacy)
+        try:
+            refusal = await attempt(self._context, shown, device.label)
+        except DialError as error:
+            raise SessionOver(str(error)) from None
+        if refusal.refused:
+            return None
+        said = f"{step.who} must be refused, but: {refusal.said}"
+        return Problem("served", step.who, devices.shut_out(self.state, step.who), said)
+
+    def _leaving(self, step: Step) -> str | None:
+        """The device whose connection ends with a step: a decision or a revocation ends it."""
+        device = step.with_.get("device") if step.move in ("decide", "revoke") else None
+        if step.move == "learn":
+            return step.who
+        return device if device in self._live() else None
+
+    async def _see_off(self, step: Step, name: str) -> Problem | None:
+        """Have a connection end: by the device itself, or by the target that must end it."""
+        device = self._device(name)
+        connection, device.connection = device.connection, None
+        if connection is None:
+            return None
+        if step.move != "revoke":
+            await connection.close(self.env.waits.reply)
+            return None
+        try:
+            await asyncio.wait_for(connection.gone.wait(), self.patience_s)
+        except TimeoutError:
+            connection.leave()
+            return Problem("open", name, ("DEV-29",), f"{name} was revoked, and its connection stays open")
+        return None
+
+    async def _recover(self, step: Step, behind: Mapping[str, Sequence[Any]]) -> Problem | None:
+        """After a flood, and the time that the target asks for, it serves the connection again."""
+        if not self._device(step.who).live.alive:
+            raise SessionOver("the target ended a connection after a flood, as it may")
+        payloads = [frame.get("payload") for frame in behind.get(step.who, ()) if isinstance(frame, dict)]
+        waits = [p.get("retry_after") for p in payloads if isinstance(p, dict) and "retry_after" in p]
+        wait = max((float(w) for w in waits if isinstance(w, int | float)), default=1.0)
+        if wait > _LONGEST_S:
+            raise SessionOver(f"after a flood the target asks for {wait:g} s")
+        self._budgets[step.who].exhaust(wait)
+        broken = await self._beat(step, step.who)
+        return replace(broken, req=("LIM-14", "LIM-12")) if broken is not None else None
 
     async def _control(self, step: Step) -> None:
         operation, arguments, name = operation_of(step)
         result = await control(self._context, operation, self._context.scope.fill(arguments))
         if name is not None:
             self._context.scope.given[name] = result
-            self._know(f"{name}.{'group_id' if step.move == 'create_group' else 'conversation_id'}")
+            self._know(f"{name}.{_RESULTS[step.move]}")
 
     # Waiting.
 
-    async def _fence(self, step: Step, behind: dict[str, list[Any]]) -> Problem | None:
+    async def _fence(self, step: Step, leaving: str | None) -> Problem | None:
         """Everybody gets a heartbeat answered, whoever acted first."""
         if not self.env.fences:
             await quiet(self.env)
             return None
-        if step.who in self._live() and step.move != "connect":
+        if step.who in self._live() and step.move not in ("connect", "learn", "flood"):
             broken = await self._beat(step, step.who)
             if broken is not None:
                 return broken
-        others = [device for device in self._live() if device != step.who]
+        others = [device for device in self._live() if device not in (step.who, leaving)]
         results = await asyncio.gather(*(self._beat(step, device) for device in others))
         return next((problem for problem in results if problem is not None), None)
 
@@ -296,26 +410,3 @@ class Session:
 
     def _symbolic(self, frame: Any) -> Any:
         return refer(frame, self._known)
-
-
-def operation_of(step: Step) -> tuple[str, Mapping[str, Any], str | None]:
-    """A control step as an operation, its arguments (with references) and the name of its result."""
-    with_ = step.with_
-    match step.move:
-        case "create_user":
-            return "create_user", {"user_id": frames.user(with_["user"])}, None
-        case "contact":
-            one, other = (frames.user(user) for user in with_["users"])
-            return "add_contact", {"user_id": one, "contact_id": other}, None
-        case "create_group":
-            return "create_group", {"members": [frames.user(u) for u in with_["users"]]}, f"g{with_['group']}"
-        case "conversation" if "group" in with_:
-            return "conversation", {"group_id": frames.group(with_["group"])}, f"v{with_['v']}"
-        case "conversation":
-            return "conversation", {"members": [frames.user(u) for u in with_["users"]]}, f"v{with_['v']}"
-        case _:
-            return (
-                step.move,
-                {"group_id": frames.group(with_["group"]), "user_id": frames.user(with_["user"])},
-                None,
-            )

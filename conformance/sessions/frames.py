@@ -6,7 +6,7 @@ References stand for identifiers, as in scenario files: `${m[3]}` is the third m
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -50,6 +50,8 @@ def all_sent(step: Step) -> tuple[Template | str, ...]:
     Raises:
         KeyError: the step sends nothing.
     """
+    if step.move == "flood":
+        return (*({"type": "pong"} for _ in range(step.with_["count"])), _send(step.with_))
     if step.move == "burst":
         return tuple(_send({"to": step.with_["to"], "m": n, "c": n}) for n in step.with_["ms"])
     return (sent(step),)
@@ -139,6 +141,7 @@ _MAKERS: Mapping[str, Any] = MappingProxyType(
         "send": _send,
         "resend": _send,
         "steal": _send,
+        "plead": _send,
         "ack": lambda with_: {"type": "delivery_ack", "message_id": message(with_["m"])},
         "read": _read,
         "typing": _typing,
@@ -218,6 +221,39 @@ def deliver(
             "payload": {**common, "ciphertext": ciphertext(content)},
         },
     )
+
+
+def request(number: int) -> Template:
+    """What the primary device is shown of a request."""
+    name = f"r{number}"
+    payload = {"request_id": f"${{{name}.request_id}}", "code": f"${{{name}.code}}"}
+    return {"type": "device_approval_request", "payload": payload}
+
+
+def decision(number: int, approved: bool) -> Template:
+    """What a new device is told."""
+    kind = "device_approved" if approved else "device_denied"
+    return {"type": kind, "payload": {"request_id": f"${{r{number}.request_id}}"}}
+
+
+def as_legacy(forms: Iterable[Mapping[str, Any]]) -> tuple[Template, ...]:
+    """The same frames as a legacy connection gets them."""
+    found: list[Template] = []
+    for form in forms:
+        payload = form.get("payload", {})
+        match form["type"]:
+            case "deliver":
+                inner = {key: form[key] for key in ("message_id", "sender_id") if key in form}
+                if "ciphertext" in payload:
+                    inner["encrypted_content"] = payload["ciphertext"]
+                    inner["message_type"] = payload["message_type"]
+                found.append({"type": "message", "payload": inner})
+            case "status_update":
+                inner = {"message_id": form["message_id"], **payload}
+                found.append({"type": "message_status", "payload": inner})
+            case _:
+                found.append(dict(form))
+    return tuple(found)
 
 
 def sent_ack(number: int) -> Template:

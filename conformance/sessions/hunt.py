@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -98,6 +99,7 @@ class Tally:
 def reachable(lab: Lab) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The moves and the transitions that are possible at all with what the target offers."""
     rules = lab.rules
+    asked = {"devices", "request_device_approval", "decide_device_approval"}
     needs = {
         "typing": {"typing", "conversation"},
         "media_key": {"media_keys"},
@@ -115,8 +117,14 @@ def reachable(lab: Lab) -> tuple[tuple[str, ...], tuple[str, ...]]:
         "add_member": {"groups", "create_group", "add_member"},
         "remove_member": {"groups", "create_group", "remove_member"},
         "conversation": {"typing", "conversation"},
+        **dict.fromkeys(("ask", "decide", "plead", "learn"), asked),
+        "flood": {"limit"},
+        "restart": {"restart"},
+        "revoke": {"devices", "revoke_device"},
+        "knock": {"devices", "revoke_device"},
     }
     have = rules.capabilities | rules.operations
+    have = have | {each for each, there in (("limit", rules.flood), ("restart", rules.restarts)) if there}
     moves = tuple(name for name in MOVES if needs.get(name, set()) <= have)
     by_area = {
         "call": "signal",
@@ -137,6 +145,10 @@ def reachable(lab: Lab) -> tuple[tuple[str, ...], tuple[str, ...]]:
         and ("first device" not in name or "create_user" in moves)
         and (not name.startswith("presence: o") or rules.presence_is_prompt)
         and ("that left" not in name or rules.calls_end_promptly)
+        and ("flood" not in name or rules.flood > 0)
+        and ("killed" not in name or rules.restarts)
+        and ("revoked" not in name or "revoke" in moves)
+        and (not re.match("device: (approv|pending|denied)", name) or "ask" in moves)
     )
     return moves, found
 

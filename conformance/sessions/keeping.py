@@ -57,6 +57,10 @@ def keep(lab: Lab, folder: Path, name: str, played: Played, found: str) -> tuple
     """
     problem = played.problem
     assert problem is not None  # noqa: S101
+    why = writing.unsayable(played.program)
+    if why:
+        lab.notes = (*lab.notes, f"{name} is left as its seed alone: {why}")
+        return None, ""
     redact = lab.aimed.redactor.text
     notes = (found, redact(problem.message), *(f"  {step}" for step in played.program))
     slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")

@@ -58,10 +58,15 @@ class Played:
 
 @dataclass(slots=True)
 class Lab:
-    """A target, its environment, and the thread in which sessions with it run; a context manager."""
+    """A target, its environment, and the thread in which sessions with it run; a context manager.
+
+    Attributes:
+        restarts: whether sessions may kill and restart the target, which was launched.
+    """
 
     aimed: Aim
     catalogue: Catalogue
+    restarts: bool = False
     env: Environment = field(init=False)
     rules: Rules = field(init=False)
     notes: tuple[str, ...] = ()
@@ -122,7 +127,7 @@ class Lab:
                     self.env.carrier, self.env.fences = found.carrier, found.fences
                     self._expected, lapsed = in_force(self.aimed.target.expected, datetime.now(UTC).date())
                     self.notes = (*found.notes, *lapsed)
-                    self.rules = rules_of(self.env)
+                    self.rules = replace(rules_of(self.env), restarts=self.restarts)
                     self.patience_s = self.env.waits.reply
                     ready.set_result(None)
                     await self._stop.wait()
@@ -171,7 +176,8 @@ class Lab:
         if self.server is not None and self.server.ended is not None:
             await self.server.restart()
         self._count += 1
-        return Session(self.env, self.rules, str(self._count), self.patience_s)
+        restart = self.server.restart if self.server is not None else None
+        return Session(self.env, self.rules, str(self._count), self.patience_s, restart)
 
     def end(self, session: Session, *, judge: bool) -> Problem | None:
         """End a session; with `judge`, say what came late."""

@@ -16,7 +16,7 @@ from hypothesis.stateful import (
 )
 
 from relaykit.conformance.sessions.moves import MOVES
-from relaykit.conformance.sessions.state import DEVICES, State, Step
+from relaykit.conformance.sessions.state import DEVICES, USERS, State, Step
 
 T = TypeVar("T")
 
@@ -44,9 +44,11 @@ class SessionMachine(RuleBasedStateMachine):
         self.session = type(self).begin()
         self.failed = False
 
-    @initialize(absent=st.sets(st.sampled_from(DEVICES)))
-    def start(self, absent: set[str]) -> None:
-        """Everybody connects, but for a few."""
+    @initialize(absent=st.sets(st.sampled_from(DEVICES)), legacy=st.sets(st.sampled_from(tuple(USERS))))
+    def start(self, absent: set[str], legacy: set[str]) -> None:
+        """Everybody connects, but for a few; some ask for the deprecated frames, where there are any."""
+        for user in sorted(legacy) if self.session.state.rules.legacy else ():
+            self.do(Step("make_legacy", "", {"user": user}))
         for device in DEVICES:
             if device not in absent:
                 self.do(Step("connect", device))

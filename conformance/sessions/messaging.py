@@ -278,14 +278,21 @@ def delivered_again(
         waits = message.waiting.get(device) is False or (first and user in message.backlog)
         if not waits:
             continue
-        forms = frames.deliver(message.sender, message.number, message.content, to=user, group_=message.group)
+        forms = forms_of(message, user)
         if message.vague or user in message.former:
             more += may((device,), *forms)
         else:
             req = ("OFF-07",) if user in message.backlog else ("OFF-01", "OFF-03", "OFF-06")
+            if state.restarted:
+                req = ("MSG-15", "MSG-14", *req)
             needed.append(Expected(device, forms, req, message.line))
     more += [Expected(device, told.forms) for told in state.told.get(user, ())]
     return needed, more
+
+
+def forms_of(message: Message, user: str) -> tuple[frames.Template, ...]:
+    """The forms in which a message reaches one of its receivers."""
+    return frames.deliver(message.sender, message.number, message.content, to=user, group_=message.group)
 
 
 def noted_device(state: State, device: str, *, first: bool) -> None:

@@ -10,20 +10,23 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from relaykit.conformance.sessions import frames, messaging, relays, signaling
+from relaykit.conformance.sessions import devices, frames, hardship, messaging, relays, signaling
 from relaykit.conformance.sessions.state import USERS, Branch, State, Step, must, user_of
 
-CONTROLS = ("create_user", "contact", "create_group", "add_member", "remove_member", "conversation")
+CONTROLS = (
+    *("create_user", "contact", "create_group", "add_member", "remove_member", "conversation"),
+    *("ask", "decide", "revoke"),
+)
 """Steps that the control interface takes."""
-ARRIVALS = ("connect", "drop")
+ARRIVALS = ("connect", "drop", "connect_again", "learn", "knock", "make_legacy", "restart")
 """Steps that send nothing."""
 
 
 def possible(state: State, step: Step) -> bool:
     """Whether a step can be carried out at all: a shrunk session lacks steps that others built on."""
     with_ = step.with_
-    if step.move == "connect":
-        return step.who not in state.online
+    if step.move in _BY_STANDING:
+        return _BY_STANDING[step.move](state, step)
     if step.move not in CONTROLS and step.who not in state.online:
         return False
     group = with_.get("group")
@@ -44,9 +47,47 @@ def possible(state: State, step: Step) -> bool:
     return True
 
 
+def _may_ask(state: State, device: str) -> bool:
+    standing = (state.pending, state.decided, state.approved, state.denied, state.revoked)
+    known = state.known.get(user_of(device), ())
+    return bool(known) and device not in known and not any(device in each for each in standing)
+
+
+_BY_STANDING: Mapping[str, Callable[[State, Step], bool]] = MappingProxyType(
+    {
+        "connect": lambda s, step: (
+            step.who not in s.online
+            and step.who not in s.visiting
+            and step.who not in s.denied
+            and step.who not in s.revoked
+        ),
+        "connect_again": lambda s, step: step.who in s.online and user_of(step.who) not in s.calls,
+        "drop": lambda s, step: step.who in s.online or step.who in s.visiting,
+        "learn": lambda s, step: step.who in s.denied and step.who in s.decided,
+        "knock": lambda s, step: (
+            step.who in s.revoked or (step.who in s.denied and step.who not in s.decided)
+        ),
+        "plead": lambda s, step: step.who in s.visiting and step.with_["to"] in s.known,
+        "ask": lambda s, step: _may_ask(s, step.with_["device"]),
+        "decide": lambda s, step: s.pending.get(step.with_["device"]) == step.with_["r"],
+        # A user's last device stays: what becomes of messages to nobody's device is not judged.
+        "revoke": lambda s, step: (
+            step.with_["device"] in (known := s.known.get(user_of(step.with_["device"]), []))
+            and len(known) > 1
+        ),
+        # What becomes of open requests then is not judged.
+        "restart": lambda s, _: not (s.restarted or s.pending or s.decided or s.approved),
+        "make_legacy": lambda s, step: (
+            step.with_["user"] not in s.known and not any(user_of(d) == step.with_["user"] for d in s.online)
+        ),
+    }
+)
+"""Steps for which it matters how a device stands with the target."""
+
+
 def branches(state: State, step: Step) -> tuple[Branch, ...]:
     """The permitted outcomes of a step; of several, the plainest comes first."""
-    return _MOVES[step.move](state, step)
+    return tuple(devices.in_their_form(state, each) for each in _MOVES[step.move](state, step))
 
 
 def take(state: State, step: Step, branch: Branch) -> None:
@@ -57,10 +98,12 @@ def take(state: State, step: Step, branch: Branch) -> None:
 def tolerated(state: State, device: str) -> tuple[frames.Template, ...]:
     """Patterns of what may come to a device at any time, since it is not judged."""
     undeclared = () if state.has("presence") else ("user_online", "user_offline", "presence")
+    late = messaging.tolerated(state, device)
     return (
         *({"type": kind} for kind in undeclared),
-        *messaging.tolerated(state, device),
+        *(frames.as_legacy(late) if user_of(device) in state.legacy else late),
         *signaling.tolerated(state, device),
+        *hardship.tolerated(state, device),
     )
 
 
@@ -69,13 +112,22 @@ def tolerated(state: State, device: str) -> tuple[frames.Template, ...]:
 
 def _connect(state: State, step: Step) -> tuple[Branch, ...]:
     device, user = step.who, user_of(step.who)
+    if device in state.pending:
+        return (devices.visit(state, step),)
     first = not state.known.get(user)
     new_device = device not in state.known.get(user, ())
     waiting, more = messaging.delivered_again(state, device, first=first)
     heard, overheard = relays.came(state, device)
+    shown, again = devices.returned(state, device)
+    since = devices.since_approval(state, device)
 
     def change(new: State) -> None:
         new.serial += 1
+        if new.decided.pop(device, None) is not None:
+            new.reached("device: approved, told later")
+        new.approved.pop(device, None)
+        if shown:
+            new.unshown -= {number for each, number in new.pending.items() if user_of(each) == user}
         alone = not new.devices(user)
         new.online[device] = new.serial
         new.invalid[device] = 0
@@ -87,11 +139,13 @@ def _connect(state: State, step: Step) -> tuple[Branch, ...]:
         if alone and heard:
             new.reached("presence: offline → online, told")
 
-    return (Branch("served", (*waiting, *heard), (*more, *overheard), change),)
+    return (Branch("served", (*waiting, *heard, *shown), (*more, *overheard, *again, *since), change),)
 
 
 def _drop(state: State, step: Step) -> tuple[Branch, ...]:
     device, user = step.who, user_of(step.who)
+    if device in state.visiting:
+        return (devices.leave(step),)
     heard, overheard = relays.went(state, device)
     ended, also, hang_up = signaling.left(state, device)
     abort = bool(step.with_.get("abort"))
@@ -212,7 +266,17 @@ def _pong(_: State, __: Step) -> tuple[Branch, ...]:
 _MOVES: Mapping[str, Callable[[State, Step], tuple[Branch, ...]]] = MappingProxyType(
     {
         "connect": _connect,
+        "connect_again": devices.connect_again,
         "drop": _drop,
+        "flood": hardship.flood,
+        "restart": hardship.restart,
+        "ask": devices.ask,
+        "decide": devices.decide,
+        "plead": devices.plead,
+        "learn": devices.learn,
+        "knock": devices.knock,
+        "revoke": devices.revoke,
+        "make_legacy": devices.make_legacy,
         "send": messaging.send,
         "burst": messaging.burst,
         "resend": messaging.resend,
@@ -238,6 +302,12 @@ _MOVES: Mapping[str, Callable[[State, Step], tuple[Branch, ...]]] = MappingProxy
 
 TRANSITIONS = (
     *("device: new → online", "device: away → online", "device: online → away", "device: online → cut"),
+    *("limits: flood refused", "target: killed and started again"),
+    *("device: connected twice", "device: approval asked for, primary there"),
+    *("device: approval asked for, primary away", "device: pending → connected", "device: pending, refused"),
+    *(f"device: {what} while {where}" for what in ("approved", "denied") for where in ("there", "away")),
+    *("device: approved, told later", "device: denied, told later", "device: denied, refused"),
+    *("device: revoked while connected", "device: revoked while away", "device: revoked, refused"),
     *("message: new → sent", "message: new → sent to a group", "message: sent again"),
     *("message: sent → delivered", "message: sent → read", "message: delivered → read"),
     *("message: acknowledged again", "message: acknowledged by a stranger", "message: read by a stranger"),

@@ -6,45 +6,20 @@ sequence whose plainest member comes first: Hypothesis shrinks towards that.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Protocol, TypeVar
 
+from relaykit.conformance.sessions.device_moves import DEVICE_MOVES
 from relaykit.conformance.sessions.frames import INVALID, SIGNALS, SYNCS
+from relaykit.conformance.sessions.move import Draw, Move
+from relaykit.conformance.sessions.move import who as _who
 from relaykit.conformance.sessions.signaling import sides
 from relaykit.conformance.sessions.state import DEVICES, USERS, Message, State, Step, user_of
 
-T = TypeVar("T")
 _MOST = 8
 """Groups and conversations of a session: enough to mix them up."""
 _FAULTS = 5
 """Invalid frames on one connection: after repeated violations a server may close it."""
-
-
-class Draw(Protocol):
-    """Picks one of several."""
-
-    def __call__(self, options: Sequence[T], /) -> T: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Move:
-    """One kind of step.
-
-    Attributes:
-        possible: whether there is such a step now.
-        choose: one such step, or several that belong together.
-        hostile: whether it is what an honest client would not do.
-    """
-
-    possible: Callable[[State], bool]
-    choose: Callable[[State, Draw], Step | tuple[Step, ...]]
-    hostile: bool = False
-
-
-def _who(state: State, draw: Draw) -> str:
-    return draw(state.everyone_online())
 
 
 def _peers(state: State, user: str) -> tuple[str, ...]:
@@ -52,12 +27,20 @@ def _peers(state: State, user: str) -> tuple[str, ...]:
     return tuple(other for other in state.others(user) if other in state.known)
 
 
+def _absent(state: State) -> tuple[str, ...]:
+    """Devices that may connect, and have not."""
+    out = state.online.keys() | state.visiting | state.denied | state.revoked
+    return tuple(d for d in DEVICES if d not in out)
+
+
 def _connect(state: State, draw: Draw) -> Step:
-    return Step("connect", draw(tuple(d for d in DEVICES if d not in state.online)))
+    return Step("connect", draw(_absent(state)))
 
 
 def _drop(state: State, draw: Draw) -> Step:
-    return Step("drop", _who(state, draw), {"abort": draw((False, True))})
+    return Step(
+        "drop", draw((*state.everyone_online(), *sorted(state.visiting))), {"abort": draw((False, True))}
+    )
 
 
 def _reconnect(state: State, draw: Draw) -> tuple[Step, ...]:
@@ -309,9 +292,10 @@ def _needs(capability: str) -> Callable[[State], bool]:
 
 MOVES: Mapping[str, Move] = MappingProxyType(
     {
-        "connect": Move(lambda s: len(s.online) < len(DEVICES), _connect),
+        "connect": Move(lambda s: bool(_absent(s)), _connect),
         "drop": Move(_online, _drop),
         "reconnect": Move(_online, _reconnect),
+        **DEVICE_MOVES,
         "send": Move(_two, _send),
         "burst": Move(_two, _burst),
         "send_to_group": Move(lambda s: _online(s) and bool(s.groups), _send_to_group),

@@ -19,7 +19,8 @@ class Problem:
     """Something that the model does not permit. Frames and patterns have references for identifiers.
 
     Attributes:
-        kind: `missing`, `unexpected`, `order`, `closed`, `hang`, `refused` (a connection), or `shape`.
+        kind: `missing`, `unexpected`, `order`, `closed`, `hang`, `refused` (a connection), `served` (one that
+            must be refused), `open` (one that must be closed), or `shape`.
         expected: what should have come: one of these.
         actual: what came instead, if anything did.
         allowed: what else could have come to the device, but for what looks like `actual`.
@@ -108,6 +109,12 @@ def _missing(
     device = expected.to
     came = [frame for where, frame in match.strays if where == device]
     near = nearest(words.fill(expected.forms[0]), came)
+    kinds = {frame.get("type") for frame in came if isinstance(frame, Mapping)}
+    present = {"message": "deliver", "message_status": "status_update"}.get(expected.forms[0]["type"])
+    if present in kinds:
+        said = f"{device} must get {expected.forms[0]['type']}, and gets {present}"
+        rule = "LEG-06" if present == "deliver" else "LEG-07"
+        return Problem("missing", device, (rule, "LEG-08"), said, expected.forms)
     req, said = expected.req, f"{device} must get {expected.forms[0]['type']}, and does not"
     if near is None:
         return Problem("missing", device, req, said, expected.forms)

@@ -84,21 +84,26 @@ def came(state: State, device: str) -> tuple[tuple[Expected, ...], tuple[Expecte
     if not state.has("presence"):
         return (), ()
     user = user_of(device)
-    newcomer: list[Expected] = []
-    for contact in state.contacts_of(user):
-        # A server may send a newcomer the presence of contacts.
-        newcomer += may((device,), frames.status_of(contact), frames.presence_of(contact, "user_online"))
-        newcomer += may((device,), frames.status_of(contact))
-        if contact in state.uncertain:
-            newcomer += may((device,), frames.presence_of(contact, "user_offline"))
+    told = newcomer(state, device)
     status = may(state.watchers(user), frames.status_of(user))
     if state.devices(user):
-        return (), (*newcomer, *status)
+        return (), (*told, *status)
     frame = frames.presence_of(user, "user_online")
     if user in state.uncertain or not state.rules.presence_is_prompt:
         late = may(state.watchers(user), frames.presence_of(user, "user_offline"))
-        return (), (*newcomer, *status, *late, *may(state.watchers(user), frame))
-    return must(state.watchers(user), frame, req=("PRES-05", "PRES-16")), (*newcomer, *status)
+        return (), (*told, *status, *late, *may(state.watchers(user), frame))
+    return must(state.watchers(user), frame, req=("PRES-05", "PRES-16")), (*told, *status)
+
+
+def newcomer(state: State, device: str) -> tuple[Expected, ...]:
+    """The presence of contacts, which a server may send a device that connects."""
+    found: list[Expected] = []
+    for contact in state.contacts_of(user_of(device)):
+        found += may((device,), frames.status_of(contact), frames.presence_of(contact, "user_online"))
+        found += may((device,), frames.status_of(contact))
+        if contact in state.uncertain:
+            found += may((device,), frames.presence_of(contact, "user_offline"))
+    return tuple(found)
 
 
 def went(state: State, device: str) -> tuple[tuple[Expected, ...], tuple[Expected, ...]]:

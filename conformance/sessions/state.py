@@ -32,12 +32,18 @@ class Rules:
         operations: control operations that it offers.
         presence_is_prompt: comings and goings are told without a grace.
         calls_end_promptly: so are the calls of those who are gone.
+        legacy: connections can ask for the deprecated frames.
+        restarts: the target may be killed and started again.
+        flood: so many frames at once are too many; 0: it has no limit that could be reached.
     """
 
     capabilities: frozenset[str]
     operations: frozenset[str]
     presence_is_prompt: bool = True
     calls_end_promptly: bool = True
+    legacy: bool = False
+    restarts: bool = False
+    flood: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +159,14 @@ class State:
         contacts: pairs.
         groups, conversations: number → members; a conversation of a group names that.
         calls: user → call, for both sides; muddled: users whose calls are not judged.
-        told: what may be told to a user, or a device, at a later connection.
+        told: what may be told to a user at a later connection.
+        legacy: users whose connections get the deprecated frames.
+        pending: device that is not approved yet → number of its open request; visiting: those connected.
+        unshown: open requests that the primary device has not been shown.
+        decided: device → (request, whether it was approved), as long as it has not been told.
+        approved: device → what `fresh` was then, until it connects; denied, revoked, decided_once (of
+            whom it was decided): devices.
+        flooded: connections that have sent too much; restarted: whether the target was started again.
         transitions: what was reached, for coverage.
     """
 
@@ -172,6 +185,17 @@ class State:
     calls: dict[str, Call] = field(default_factory=dict)
     muddled: set[str] = field(default_factory=set)
     told: dict[str, list[Expected]] = field(default_factory=dict)
+    legacy: set[str] = field(default_factory=set)
+    pending: dict[str, int] = field(default_factory=dict)
+    visiting: set[str] = field(default_factory=set)
+    unshown: set[int] = field(default_factory=set)
+    decided: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    approved: dict[str, int] = field(default_factory=dict)
+    denied: set[str] = field(default_factory=set)
+    revoked: set[str] = field(default_factory=set)
+    decided_once: set[str] = field(default_factory=set)
+    flooded: set[str] = field(default_factory=set)
+    restarted: bool = False
     invalid: dict[str, int] = field(default_factory=dict)
     fresh: int = 0
     transitions: dict[str, int] = field(default_factory=dict)
@@ -190,6 +214,10 @@ class State:
 
     def everyone_online(self) -> tuple[str, ...]:
         return tuple(device for device in DEVICES if device in self.online)
+
+    def primary(self, user: str) -> str | None:
+        """The user's oldest device."""
+        return next(iter(self.known.get(user, ())), None)
 
     def others(self, user: str) -> tuple[str, ...]:
         return tuple(other for other in USERS if other != user)

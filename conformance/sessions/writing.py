@@ -8,17 +8,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from relaykit.conformance.matching import ambient_types
 from relaykit.conformance.reproduce import Reproduction, area_of
 from relaykit.conformance.sessions import frames, model
-from relaykit.conformance.sessions.driver import Done, operation_of
+from relaykit.conformance.sessions.driver import Done
+from relaykit.conformance.sessions.operations import operation_of
 from relaykit.conformance.sessions.problems import Problem
 from relaykit.conformance.sessions.state import DEVICES, USERS, Branch, Expected, Step, user_of
 from relaykit.schemas import Catalogue
 
+_UNSAYABLE = {
+    "connect_again": "no scenario has a device with two connections",
+    "learn": "no scenario takes a connection that is closed as soon as it has been told something",
+    "restart": "no scenario restarts the target",
+}
 _REFERENCE = re.compile(r"\$\{([a-z]+)(?:\.([a-z]+))?\.id[}|]")
 Line = dict[str, Any]
 
@@ -39,7 +45,8 @@ def reproduction(
         last: the step that failed; None: something came late, after the last one.
         notes: lines of comment.
     """
-    start, rest = _start(log)
+    legacy = {done.step.with_["user"] for done in log if done.step.move == "make_legacy"}
+    start, rest = _start([done for done in log if done.step.move != "make_legacy"])
     if last is not None and not rest and last.move == "connect" and problem.kind != "refused":
         pass  # it stands among the steps, since what comes of it is checked
     lines: list[Line] = []
@@ -47,8 +54,12 @@ def reproduction(
         later = [each.step for each in rest[index + 1 :]] + ([last] if last is not None else [])
         lines += _acts(done.step) if done.step.move != "connect" else [{"connect": {"as": done.step.who}}]
         lines += _in_step(done, later, problem.device)
+        if done.step.move == "decide" and any(e.to == done.step.with_["device"] for e in done.branch.must):
+            lines.append({"drop": {"as": done.step.with_["device"]}})
     if last is not None:
         lines += _acts(last) if last.move != "connect" else _connects(last, problem)
+        if last.move == "knock":
+            lines[-1]["connect"]["req"] = list(problem.req)
     lines += _check(problem)
     text = json.dumps(lines)
     kinds = ambient_types(catalogue) - {"ping"}
@@ -59,7 +70,7 @@ def reproduction(
         title=requirement.text.replace("`", ""),
         catches=f"{problem.message[0].upper()}{problem.message[1:]}.",
         area=area_of(catalogue, requirement.id),
-        actors=_actors(start, text),
+        actors=_actors(start, text, legacy),
         vars={key: kind for key, kind in frames.VARS.items() if re.search(rf"\$\{{{key}[\[}}]", text)},
         steps=lines,
         about=(actual,) if actual in kinds else None,
@@ -70,7 +81,7 @@ def reproduction(
 def actions(program: Iterable[Step]) -> int:
     """How many steps a session has, those left out with which everybody connects before anything happens."""
     steps = list(program)
-    while steps and steps[0].move == "connect":
+    while steps and steps[0].move in ("connect", "make_legacy"):
         steps.pop(0)
     return len(steps)
 
@@ -85,7 +96,12 @@ def _start(log: Sequence[Done]) -> tuple[list[str], Sequence[Done]]:
     return start, ()
 
 
-def _actors(start: Sequence[str], text: str) -> dict[str, Any]:
+def unsayable(program: Iterable[Step]) -> str:
+    """Why no scenario can state a session; empty if one can."""
+    return next((_UNSAYABLE[step.move] for step in program if step.move in _UNSAYABLE), "")
+
+
+def _actors(start: Sequence[str], text: str, legacy: Collection[str]) -> dict[str, Any]:
     named: dict[str, set[str]] = {user_of(device): set() for device in start}
     for device in start:
         named[user_of(device)].add(device.partition(".")[2])
@@ -104,18 +120,25 @@ def _actors(start: Sequence[str], text: str) -> dict[str, Any]:
         actors[user] = {"devices": devices}
         if here != devices:
             actors[user]["connect"] = here or False
+        if user in legacy:
+            actors[user]["legacy"] = True
     return actors
 
 
 def _acts(step: Step) -> list[Line]:
     """What a step does."""
+    if step.move == "knock":
+        return [{"connect": {"as": step.who, "refused": True}}]
     if step.move == "drop":
         return [{"drop": {"as": step.who, **({"abort": True} if step.with_.get("abort") else {})}}]
     if step.move in model.CONTROLS:
         operation, arguments, name = operation_of(step)
         return [{"control": {operation: dict(arguments), **({"as": name} if name else {})}}]
     lines: list[Line] = []
-    for content in frames.all_sent(step):
+    if step.move == "flood":
+        pong = {"send": {"as": step.who, "frame": {"type": "pong"}}}
+        lines.append({"repeat": {"n": step.with_["count"], "as": "i", "steps": [pong]}})
+    for content in frames.all_sent(step)[-1 if step.move == "flood" else 0 :]:
         body: Line = {"as": step.who, "raw" if isinstance(content, str) else "frame": content}
         lines.append({"send": {**body, "invalid": True} if step.move == "invalid" else body})
     return lines
@@ -145,7 +168,7 @@ def _in_step(done: Done, later: Sequence[Step], device: str) -> list[Line]:
     if needed:
         return [_expect(expected) for expected in needed]
     who = done.step.who
-    if not who or done.step.move in ("connect", "drop") or all(step.who == who for step in later):
+    if not who or done.step.move in model.ARRIVALS or all(step.who == who for step in later):
         return []
     return [_beat(who), _expect_form(who, ({"type": "heartbeat_ack"},))]
 
@@ -158,8 +181,10 @@ def _check(problem: Problem) -> list[Line]:
     """The step, or the steps, that fail."""
     device, req = problem.device, list(problem.req)
     match problem.kind:
-        case "refused":
+        case "refused" | "served":
             return []
+        case "open":
+            return [{"expect_close": {"as": device, "req": req}}]
         case "hang":
             return [_beat(device), _expect_form(device, problem.expected, req)]
         case "missing" if problem.permitted:

@@ -21,6 +21,9 @@ SERVE = f"{shlex.quote(sys.executable)} -m relaykit.reference_server.defects"
 BROKEN = (
     f"{shlex.quote(sys.executable)} {shlex.quote(str(Path('tests/fixtures/broken_reference.py').resolve()))}"
 )
+PROCESS = (
+    f"{shlex.quote(sys.executable)} {shlex.quote(str(Path('tests/fixtures/fake_process.py').resolve()))}"
+)
 # Patient where something comes; the reference server is prompt, so that nothing is missed for want of time.
 TARGET = "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\ntiming: {reply_ms: 8000, connect_ms: 15000}\n"
 
@@ -102,6 +105,29 @@ def test_a_server_with_less_to_offer_can_be_fuzzed_as_well(tmp_path: Path) -> No
             assert "typing" not in data["moves"]
             assert data["memory_mb"] == []
             assert data["steps"] > 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="tells no memory of other processes")
+def test_a_server_that_forgets_nothing_is_found(tmp_path: Path) -> None:
+    async def main() -> None:
+        words = (
+            "--launch",
+            f"{PROCESS} {{port}} hoards",
+            "--frames",
+            "300",
+            "--seed",
+            "1",
+            "--format",
+            "json",
+        )
+        ended = await relaykit("fuzz", "--sessions", *words, "--out", str(tmp_path), RELAYKIT_SECRET=SECRET)
+        data = json.loads(ended.out)
+        memory = [each for each in data["findings"] if each["kind"] == "memory"]
+        assert len(memory) == 1, data
+        assert "MB at half time" in memory[0]["message"]
+        assert ended.code == data["exit_code"] == 1
 
     asyncio.run(main())
 

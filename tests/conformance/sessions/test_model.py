@@ -6,48 +6,14 @@ import random
 from typing import Any
 
 import pytest
+from support.sessions import could, everybody, go, got, send
 
 from relaykit.conformance.grammar import VarSpec
 from relaykit.conformance.sessions import frames, judging, model, problems
 from relaykit.conformance.sessions.moves import MOVES
-from relaykit.conformance.sessions.state import DEVICES, USERS, Branch, Rules, State, Step
+from relaykit.conformance.sessions.state import USERS, State, Step
 from relaykit.conformance.values import Scope
 from relaykit.schemas import load_catalogue
-
-CONTROLS = ("create_user", "add_contact", "create_group", "add_member", "remove_member", "conversation")
-
-
-def everybody(*absent: str, **changes: Any) -> State:
-    """A state in which all devices but some are connected."""
-    capabilities = frozenset(load_catalogue().protocol.capabilities)
-    state = State(Rules(capabilities, frozenset(CONTROLS), **changes))
-    for device in DEVICES:
-        if device not in absent:
-            go(state, Step("connect", device))
-    return state
-
-
-def go(state: State, step: Step, branch: str | None = None) -> Branch:
-    """Take a step, in one of the permitted ways."""
-    assert model.possible(state, step), step
-    found = model.branches(state, step)
-    chosen = next(b for b in found if branch in (None, b.name))
-    model.take(state, step, chosen)
-    return chosen
-
-
-def send(number: int, who: str = "alice.phone", to: str = "bob", **more: Any) -> Step:
-    return Step("send", who, {"to": to, "m": number, "c": number, **more})
-
-
-def got(branch: Branch) -> list[tuple[str, str]]:
-    """Who must get what."""
-    return [(expected.to, expected.forms[0]["type"]) for expected in branch.must]
-
-
-def could(branch: Branch) -> set[tuple[str, str]]:
-    """Who may get what."""
-    return {(expected.to, form["type"]) for expected in branch.may for form in expected.forms}
 
 
 def test_a_message_reaches_every_device_of_its_receiver() -> None:
@@ -261,13 +227,14 @@ def test_moves_make_valid_frames_or_invalid_ones_on_purpose_and_reach_all_there_
     rng = random.Random(1)  # noqa: S311
     moves: set[str] = set()
     transitions: set[str] = set()
-    for _ in range(500):
-        state = everybody(*rng.choice([(), (), ("bob.phone", "bob.laptop")]))
+    for _ in range(900):
+        absent = rng.choice([(), (), ("bob.phone", "bob.laptop"), ("alice.laptop",)])
+        state = everybody(*absent, flood=3, restarts=rng.random() < 0.2)
         for _ in range(40):
             name = rng.choice([name for name, move in MOVES.items() if move.possible(state)])
             chosen = MOVES[name].choose(state, rng.choice)
             for step in chosen if isinstance(chosen, tuple) else (chosen,):
-                if step.move not in (*model.CONTROLS, "connect", "drop"):
+                if step.move not in (*model.CONTROLS, *model.ARRIVALS):
                     assert set(valid(state, step)) == {step.move != "invalid"}, step
                 go(state, step)
             moves.add(name)

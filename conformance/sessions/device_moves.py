@@ -1,0 +1,100 @@
+"""Moves of devices (two connections of one, approval, revocation), and hard times: floods and restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+from relaykit.conformance.sessions import model
+from relaykit.conformance.sessions.move import Draw, Move
+from relaykit.conformance.sessions.state import DEVICES, State, Step, user_of
+
+_SEEN = "pending", "decided", "approved", "denied", "revoked"
+
+
+def _single(state: State) -> tuple[str, ...]:
+    """Connected devices that are in no call: a call's frames go to one connection, or to both."""
+    return tuple(d for d in state.everyone_online() if user_of(d) not in state.calls)
+
+
+def _newcomers(state: State) -> tuple[str, ...]:
+    """Devices that have never been seen, of users who have others."""
+    return tuple(
+        device
+        for device in DEVICES
+        if (known := state.known.get(user_of(device)))
+        and device not in known
+        and not any(device in getattr(state, each) for each in _SEEN)
+    )
+
+
+def _offers(state: State) -> bool:
+    needed = ("request_device_approval", "decide_device_approval")
+    return state.has("devices") and all(state.offers(name) for name in needed)
+
+
+def _ask(state: State, draw: Draw) -> Step:
+    return Step("ask", "", {"device": draw(_newcomers(state)), "r": state.next()})
+
+
+def _decide(state: State, draw: Draw) -> Step:
+    device = draw(tuple(state.pending))
+    return Step("decide", "", {"device": device, "r": state.pending[device], "approved": draw((True, False))})
+
+
+def _plead(state: State, draw: Draw) -> Step:
+    who, number = draw(tuple(sorted(state.visiting))), state.next()
+    to = draw(tuple(u for u in state.known if u != user_of(who)) or (user_of(who),))
+    return Step("plead", who, {"to": to, "m": number, "c": number})
+
+
+def _uninformed(state: State) -> tuple[str, ...]:
+    return tuple(device for device, (_, approved) in state.decided.items() if not approved)
+
+
+def _shut_out(state: State) -> tuple[str, ...]:
+    return tuple(d for d in DEVICES if d in state.revoked or (d in state.denied and d not in state.decided))
+
+
+def _revocable(state: State) -> tuple[str, ...]:
+    return tuple(device for known in state.known.values() if len(known) > 1 for device in known)
+
+
+def _flooding(state: State) -> tuple[str, ...]:
+    """Devices whose connection has not sent too much yet: a server may end it after a sustained flood."""
+    return tuple(d for d in state.everyone_online() if state.line(d) not in state.flooded)
+
+
+def _flood(state: State, draw: Draw) -> Step:
+    who, number = draw(_flooding(state)), state.next()
+    to = draw(tuple(u for u in state.known if u != user_of(who)))
+    return Step("flood", who, {"to": to, "m": number, "c": number, "count": state.rules.flood})
+
+
+def _restartable(state: State) -> bool:
+    rules = state.rules
+    return rules.restarts and bool(state.messages) and model.possible(state, Step("restart"))
+
+
+DEVICE_MOVES: Mapping[str, Move] = MappingProxyType(
+    {
+        "connect_again": Move(
+            lambda s: bool(_single(s)), lambda s, draw: Step("connect_again", draw(_single(s)))
+        ),
+        "ask": Move(lambda s: _offers(s) and bool(_newcomers(s)), _ask),
+        "decide": Move(lambda s: bool(s.pending), _decide),
+        "plead": Move(lambda s: bool(s.visiting), _plead, hostile=True),
+        "learn": Move(lambda s: bool(_uninformed(s)), lambda s, draw: Step("learn", draw(_uninformed(s)))),
+        "knock": Move(
+            lambda s: bool(_shut_out(s)), lambda s, draw: Step("knock", draw(_shut_out(s))), hostile=True
+        ),
+        "flood": Move(
+            lambda s: s.rules.flood > 0 and len(s.known) > 1 and bool(_flooding(s)), _flood, hostile=True
+        ),
+        "restart": Move(_restartable, lambda _, __: Step("restart")),
+        "revoke": Move(
+            lambda s: s.has("devices") and s.offers("revoke_device") and bool(_revocable(s)),
+            lambda s, draw: Step("revoke", "", {"device": draw(_revocable(s))}),
+        ),
+    }
+)
