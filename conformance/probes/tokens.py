@@ -328,46 +328,6 @@ FAMILIES = tuple(
 
 
 @probe(
-    "token-claim-twice",
-    title="A token that names a claim twice is refused",
-    area="authentication",
-    requirements=("AUTH-15",),
-    catches="A server that reads one user where another part of the system reads another.",
-    forges=True,
-)
-async def claim_twice(context: Context) -> None:
-    device = context.device("alice")
-    await device.connect()
-    honest = json.dumps(forging.claims(context, device))
-    doubled = f'{honest[:-1]}, "sub": "{fresh_uuid(context.rng)}"}}'
-    await refused(context, device, forging.signed(context, doubled), "sub twice", "AUTH-15")
-
-
-@probe(
-    "token-unknown-claims",
-    title="Claims that nobody knows do not stand in the way",
-    area="authentication",
-    requirements=("AUTH-16",),
-    catches="A server that breaks when its issuer adds a claim.",
-    forges=True,
-)
-async def unknown_claims(context: Context) -> None:
-    device = context.device("alice")
-    token = device.token(claims={"name": "Alice", "roles": ["user"], "x": {"deep": [1, None]}})
-    try:
-        connection = await device.dial(token=token)
-    except DialError as error:
-        context.fail_dial(error, ("AUTH-16",), device.label)
-        return
-    if await connection.beat(context.env.waits.reply):
-        context.prove(("AUTH-16",))
-    else:
-        context.fail(
-            ("AUTH-16",), f"further claims: {connection.ended or 'not served'}", actual=connection.ended
-        )
-
-
-@probe(
     "token-within-leeway",
     title="A token that expired, or becomes valid, within the leeway is served or refused",
     area="authentication",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -10,9 +11,11 @@ import orjson
 from relaykit.reference_server import auth, keepalive
 from relaykit.reference_server.app import App
 from relaykit.reference_server.auth import AuthError, Identity, Verifier
+from relaykit.reference_server.clock import LAST
 from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import dropping
 from relaykit.reference_server.defects.seams import Seams
+from relaykit.reference_server.handshake import Refusal
 
 _KNOWN = frozenset(("sub", "device_id", "exp", "iat", "nbf"))
 
@@ -20,6 +23,60 @@ _KNOWN = frozenset(("sub", "device_id", "exp", "iat", "nbf"))
 @defect("twin-claims-accepted", "Of a claim that stands twice the last one counts.", "AUTH-15")
 def twin_claims_accepted(seams: Seams) -> None:
     seams.around(auth, "_refuse_twins", lambda _original, data: None)
+
+
+def _keeping_twins(name: str) -> Callable[[Seams], None]:
+    """Of this claim alone the last one counts."""
+
+    def apply(seams: Seams) -> None:
+        def refuse(original: Callable[[bytes], None], data: bytes) -> None:
+            pairs: list[tuple[str, Any]] = json.loads(data, object_pairs_hook=list)
+            others = [key for key, _ in pairs if key != name]
+            if len(set(others)) != len(others):
+                original(data)
+
+        seams.around(auth, "_refuse_twins", refuse)
+
+    return apply
+
+
+TWINS = (
+    Defect(
+        "twin-devices-accepted",
+        "Of a `device_id` that stands twice in a token the last one counts.",
+        ("AUTH-15",),
+        _keeping_twins("device_id"),
+    ),
+    Defect(
+        "twin-expiries-accepted",
+        "Of an `exp` that stands twice in a token the last one counts.",
+        ("AUTH-15",),
+        _keeping_twins("exp"),
+    ),
+)
+
+
+@defect("large-tokens-refused", "A token of more than 2,048 characters is refused.", "AUTH-16")
+def large_tokens_refused(seams: Seams) -> None:
+    def verify(original: Callable[..., Identity], self: Verifier, token: str) -> Identity:
+        if len(token) > 2048:
+            raise AuthError("the token is too long")
+        return original(self, token)
+
+    seams.around(Verifier, "verify", verify)
+
+
+@defect(
+    "far-expiry-is-a-server-error", "A token that expires beyond all calendars is answered by 500.", "CONN-08"
+)
+def far_expiry_is_a_server_error(seams: Seams) -> None:
+    def moment(original: Callable[..., float | None], claims: dict[str, Any], name: str) -> float | None:
+        value = claims.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value > LAST:
+            raise Refusal(500, "Internal error.")
+        return original(claims, name)
+
+    seams.around(auth, "_moment", moment)
 
 
 @defect("unknown-claims-refused", "A token with a claim that the server does not know is refused.", "AUTH-16")

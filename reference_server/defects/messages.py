@@ -244,6 +244,11 @@ def _other_id(frame: Frame, _to: Session, _app: App) -> Frame:
     return frame
 
 
+def _first_four(original: Callable[..., None], app: App, user: str, data: bytes) -> None:
+    with swapped(app.hub, "of_user", lambda user: type(app.hub).of_user(app.hub, user)[:4]):
+        original(app, user, data)
+
+
 def _first_only(original: Callable[..., None], app: App, user: str, data: bytes) -> None:
     with swapped(app.hub, "of_user", lambda user: type(app.hub).of_user(app.hub, user)[:1]):
         original(app, user, data)
@@ -262,6 +267,12 @@ DELIVERIES = (
         "Only one of the receiver's devices gets a message.",
         ("MSG-17",),
         lambda seams: seams.around(messages, "_deliver", _first_only),
+    ),
+    Defect(
+        "deliver-to-four-devices",
+        "Only the first four of the receiver's connected devices get a message.",
+        ("MSG-17",),
+        lambda seams: seams.around(messages, "_deliver", _first_four),
     ),
     Defect(
         "ciphertext-reencoded",

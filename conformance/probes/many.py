@@ -1,0 +1,113 @@
+"""A user with many devices, to whom many write at once (source: Message Delivery, Multi-device)."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from collections.abc import Sequence
+
+from relaykit.conformance.awaiting import until
+from relaykit.conformance.context import Context, Device
+from relaykit.conformance.fence import fence
+from relaykit.conformance.registry import probe
+from relaykit.conformance.talk import expect_frame, message
+
+_MOST = 12
+"""Devices that are connected at most: beyond, nothing new shows."""
+_SENDERS = 3
+_EACH = 12
+"""Messages of each sender, all at once."""
+
+
+@probe(
+    "many-devices",
+    title="Many devices of one user each get every message once, in each sender's order, and one ack counts",
+    area="messages",
+    requirements=("MSG-17", "MSG-20", "MSG-41", "MSG-21", "MSG-23"),
+    catches="A server that serves the first few of a user's devices, or drops and reorders under load.",
+    limits=("connections_per_user",),
+    frames=("send", "sent_ack", "deliver", "delivery_ack", "status_update"),
+)
+async def many_devices(context: Context) -> None:
+    count = max(1, min(_MOST, int(context.env.target.limits["connections_per_user"])))
+    bob = context.user("bob", [f"device{number}" for number in range(1, count + 1)])
+    devices = list(bob.devices.values())
+    for device in devices:
+        await device.connect()
+    senders = [context.device(f"sender{number}") for number in range(1, _SENDERS + 1)]
+    await asyncio.gather(*(sender.connect() for sender in senders))
+    each = max(1, min(_EACH, int(context.env.target.limits["burst"]) // 4))
+    sent = {sender: [message(context, bob.id) for _ in range(each)] for sender in senders}
+    for frames in zip(*sent.values(), strict=True):
+        for sender, frame in zip(senders, frames, strict=True):
+            sender.live.send(frame)
+    names = {sender: [str(frame["message_id"]) for frame in frames] for sender, frames in sent.items()}
+    await _gathered(context, devices, _SENDERS * each)
+    await fence(context, [*devices, *senders])  # what comes twice may come later, and so may acks
+    for device in devices:
+        _judge(context, device, list(names.values()))
+    await _acknowledged_by_all(context, senders[0], devices, names[senders[0]][0])
+
+
+async def _gathered(context: Context, devices: Sequence[Device], count: int) -> None:
+    """Wait until each device has got so many messages, or the reply deadline has passed without one more."""
+    came, deadline = -1, until(context, None)
+    while (now := sum(len(_delivered(device)) for device in devices)) < count * len(devices):
+        if now > came:
+            came, deadline = now, until(context, None)
+        if not await context.wait(deadline):
+            break
+
+
+def _delivered(device: Device) -> list[str]:
+    frames = device.live.frames
+    return [str(frame.get("message_id")).lower() for frame in frames if frame.get("type") == "deliver"]
+
+
+def _judge(context: Context, device: Device, sent: Sequence[Sequence[str]]) -> None:
+    """Compare what a device got with what was sent: all of it, once, and in the order of each sender."""
+    got = _delivered(device)
+    whole = list(itertools.chain(*sent))
+    missing = [name for name in whole if name not in got]
+    swapped = [
+        mine for mine in sent if (came := [n for n in got if n in mine]) != sorted(came, key=mine.index)
+    ]
+    for requirement, right, said in (
+        ("MSG-17", not missing, f"{device.label} got {len(whole) - len(missing)} of {len(whole)} messages"),
+        (
+            "MSG-20",
+            len(set(got)) == len(got),
+            f"{device.label} got {len(got) - len(set(got))} messages twice",
+        ),
+        ("MSG-41", not swapped, f"{device.label} got what one sender sent in another order"),
+    ):
+        if right:
+            context.prove((requirement,), device.label)
+        else:
+            expected = "each message once, in the order of its sender"
+            context.fail((requirement,), said, expected=expected, actual=got, actor=device.label)
+
+
+async def _acknowledged_by_all(
+    context: Context, sender: Device, devices: Sequence[Device], name: str
+) -> None:
+    """All devices acknowledge one message at once: its sender is told once."""
+    reached = [device for device in devices if name in _delivered(device)]
+    if not reached:
+        return  # that is said already
+    sender.live.inbox.clear()
+    for device in reached:
+        device.acted = True
+        device.live.send({"type": "delivery_ack", "message_id": name})
+    status = {"type": "status_update", "message_id": name, "payload": {"status": "delivered"}}
+    await expect_frame(context, sender.live, status, ("MSG-21",), skip=True)
+    context.prove(("MSG-21",), sender.label)
+    await fence(context, [sender])
+    again = [frame for frame in sender.live.frames if frame.get("type") == "status_update"]
+    if again:
+        said = (
+            f"{len(reached)} devices acknowledged one message, and its sender was told {1 + len(again)} times"
+        )
+        context.fail(("MSG-23",), said, expected="told once", actual=again[0], actor=sender.label)
+    else:
+        context.prove(("MSG-23",), sender.label)
