@@ -26,6 +26,7 @@ _VERSION = 1
 ROWS = 32
 """How many one statement inserts."""
 _CACHE_KIB = 8192
+_WAL_PAGES = 4000  # 16 MB: then all of it is copied into the file itself, and all wait for that
 
 # devices: in order of first use. device = '' is the box of a user who has none yet. state: active, or
 #   pending, denied or revoked: these get no messages.
@@ -312,6 +313,7 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
     db.execute("COMMIT")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
+    db.execute(f"PRAGMA wal_autocheckpoint = {_WAL_PAGES}")
     # Small: what is read is what was written last, and the system caches the rest of the file.
     db.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
 

@@ -166,7 +166,7 @@ def _stamped_with(argument: str, pick: Callable[[Frame], str | None]) -> Handler
         def made(kind: str, payload: Frame | None = None, **more: Any) -> bytes:
             return make(kind, payload, **{**more, argument: claimed})
 
-        def delivered(payload: bytes, message: str, user: str, at: str) -> bytes:
+        def delivered(payload: str, message: str, user: str, at: str) -> bytes:
             stamps = {"user": user, "at": at, argument: claimed}
             return deliver(payload, message, stamps["user"], stamps["at"])
 

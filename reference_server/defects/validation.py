@@ -349,7 +349,7 @@ def twin_keys_smuggled(seams: Seams) -> None:
         at: str,
     ) -> None:
         passed = next((last["payload"] for first, last in twins if first["payload"] is payload), payload)
-        deliver, told = app.frames.deliver, json.dumps(passed).encode()
+        deliver, told = app.frames.deliver, json.dumps(passed)
         with swapped(app.frames, "deliver", lambda _payload, *stamps: deliver(told, *stamps)):
             original(app, session, key, message_id, payload, at)
 
