@@ -65,13 +65,14 @@ class App:
         self.frames = Frames(catalogue, self.clock, server_id=settings.server_id, check=settings.check_output)
         self.hub = Hub()
         self.pending = Hub()
-        self.store = Store(settings.store)
+        self.store = Store(settings.store, memory_bytes=settings.max_memory_store_bytes)
         self.turn = Turn(self.store, self.clock, self._server_error)
         try:
             self.mailboxes = Mailboxes(
                 self.store,
                 waiting_per_user=int(limits["waiting_per_user"]),
                 waiting_bytes=settings.max_waiting_bytes,
+                remembered=settings.remembered_messages,
             )
             self.devices = Devices(self.store, self.mailboxes)
             self.people = People(self.store)

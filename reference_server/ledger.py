@@ -73,15 +73,17 @@ class Ledger:
         self._filter[hash(key) % _FILTER] = 1
         return seq
 
-    def settle(self) -> None:
-        """Let ids enter the index if they are many by now. All messages must be in their table."""
+    def settle(self) -> int | None:
+        """Let ids enter the index if they are many by now; the place of the last one if so. All messages must
+        be in their table."""
         if len(self._recent) < _RECENT:
-            return
+            return None
         self._store.write(
             "INSERT INTO ids SELECT id, seq FROM messages WHERE seq > (SELECT upto FROM indexed) ORDER BY id"
         )
         self._store.write("UPDATE indexed SET upto = ?", self._next - 1)
         self._recent = {}
+        return self._next - 1
 
     def _forget(self) -> None:
         self._recent = {}

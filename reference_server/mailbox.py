@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from relaykit.reference_server.cache import Cache
 from relaykit.reference_server.ledger import Entry, Ledger
 from relaykit.reference_server.refused import SERVER_ERROR, Refused
+from relaykit.reference_server.retention import Retention
 from relaykit.reference_server.store import ROWS, Store
 
 SENT, DELIVERED, READ = "sent", "delivered", "read"
@@ -65,13 +66,23 @@ class Totals:
 class Mailboxes:
     """The tables of messages. New rows are queued and written together when the turn settles."""
 
-    def __init__(self, store: Store, *, waiting_per_user: int, waiting_bytes: int) -> None:
+    def __init__(
+        self, store: Store, *, waiting_per_user: int, waiting_bytes: int, remembered: int = 1_000_000
+    ) -> None:
+        """Open the tables.
+
+        Args:
+            waiting_per_user: messages that may wait for a device.
+            waiting_bytes: size of all that wait together.
+            remembered: newer messages that there are when one is forgotten for which nobody waits.
+        """
         self._store = store
         self._bound = waiting_per_user
         self._most_bytes = waiting_bytes
         self._totals: Totals | None = None
         self._boxes: Cache[str, list[Box]] = Cache()
         self._ledger = Ledger(store)
+        self._retention = Retention(store, remembered)
         self.find = self._ledger.find
         self._notices: Cache[str, int] = Cache()  # how many a user has at most
         # Values of new rows, one row after the other.
@@ -175,6 +186,8 @@ class Mailboxes:
                 return False
         if not boxes:
             frame = b""  # a group of one: nobody will ever get it
+        if self._store.full:
+            raise Refused("the store is full", SERVER_ERROR)
         totals = self._totals or self.totals()
         if totals.bytes + len(frame) > self._most_bytes:
             raise Refused("too much waits on this server; try again later", SERVER_ERROR)
@@ -325,7 +338,10 @@ class Mailboxes:
             self._store.insert("messages", _MESSAGE, [value for row in rows for value in row[:_MESSAGE]])
             if self._totals is not None:
                 self._totals.bytes -= sum(row[_MESSAGE] for row in rows)
-        self._ledger.settle()
+            self._retention.note_done(row[0] for row in rows)
+        last = self._ledger.settle()
+        if last is not None:
+            self._retention.purge(last)
 
     def _forget(self) -> None:
         self._totals = None

@@ -59,6 +59,8 @@ class Settings:
     max_connections: int = 20_000
     max_outgoing_bytes: int = 1024 * 1024
     max_waiting_bytes: int = 1024 * 1024 * 1024
+    max_memory_store_bytes: int = 1024 * 1024 * 1024
+    remembered_messages: int = 1_000_000
     refusals_before_close: int = 1000
     control_port: int | None = None
     control_host: str = "127.0.0.1"

@@ -27,6 +27,8 @@ ROWS = 32
 """How many one statement inserts."""
 _CACHE_KIB = 8192
 _WAL_PAGES = 4000  # 16 MB: then all of it is copied into the file itself, and all wait for that
+_PAGE = 4096  # bytes, as SQLite has them unless told otherwise
+_ROOM = 16  # one part in so many of a store in memory is kept to empty it: acknowledgements write, too
 
 # devices: in order of first use. device = '' is the box of a user who has none yet. state: active, or
 #   pending, denied or revoked: these get no messages.
@@ -90,8 +92,11 @@ class StoreError(Exception):
 class Store:
     """One open store. Reads see what the current turn has written; `commit` makes it last."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, *, memory_bytes: int = 1 << 30) -> None:
         """Open or create the store at `path`, or one in memory for `:memory:`.
+
+        Args:
+            memory_bytes: how large one in memory may become; the disk bounds others.
 
         Raises:
             UsageError: no such folder, not a store, a newer store, damaged, or in use by another server.
@@ -111,6 +116,11 @@ class Store:
         self._settle: list[Callable[[], None]] = []
         self._forget: list[Callable[[], None]] = []
         self._db = _open(path)
+        self.full = False
+        """Whether a store in memory is as large as it may be, but for some room to empty it."""
+        self._most_pages = memory_bytes // _PAGE if path == MEMORY else None
+        if self._most_pages is not None:
+            self._db.execute(f"PRAGMA max_page_count = {self._most_pages}")
 
     def on_settle(self, settle: Callable[[], None], forget: Callable[[], None]) -> None:
         """Register tables: `settle` writes what is queued for them, `forget` drops caches on a rollback."""
@@ -213,9 +223,20 @@ class Store:
             self._rollback()
             raise StoreError("nothing of this turn was stored") from error
         self.dirty = False
+        if self._most_pages is not None:
+            self._measure(self._most_pages)
         if self.failing:
             self.failing = False
             log.warning("the store works again")
+
+    def _measure(self, most: int) -> None:
+        (pages,), (free,) = (
+            self._db.execute(f"PRAGMA {what}").fetchone() for what in ("page_count", "freelist_count")
+        )
+        full = pages - free > most - most // _ROOM
+        if full and not self.full:
+            log.error("the store in memory is full; messages are refused until some were acknowledged")
+        self.full = full
 
     def clear(self) -> None:
         """Drop every row, and what was remembered of it."""

@@ -279,6 +279,77 @@ def test_the_room_that_the_content_took_is_used_again() -> None:
     store.close()
 
 
+def test_messages_that_everybody_has_are_forgotten_by_number(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ledger, "_RECENT", 50)
+    alice, bob, device = new_id(), new_id(), new_id()
+
+    def opened() -> tuple[Store, Mailboxes]:
+        store = Store(str(tmp_path / "store.db"))
+        store.connection.execute("PRAGMA synchronous = OFF")  # for speed: this is not about crashes
+        return store, Mailboxes(store, waiting_per_user=10_000, waiting_bytes=1_000_000, remembered=200)
+
+    store, boxes = opened()
+    boxes.register(bob, device)
+    keys = [uuid.uuid4().bytes for _ in range(1200)]
+    waits = keys[7]
+    for number, key in enumerate(keys):
+        assert boxes.find(key) is None
+        assert boxes.add(key, alice, bob, b"x")
+        if key is not waits:
+            assert boxes.acknowledge(key, bob, device, "delivered") == alice
+        store.commit()
+        if number in (600, 1000):
+            store.close()
+            store, boxes = opened()
+        if number == 800:  # nothing is forgotten, and nothing kept, since a commit fails
+            store.inject_fault(1)
+            boxes.add(uuid.uuid4().bytes, alice, bob, b"x")
+            with pytest.raises(StoreError):
+                store.commit()
+    assert all(boxes.find(key) for key in (waits, *keys[-200:]))
+    assert not any(boxes.find(key) for key in keys[:800] if key is not waits)
+    for count in ("COUNT(*) FROM messages", "COUNT(*) FROM ids", "COUNT(*) FROM recipients"):
+        assert store.read(f"SELECT {count}")[0][0] < 350, count
+    # It is forgotten with the others of its age once the device has it.
+    (box,) = boxes.boxes(bob)
+    assert [data for _, data in boxes.waiting(box, 0, 10)] == [b"x"]
+    assert boxes.acknowledge(waits, bob, device, "delivered") == alice
+    for _ in range(200):
+        boxes.add(uuid.uuid4().bytes, alice, bob, b"x")
+    store.commit()
+    assert boxes.find(waits) is None
+    store.close()
+
+
+@in_loop
+async def test_a_store_in_memory_that_is_full_refuses_messages_and_recovers() -> None:
+    limits = {"burst": 10_000, "frames_per_second": 10_000}
+    async with running_server(limits=limits, max_memory_store_bytes=1 << 20) as server:
+        alice, bob = await server.pair()
+        sent = 0
+        while True:
+            refused = message(bob.user, ciphertext="A" * 40_000)
+            await alice.send(refused)
+            answer = await alice.receive()
+            if answer["type"] != "sent_ack":
+                break
+            sent += 1
+            assert sent < 100
+        assert answer["payload"]["error_code"] == "server_error"
+        assert answer["message_id"] == refused["message_id"]
+        for _ in range(sent):
+            got = await bob.expect("deliver")
+            await bob.send(frame("delivery_ack", message_id=got["message_id"]))
+        await bob.silent()
+        for _ in range(sent):
+            await alice.expect("status_update")
+        await alice.send(refused)
+        await alice.expect("sent_ack", message_id=refused["message_id"])
+        await bob.expect("deliver", message_id=refused["message_id"])
+
+
 @in_loop
 async def test_the_content_that_a_dismissed_device_was_the_last_to_wait_for_is_dropped() -> None:
     async with running_server() as server:
