@@ -42,13 +42,19 @@ def _numbers(caption: str, values: Mapping[str, Limit]) -> Table:
             (
                 f"`{limit.name}`",
                 limit.title,
-                f"{number(limit.default)} {limit.unit}" + (" (fixed)" if limit.fixed else ""),
-                f"{number(limit.minimum)} {limit.unit}",
+                _measure(limit.default, limit.unit) + (" (fixed)" if limit.fixed else ""),
+                _measure(limit.minimum, limit.unit),
             ),
         )
         for limit in values.values()
     )
     return Table(caption, ("Name", "What it bounds", "Reference server", "Least"), rows)
+
+
+def _measure(value: float, unit: str) -> str:
+    """`1 connection`, `16 connections`, `0.5 s`."""
+    single = value == 1 and len(unit) > 1 and "/" not in unit
+    return f"{number(value)} {unit.removesuffix('s') if single else unit}"
 
 
 def error_codes(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:

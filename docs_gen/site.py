@@ -25,7 +25,7 @@ from relaykit.docs_gen.requirements import requirement_views
 from relaykit.docs_gen.states import state_diagrams
 from relaykit.docs_gen.suite import ListedCase, Results, Told
 from relaykit.docs_gen.text import code, plain, slug
-from relaykit.schemas import Catalogue, Vector
+from relaykit.schemas import Catalogue, FrameSpec, Vector
 
 
 def resolve(catalogue: Catalogue, told: Told, results: Results) -> Site:
@@ -94,10 +94,17 @@ def _frames(
         key=lambda view: (
             areas.index(view.area) if view.area in areas else len(areas),
             view.direction,
+            _place(catalogue.frames[view.direction, view.type]),
             view.type,
         ),
     )
     return tuple(ranked)
+
+
+def _place(spec: FrameSpec) -> int:
+    """Where a frame stands among those of its area: requirements begin with what begins a conversation."""
+    numbers = (int(id_.partition("-")[2]) for id_ in spec.requirements[:1])
+    return next(numbers, 0)
 
 
 def _with_frame(
