@@ -260,7 +260,9 @@ def _contents(site: Site) -> list[tuple[str, list[Term]]]:
         group = "Fields" if of != entry.kind else _INDEX.get(entry.kind)
         if group is not None:
             found = groups[group].setdefault(entry.title, {})
-            found[entry.target] = Link(of, entry.target)
+            # A frame may have a field of that name at several places: the first will do.
+            place = entry.target.partition("#")[0] if group == "Fields" else entry.target
+            found.setdefault(place, Link(of, entry.target))
     return [
         (name, [Term(title, _told_apart(tuple(links.values()))) for title, links in sorted(found.items())])
         for name, found in groups.items()
