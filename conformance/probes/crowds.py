@@ -5,10 +5,17 @@ from __future__ import annotations
 import asyncio
 
 from relaykit.conformance.awaiting import until
-from relaykit.conformance.context import CaseStop, Context, Device, UntestableError, present
+from relaykit.conformance.context import (
+    CaseStop,
+    Context,
+    Device,
+    NotApplicableError,
+    UntestableError,
+    present,
+)
 from relaykit.conformance.refusal import Refusal, attempt, error_code
 from relaykit.conformance.registry import probe
-from relaykit.conformance.wire import DialError
+from relaykit.conformance.wire import Connection, DialError
 
 _MOST = 256
 """Limits beyond this are not tried: the suite is no flood."""
@@ -89,6 +96,29 @@ async def connections_of_a_user(context: Context) -> None:
             return
         await context.wait(asyncio.get_running_loop().time() + context.env.waits.quiet)
     context.prove(("LIM-05",))
+
+
+@probe(
+    "connections-of-a-device",
+    title="The connections of one device count towards its user's limit",
+    area="limits",
+    requirements=("LIM-02", "LIM-03"),
+    catches="A server that counts devices in place of connections.",
+    limits=("connections_per_user",),
+)
+async def connections_of_a_device(context: Context) -> None:
+    within, _ = _devices(context)
+    device = within[0]
+    opened: list[Connection] = []
+    for _ in within:
+        device.connection = None  # those before stay open
+        opened.append(await device.connect())
+        opened[-1].accounted = True
+    # Where the newest connection of a device wins, there is never more than one.
+    alive = [await connection.beat(context.env.waits.reply) for connection in opened]
+    if not all(alive):
+        raise NotApplicableError("the target serves one connection of a device at a time")
+    _judge(context, await _beyond(context, device), device.label)
 
 
 @probe(

@@ -10,7 +10,7 @@ from relaykit.conformance.fence import fence
 from relaykit.conformance.probes.tokens import refused
 from relaykit.conformance.registry import probe
 from relaykit.conformance.steps import control
-from relaykit.conformance.talk import expect_frame, message
+from relaykit.conformance.talk import end_of, expect_frame, message
 from relaykit.conformance.wire import ConnectionEnded, DialError
 
 _APPROVAL = ("request_device_approval", "decide_device_approval")
@@ -76,6 +76,31 @@ async def late_decision(context: Context) -> None:
     await refused(
         context, laptop, await laptop.obtain(), "the device comes back after the late decision", "DEV-19"
     )
+
+
+@probe(
+    "device-revoked-twice-connected",
+    title="When a device is revoked, each of its connections is closed",
+    area="devices",
+    requirements=("DEV-29",),
+    catches="A server that closes one connection of a revoked device and forgets the others.",
+    capabilities=("devices",),
+    operations=("revoke_device",),
+)
+async def revoked_twice(context: Context) -> None:
+    alice = context.device("alice")
+    first = await alice.connect()
+    first.accounted = True  # a server may let the newest connection of a device win
+    alice.connection = None  # it stays open beside the next one
+    second = await alice.connect()
+    second.accounted = True
+    await control(context, "revoke_device", {"user_id": alice.user.id, "device_id": alice.id})
+    for connection, which in ((first, "older"), (second, "newer")):
+        if not await end_of(context, connection):
+            said = f"the {which} of the revoked device's connections is still open"
+            context.fail(("DEV-29",), said, expected="a close", actual="open", actor=alice.label)
+            return
+    context.prove(("DEV-29",))
 
 
 @probe(

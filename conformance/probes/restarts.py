@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from relaykit.conformance.awaiting import until
-from relaykit.conformance.context import CaseStop, Context, UntestableError
+from relaykit.conformance.context import CaseStop, Context, Device, UntestableError
+from relaykit.conformance.fence import fence
 from relaykit.conformance.launch import Launched, current
+from relaykit.conformance.probes.tokens import refused
 from relaykit.conformance.registry import probe
-from relaykit.conformance.talk import deliver_to, end_of, expect_frame
+from relaykit.conformance.steps import control
+from relaykit.conformance.talk import deliver_to, end_of, expect_frame, message
 from relaykit.conformance.wire import Connection
 from relaykit.errors import UnreachableError
 
@@ -62,6 +65,79 @@ async def survives_sigkill(context: Context) -> None:
         wanted = {"type": "deliver", "message_id": name}
         await expect_frame(context, connection, wanted, ("MSG-14", "MSG-15"), skip=True)
     context.prove(("MSG-14", "MSG-15"))
+
+
+@probe(
+    "kept-across-a-restart",
+    title="What was sent, and who has acknowledged it, is still known after the target was started again",
+    area="messages",
+    requirements=("OFF-04", "MSG-33", "MSG-35"),
+    catches="A server that keeps messages on disk, and in memory alone who has them.",
+    exclusive=True,
+    frames=("send", "sent_ack", "deliver", "delivery_ack", "status_update"),
+    destructive=True,
+)
+async def kept(context: Context) -> None:
+    server = _server()
+    alice, bob = context.device("alice"), context.device("bob")
+    await alice.connect()
+    await bob.connect()
+    frame = message(context, bob.user.id)
+    name = frame["message_id"]
+    alice.live.send(frame)
+    await expect_frame(context, bob.live, {"type": "deliver", "message_id": name}, ("MSG-16",))
+    bob.live.send({"type": "delivery_ack", "message_id": name})
+    # Its sender has heard of it, so that the acknowledgement has come; a target that ends orderly keeps it.
+    pattern = {"type": "status_update", "message_id": name}
+    await expect_frame(context, alice.live, pattern, ("MSG-21",), skip=True)
+    context.recorder.transcript.event("target", "c2s", "SIGTERM")
+    server.ask_to_end()
+    await _settled(context, server)
+    await _restart(context, server, "a new start")
+    for device in (bob, alice):
+        device.connection = None
+        await device.connect()
+    await fence(context, [bob])
+    if not _came(context, bob, name, "OFF-04", "a message that the device had acknowledged"):
+        return
+    context.step = "the same message again"
+    alice.live.send(frame)
+    await expect_frame(context, alice.live, {"type": "sent_ack", "message_id": name}, ("MSG-33",), skip=True)
+    alice.acted = True
+    await fence(context, [bob])
+    if _came(context, bob, name, "MSG-35", "a message that was sent again"):
+        context.prove(("OFF-04", "MSG-33", "MSG-35"))
+
+
+def _came(context: Context, device: Device, name: str, requirement: str, what: str) -> bool:
+    """Judge that a message did not come; whether it did not."""
+    found = next((frame for frame in device.live.frames if frame.get("message_id") == name), None)
+    if found is not None:
+        said = f"{what} before the restart was delivered after it"
+        context.fail((requirement,), said, expected="nothing", actual=found, actor=device.label)
+    return found is None
+
+
+@probe(
+    "revoked-across-a-restart",
+    title="A device that was revoked stays refused when the target was started again",
+    area="devices",
+    requirements=("DEV-31", "CONN-08"),
+    catches="A server that keeps its list of revoked devices in memory.",
+    capabilities=("devices",),
+    operations=("revoke_device",),
+    exclusive=True,
+    destructive=True,
+)
+async def revoked(context: Context) -> None:
+    server = _server()
+    phone, laptop = context.user("alice", ("phone", "laptop")).devices.values()
+    await phone.connect()
+    await (await laptop.connect()).close(context.env.waits.reply)
+    await control(context, "revoke_device", {"user_id": laptop.user.id, "device_id": laptop.id})
+    phone.live.accounted = True
+    await _restart(context, server, "SIGKILL, and a new start")
+    await refused(context, laptop, await laptop.obtain(), "the revoked device, after a restart", "DEV-31")
 
 
 @probe(

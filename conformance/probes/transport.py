@@ -65,14 +65,20 @@ async def binary_message(context: Context) -> None:
 )
 async def invalid_utf8(context: Context) -> None:
     alice, bob = await _pair(context)
-    frame = json.dumps(message(context, bob.user.id)).encode()
-    alice.live.send_text(frame.replace(b'"text"', b'"te\xc3\x28xt"'))
-    connection = alice.live
-    if await end_of(context, connection) and connection.close_code == 1007:
-        context.prove(("TRAN-08",))
-    else:
-        said = connection.ended or "the connection stays open"
-        context.fail(("TRAN-08",), f"invalid UTF-8: {said}", expected="a close with 1007", actual=said)
+    carol = context.device("carol")
+    await carol.connect()
+    wrong = json.dumps(message(context, bob.user.id)).encode().replace(b'"text"', b'"te\xc3\x28xt"')
+    alice.live.send_text(wrong)
+    cut = wrong.index(b"\xc3") + 1  # amid the sequence, so that no fragment is wrong by itself
+    carol.live.write(raw_frame(TEXT, wrong[:cut], fin=False), "invalid UTF-8: a first fragment")
+    carol.live.write(raw_frame(CONT, wrong[cut:]), "the rest of the message")
+    for device, what in ((alice, "invalid UTF-8"), (carol, "invalid UTF-8 in fragments")):
+        connection = device.live
+        if await end_of(context, connection) and connection.close_code == 1007:
+            context.prove(("TRAN-08",), device.label)
+        else:
+            said = connection.ended or "the connection stays open"
+            context.fail(("TRAN-08",), f"{what}: {said}", expected="a close with 1007", actual=said)
     await nothing_reached(context, bob, "what the message holds", "VAL-12")
 
 

@@ -110,3 +110,11 @@ ENDS = (
         dropping("error", _about_expiry),
     ),
 )
+
+
+@defect("leeway-of-minutes", "Tokens are accepted for five times the clock leeway.", "AUTH-11", "AUTH-12")
+def leeway_of_minutes(seams: Seams) -> None:
+    def made(original: Callable[..., None], self: Verifier, keys: Any, clock: Any, leeway_s: float) -> None:
+        original(self, keys, clock, leeway_s=5 * leeway_s)
+
+    seams.around(Verifier, "__init__", made)

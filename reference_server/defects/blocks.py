@@ -9,6 +9,7 @@ from typing import Any
 
 import orjson
 
+from relaykit.reference_server import app as app_
 from relaykit.reference_server import relay
 from relaykit.reference_server.app import App
 from relaykit.reference_server.connection import Connection
@@ -263,6 +264,31 @@ def on_enter(then: Callable[[App, Session], object]) -> Apply:
         seams.around(App, "begin", begin)
 
     return apply
+
+
+def staying(finish: Callable[[App, Session], None], stays: Callable[[Session], bool]) -> Apply:
+    """One of what is done when a session has ended is not done for some of them.
+
+    Args:
+        finish: of `app.ON_LEAVE`.
+    """
+
+    def left(app: App, session: Session) -> None:
+        if not stays(session):
+            finish(app, session)
+
+    def apply(seams: Seams) -> None:
+        if finish not in app_.ON_LEAVE:
+            raise SeamError(f"{finish} is not done at the end of a session")
+        seams.put(app_, "ON_LEAVE", tuple(left if one is finish else one for one in app_.ON_LEAVE))
+
+    return apply
+
+
+def was_cut(session: Session) -> bool:
+    """Whether a session has ended without a closing handshake."""
+    link: Any = session.link
+    return link._protocol.close_rcvd is None
 
 
 # --- schemas ---

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from relaykit.reference_server import calls
 from relaykit.reference_server.app import App
 from relaykit.reference_server.calls_state import (
     BUSY,
@@ -22,7 +23,7 @@ from relaykit.reference_server.calls_state import (
     Tell,
 )
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import Frame, dropping
+from relaykit.reference_server.defects.blocks import Frame, dropping, staying, was_cut
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.session import Session
 
@@ -151,7 +152,6 @@ def crossing_offers_cancel(seams: Seams) -> None:
 
 def _telling(change: Callable[[Tell], Tell]) -> Callable[[Seams], None]:
     """What the server says of calls in its own name comes out changed."""
-    from relaykit.reference_server import calls
 
     def apply(seams: Seams) -> None:
         def tell(original: Callable[..., None], app: Any, effect: Tell) -> None:
@@ -164,7 +164,6 @@ def _telling(change: Callable[[Tell], Tell]) -> Callable[[Seams], None]:
 
 def _misnaming(kind: str, *, sender: bool) -> Callable[[Seams], None]:
     """A frame that the server makes names the wrong user: as its sender, or as its target."""
-    from relaykit.reference_server import calls
 
     def apply(seams: Seams) -> None:
         def tell(original: Callable[..., None], app: Any, effect: Tell) -> None:
@@ -274,5 +273,22 @@ UNTOLD = (
         "A call that nobody answers ends without a word.",
         ("CALL-34",),
         dropping("call_end", _ends("no_answer")),
+    ),
+)
+
+
+# That the other side is not freed either cannot be told from the ring of a call that goes on.
+GONE = (
+    Defect(
+        "cut-ends-no-call",
+        "A device whose connection is cut, and not closed, remains in its call.",
+        ("CALL-35",),
+        staying(calls.left, was_cut),
+    ),
+    Defect(
+        "closing-ends-no-call",
+        "A device that closes its connection remains in its call.",
+        ("CALL-35",),
+        staying(calls.left, lambda session: not was_cut(session)),
     ),
 )

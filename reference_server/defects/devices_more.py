@@ -323,3 +323,35 @@ def lapse_not_told(seams: Seams) -> None:
             original(app, session, request_id, approved=approved, text=text)
 
     seams.around(devices, "_tell", tell)
+
+
+@defect(
+    "revocation-forgotten-on-restart",
+    "Who was revoked is forgotten when the server ends.",
+    "DEV-31",
+)
+def revocation_forgotten_on_restart(seams: Seams) -> None:
+    revoked: set[tuple[str, str]] = set()
+
+    def revoke(original: Callable[..., None], self: Devices, user: str, device: str) -> None:
+        original(self, user, device)
+        revoked.add((user, device))
+
+    def standing(original: Callable[..., str], self: Devices, user: str, device: str) -> str:
+        found = original(self, user, device)
+        return ACTIVE if found == REVOKED and (user, device) not in revoked else found
+
+    seams.around(Devices, "revoke", revoke)
+    seams.around(Devices, "standing", standing)
+
+
+@defect(
+    "revocation-of-one-connection",
+    "Of a revoked device one connection alone is closed.",
+    "DEV-29",
+)
+def revocation_of_one_connection(seams: Seams) -> None:
+    def turn_out(original: Callable[..., None], app: App, sessions: Any, text: str) -> None:
+        original(app, list(sessions)[:1], text)
+
+    seams.around(devices, "_turn_out", turn_out)

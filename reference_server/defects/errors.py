@@ -226,3 +226,22 @@ UNNAMED = (
         lacking("error", "/message_id"),
     ),
 )
+
+
+@defect("errors-merged", "Of frames that are refused at once, the last alone is answered.", "VAL-08")
+def errors_merged(seams: Seams) -> None:
+    def refuse(
+        original: Callable[..., None],
+        self: Dispatcher,
+        session: Session,
+        code: str,
+        text: str,
+        frame: Frame | None = None,
+    ) -> None:
+        said = self._app.turn._said
+        link, before = said[-1] if said else (None, None)
+        if code == INVALID and link is session.link and isinstance(before, bytes) and b'"error"' in before:
+            said.pop()
+        original(self, session, code, text, frame)
+
+    seams.around(Dispatcher, "_refuse", refuse)

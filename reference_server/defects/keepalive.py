@@ -8,7 +8,7 @@ from typing import Any
 from relaykit.reference_server import keepalive
 from relaykit.reference_server.app import App
 from relaykit.reference_server.connection import Connection
-from relaykit.reference_server.defects import Defect
+from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import (
     Frame,
     Handler,
@@ -163,3 +163,23 @@ LIFE = (
         _deaf_to(lambda data: data[0] & 15 >= 8),
     ),
 )
+
+
+@defect(
+    "control-frames-are-silence",
+    "WebSocket control frames of a client are no sign of life.",
+    "KEEP-10",
+)
+def control_frames_are_silence(seams: Seams) -> None:
+    def to_library(original: Callable[..., bool], self: Connection, data: bytes) -> bool:
+        if self.session is not None and data and data[0] & 8:
+            self.heard = spoken.get(self, self.heard)
+        return original(self, data)
+
+    def message(original: Callable[..., None], self: Connection, data: Any, text: bool = True) -> None:
+        spoken[self] = self.heard
+        original(self, data, text=text)
+
+    spoken: dict[Connection, float] = {}
+    seams.around(Connection, "_to_library", to_library)
+    seams.around(Connection, "_message", message)

@@ -35,7 +35,7 @@ def _stating(**changes: Callable[[Any], Any]) -> Callable[[Seams], None]:
     return apply
 
 
-def _entering(change: Callable[[Enter, App, Any, Admission, Any], None]) -> Callable[[Seams], None]:
+def entering(change: Callable[[Enter, App, Any, Admission, Any], None]) -> Callable[[Seams], None]:
     def apply(seams: Seams) -> None:
         def enter(original: Enter, self: App, connection: Any, admission: Admission, response: Any) -> None:
             change(original, self, connection, admission, response)
@@ -90,19 +90,19 @@ CONNECTIONS = (
         "too-many-is-forbidden",
         "A connection beyond the limit is refused with 403.",
         ("LIM-03",),
-        _entering(_with_403),
+        entering(_with_403),
     ),
     Defect(
         "too-many-makes-room",
         "A connection beyond the limit is refused, and the user's oldest is closed.",
         ("LIM-04",),
-        _entering(_making_room),
+        entering(_making_room),
     ),
     Defect(
         "connections-of-others-count",
         "The connections of all users count towards the limit of each.",
         ("LIM-21",),
-        _entering(_counting_all),
+        entering(_counting_all),
     ),
 )
 
@@ -295,7 +295,7 @@ def _refused_yet_served(original: Callable[..., None], connection: Connection, d
     app.turn.send(session, app.frames.error("invalid_message", "too large"))
 
 
-def _larger(then: Callable[..., None]) -> Callable[[Seams], None]:
+def larger(then: Callable[..., None]) -> Callable[[Seams], None]:
     """Larger messages are read whole before anything is said of them."""
 
     def apply(seams: Seams) -> None:
@@ -338,14 +338,14 @@ SIZES = (
         "too-large-yet-served",
         "A frame that is too large is refused, and passed on.",
         ("LIM-17",),
-        _larger(_refused_yet_served),
+        larger(_refused_yet_served),
     ),
-    Defect("too-large-ignored", "A frame that is too large is ignored.", ("LIM-18",), _larger(_ignored)),
+    Defect("too-large-ignored", "A frame that is too large is ignored.", ("LIM-18",), larger(_ignored)),
     Defect(
         "too-large-is-a-policy-violation",
         "A frame that is too large closes the connection with 1008.",
         ("LIM-18",),
-        _larger(_closed_with_1008),
+        larger(_closed_with_1008),
     ),
 )
 

@@ -1,11 +1,19 @@
-"""Defects in the limit on how deep frames are nested."""
+"""Defects at the edges of limits, and in how deep frames are nested."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
-from relaykit.reference_server.defects import Defect
+from relaykit.reference_server.app import App
+from relaykit.reference_server.connection import Connection
+from relaykit.reference_server.defects import Defect, defect
+from relaykit.reference_server.defects.limits import entering, larger
+from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.defects.validation_lenient import taking_text
+from relaykit.reference_server.limits import Bucket, Ruling
 
 DEPTH = (
     Defect(
@@ -15,3 +23,52 @@ DEPTH = (
         taking_text("depth", json.loads),
     ),
 )
+
+
+def _by_device(original: Any, app: App, connection: Any, admission: Any, response: Any) -> None:
+    if app.hub.of_device(admission.identity.user, admission.identity.device):
+        # Its further connections are not looked for in the list of the user's.
+        limits = {**app.settings.limits, "connections_per_user": 10_000}
+        with swapped(app, "settings", replace(app.settings, limits=limits)):
+            original(app, connection, admission, response)
+    else:
+        original(app, connection, admission, response)
+
+
+def _slightly_more(original: Any, connection: Connection, data: Any, text: bool) -> None:
+    app, limit = connection._app, connection._app.max_frame_bytes
+    if limit < len(data) <= limit + 1 and connection.session is not None:
+        app.dispatcher.receive(connection.session, bytes(data), text=text)
+    else:
+        original(connection, data, text=text)
+
+
+EDGES = (
+    Defect(
+        "connections-of-a-device-are-free",
+        "Further connections of a device do not count towards its user's limit.",
+        ("LIM-02",),
+        entering(_by_device),
+    ),
+    Defect(
+        "one-byte-more",
+        "A frame may have one byte more than is stated.",
+        ("LIM-17", "LIM-18"),
+        larger(_slightly_more),
+    ),
+)
+
+
+@defect("served-late-again", "Who was rate_limited is served again after thrice the retry_after.", "LIM-14")
+def served_late_again(seams: Seams) -> None:
+    until: dict[Bucket, float] = {}
+
+    def take(original: Callable[[Bucket, float], Ruling], self: Bucket, now: float) -> Ruling:
+        if now < until.get(self, 0.0):
+            return Ruling.IGNORE
+        ruling = original(self, now)
+        if ruling is Ruling.REFUSE:
+            until[self] = now + 3 * self.retry_after()
+        return ruling
+
+    seams.around(Bucket, "take", take)

@@ -13,7 +13,7 @@ from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import Frame, Handler, entry_of, handling
 from relaykit.reference_server.defects.messages_status import sender_of
-from relaykit.reference_server.defects.seams import Seams
+from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.ids import key_of
 from relaykit.reference_server.session import Session
 
@@ -157,3 +157,34 @@ STOLEN = (
         handling("send", _if_stolen(_as_if_accepted)),
     ),
 )
+
+
+@defect("ids-forgotten-on-restart", "A message that is sent again after a restart is a new one.", "MSG-35")
+def ids_forgotten_on_restart(seams: Seams) -> None:
+    mine: set[bytes] = set()
+
+    def wrapper(original: Handler, app: App, session: Session, frame: Frame) -> None:
+        boxes, key = app.mailboxes, key_of(frame["message_id"])
+        if key not in mine:
+            with swapped(boxes, "find", lambda _key: None):
+                original(app, session, frame)
+        else:
+            original(app, session, frame)
+        mine.add(key)
+
+    handling("send", wrapper)(seams)
+
+
+@defect("direct-messages-overtaken", "Messages to a group overtake direct ones of the same sender.", "MSG-41")
+def direct_messages_overtaken(seams: Seams) -> None:
+    def deliver(original: Callable[..., None], app: App, user: str, data: bytes) -> None:
+        def now() -> None:
+            app.turn.schedule()
+            original(app, user, data)
+
+        if b'"group_message"' in data:
+            original(app, user, data)
+        else:
+            app.clock.call_later(0.03, now)
+
+    seams.around(messages, "_deliver", deliver)

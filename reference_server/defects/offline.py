@@ -249,3 +249,29 @@ def new_before_waiting(seams: Seams) -> None:
     seams.around(messages, "_deliver", deliver)
     seams.around(Mailboxes, "waiting", waiting)
     seams.around(App, "resume", resume)
+
+
+@defect("acks-forgotten-on-restart", "Acknowledgements are forgotten when the server ends.", "OFF-04")
+def acks_forgotten_on_restart(seams: Seams) -> None:
+    """Acknowledgements are kept in memory alone; in the store the messages go on waiting."""
+    acknowledged: set[tuple[int, int]] = set()
+
+    def acknowledge(
+        original: Acknowledge, self: Mailboxes, key: bytes, user: str, device: str, status: str
+    ) -> str | None:
+        told = _keep(original, self, key, user, device, status)
+        box, entry = self.box(user, device), entry_of(self, key)
+        if box is not None and entry is not None:
+            acknowledged.add((box.id, entry.seq))
+        return told
+
+    def waiting(original: Callable[..., Rows], self: Mailboxes, box: Box, after: int, limit: int) -> Rows:
+        return [row for row in original(self, box, after, limit) if (box.id, row[0]) not in acknowledged]
+
+    def end_turn(_original: Callable[[Mailboxes], None], self: Mailboxes) -> None:
+        self._settle()
+        self._let_go.clear()
+
+    seams.around(Mailboxes, "acknowledge", acknowledge)
+    seams.around(Mailboxes, "waiting", waiting)
+    seams.around(Mailboxes, "_end_turn", end_turn)

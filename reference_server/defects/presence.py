@@ -23,6 +23,8 @@ from relaykit.reference_server.defects.blocks import (
     relaying,
     saying,
     sending,
+    staying,
+    was_cut,
 )
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.people import People
@@ -279,3 +281,19 @@ def status_outlasts_the_user(seams: Seams) -> None:
 
     seams.item(CHOICES, "presence", partial(note, CHOICES["presence"]))
     seams.around(presence, "_came", came)
+
+
+LEAVING = (
+    Defect(
+        "cut-is-no-leaving",
+        "A user whose connection is cut, and not closed, stays online.",
+        ("PRES-06",),
+        staying(presence.left, was_cut),
+    ),
+    Defect(
+        "closing-is-no-leaving",
+        "A user who closes the connection stays online until it is cut.",
+        ("PRES-06",),
+        staying(presence.left, lambda session: not was_cut(session)),
+    ),
+)

@@ -131,3 +131,15 @@ REACH = (
         keeping(KINDS, "target_device_id", of_device=True),
     ),
 )
+
+
+@defect("sync-data-overtaken", "A sync_data is overtaken by what its sender sends next.", "MSG-41")
+def sync_data_overtaken(seams: Seams) -> None:
+    def wrapper(original: Handler, app: App, session: Session, frame: Frame) -> None:
+        def now() -> None:
+            app.turn.schedule()
+            original(app, session, frame)
+
+        app.clock.call_later(0.03, now)
+
+    handling("sync_data", wrapper)(seams)

@@ -270,3 +270,50 @@ def compression_declined(seams: Seams) -> None:
         self.extensions = []
 
     seams.around(App, "__init__", made)
+
+
+@defect("second-compressed-garbled", "Of compressed frames the first alone is understood.", "TRAN-04")
+def second_compressed_garbled(seams: Seams) -> None:
+    begun: set[Connection] = set()
+
+    def frame(original: Callable[..., None], self: Connection, frame: WireFrame) -> None:
+        if self._protocol.extensions and frame.opcode is Opcode.TEXT:
+            if self in begun:
+                frame = WireFrame(Opcode.TEXT, b"?" + bytes(frame.data), frame.fin)
+            begun.add(self)
+        original(self, frame)
+
+    seams.around(Connection, "_frame", frame)
+
+
+@defect(
+    "ping-ends-a-message",
+    "A ping between fragments loses those before it.",
+    "TRAN-07",
+)
+def ping_ends_a_message(seams: Seams) -> None:
+    def frame(original: Callable[..., None], self: Connection, frame: WireFrame) -> None:
+        if frame.opcode is Opcode.PING and self._parts is not None:
+            self._parts.clear()
+        original(self, frame)
+
+    seams.around(Connection, "_frame", frame)
+
+
+@defect(
+    "utf8-of-fragments-unchecked",
+    "In fragmented texts bad UTF-8 gets an error and no close.",
+    "TRAN-08",
+)
+def utf8_of_fragments_unchecked(seams: Seams) -> None:
+    def frame(original: Callable[..., None], self: Connection, frame: WireFrame) -> None:
+        whole = frame.opcode is Opcode.CONT and frame.fin and self._parts is not None
+        if whole and self._parts is not None:
+            try:
+                (bytes(self._parts) + bytes(frame.data)).decode()
+            except UnicodeDecodeError:
+                self._parts[:] = b"{"
+                frame = WireFrame(Opcode.CONT, b"")
+        original(self, frame)
+
+    seams.around(Connection, "_frame", frame)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
-from relaykit.reference_server import messages, relay
+import orjson
+
+from relaykit.reference_server import auth, messages, relay
 from relaykit.reference_server.app import App
+from relaykit.reference_server.auth import Identity, Verifier
 from relaykit.reference_server.calls_state import END, OFFER, REJECT, SIGNALS
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import altering, loosened, saying, tightened
+from relaykit.reference_server.defects.blocks import altering, handling, loosened, saying, tightened
 from relaykit.reference_server.defects.seams import Seams
+from relaykit.reference_server.refused import Refused
 from relaykit.reference_server.session import Session
 
 _UUID = ("/$defs/uuid/format", "/$defs/uuid/pattern", "/$defs/uuid/maxLength")
@@ -223,3 +228,59 @@ def receivers_by_spelling(seams: Seams) -> None:
         original(app, session, key, message_id, payload, at)
 
     seams.around(messages, "_to_user", to_user)
+
+
+def _spelt(route: str) -> Callable[[Seams], None]:
+    """Targets of a route that are not in lower case do not exist."""
+
+    def apply(seams: Seams) -> None:
+        rightly = relay._TARGETS[route]
+
+        def find(app: App, session: Session, value: str) -> Iterable[Session]:
+            return rightly(app, session, value) if value == value.lower() else ()
+
+        seams.item(relay._TARGETS, route, find)
+
+    return apply
+
+
+def _spelt_group(original: Any, app: App, session: Session, frame: dict[str, Any]) -> None:
+    group = frame["payload"].get("group_id") or ""
+    if group != group.lower():
+        raise Refused("no such group, or you are not a member of it")
+    original(app, session, frame)
+
+
+SPELLINGS = (
+    Defect(
+        "own-devices-by-spelling",
+        "A target_device_id in capitals is another device.",
+        ("VAL-24",),
+        _spelt("device"),
+    ),
+    Defect(
+        "conversations-by-spelling",
+        "A conversation_id in capitals is another conversation.",
+        ("VAL-24",),
+        _spelt("conversation"),
+    ),
+    Defect(
+        "groups-by-spelling",
+        "A group_id in capitals is another group.",
+        ("VAL-24",),
+        handling("send", _spelt_group),
+    ),
+)
+
+
+@defect("tokens-by-spelling", "A token whose sub is in capitals is for another user.", "VAL-24")
+def tokens_by_spelling(seams: Seams) -> None:
+    def verify(original: Callable[..., Identity], self: Verifier, token: str) -> Identity:
+        identity = original(self, token)
+        sub = orjson.loads(auth._parts(token).payload)["sub"]
+        if sub == sub.lower():
+            return identity
+        other = "1" if identity.user[0] == "0" else "0"
+        return replace(identity, user=other + identity.user[1:])
+
+    seams.around(Verifier, "verify", verify)

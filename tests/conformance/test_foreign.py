@@ -97,7 +97,7 @@ def test_the_node_server_is_as_its_table_says(tmp_path: Path) -> None:
     assert broken(data) == listed(findings("node_server")), said(data)
     assert data["summary"]["pass"] > 200
     durability = {case["id"] for case in data["cases"] if case["verdict"] == "fail"}
-    assert durability == {"survives-sigkill", "shutdown"}
+    assert durability == {"survives-sigkill", "shutdown", "kept-across-a-restart"}
 
 
 WRONG = f"{sys.executable} {FOREIGN / 'wrong_server' / 'server.py'} {QUICK} --port {{port}}"
