@@ -85,15 +85,30 @@ async def large_claims(context: Context) -> None:
     device = context.device("alice")
     await _served(context, device, f"an unknown claim of {_LARGE:,} letters", {"roles": "r" * _LARGE})
     honest = forging.claims(context, device)
-    for what, changes in (
-        (f"a sub of {_LARGE:,} letters", {"sub": "a" * _LARGE}),
-        (f"a device_id of {_HUGE:,} letters", {"device_id": "a" * _HUGE}),
-    ):
-        await refused(context, device, forging.signed(context, {**honest, **changes}), what, "AUTH-10")
+    long = forging.signed(context, {**honest, "sub": "a" * _LARGE})
+    await refused(context, device, long, f"a sub of {_LARGE:,} letters", "AUTH-10")
+    await _no_session(
+        context, device, f"a device_id of {_HUGE:,} letters", {**honest, "device_id": "a" * _HUGE}
+    )
     for what, number in (("10^18", 10**18), ("10^300", 10**300), ("1e300", 1e300), ("-10^300", -(10**300))):
         await _no_server_error(context, device, f"an exp of {what}", {**honest, "exp": number})
     context.step = "an honest token after all"
     await device.connect(req=("AUTH-16",))
+
+
+async def _no_session(context: Context, device: Device, what: str, claims: dict[str, Any]) -> None:
+    """Beyond what a server reads of a request it may answer anything, or nothing; but not serve it."""
+    context.step = what
+    shown = present(context.env, forging.signed(context, claims), context.env.carrier)
+    try:
+        outcome = await attempt(context, shown, device.label, what)
+    except DialError:
+        return  # whether the target is still there, the next token shows
+    if outcome.refused or outcome.form == "no-answer":
+        context.prove(("AUTH-10",), device.label)
+    else:
+        said = f"{what}: {outcome.said}"
+        context.fail(("AUTH-10",), said, expected="no session", actual=outcome.said, actor=device.label)
 
 
 async def _no_server_error(context: Context, device: Device, what: str, claims: dict[str, Any]) -> None:
