@@ -24,7 +24,7 @@ MEMORY = ":memory:"
 _APPLICATION_ID = 0x524C4B54  # "RLKT": tells a store from any other SQLite file
 _VERSION = 1
 ROWS = 32
-"""How many one statement inserts."""
+"""How many one statement inserts at most; a power of two, as are the smaller numbers that are left."""
 _CACHE_KIB = 8192
 _WAL_PAGES = 4000  # 16 MB: then all of it is copied into the file itself, and all wait for that
 _PAGE = 4096  # bytes, as SQLite has them unless told otherwise
@@ -168,13 +168,14 @@ class Store:
         if not values:
             return
         self.begin()
-        step = ROWS * columns
-        whole = len(values) - len(values) % step
+        at, left, rows = 0, len(values) // columns, ROWS
         try:
-            for start in range(0, whole, step):
-                self._db.execute(_insertion(table, columns, ROWS), values[start : start + step])
-            for start in range(whole, len(values), columns):
-                self._db.execute(_insertion(table, columns, 1), values[start : start + columns])
+            while left:
+                while rows > left:
+                    rows //= 2
+                end = at + rows * columns
+                self._db.execute(_insertion(table, columns, rows), values[at:end])
+                at, left = end, left - rows
         except sqlite3.Error as error:
             raise self._spoil(error) from error
 

@@ -2,13 +2,14 @@
 
 Schemas are written for readers: shared types by reference, the envelope through allOf, titles everywhere. A
 validator pays for each of these steps. Here references are replaced by what they point to and allOf is merged
-into its parent wherever that provably changes nothing; where it might, it stays. Errors are never taken from
-a flattened schema, only the verdict.
+into its parent wherever that provably changes nothing; where it might, it stays. What stands there for other
+validators alone is left out. Errors are never taken from a flattened schema, only the verdict.
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +26,12 @@ _INDEPENDENT = {
 # Keywords that this module understands. A schema with any other is left as it is.
 _KNOWN = _INDEPENDENT | {"$ref", "allOf", "additionalProperties", "items", "if", "then", "else"}
 _MAX_DEPTH = 64
+# jsonschema-rs says of `format: uuid` what this pattern says, no more and no less, in a third of the time.
+_UUID = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$"
+_UUID_LENGTH = 36
+# Patterns of which it is plain that what fits them has no line feed: its `$` stands for the very end.
+_ONE_LINE = re.compile(r"\^(?:\\\.|[A-Za-z0-9\[\]{}()+*?,/_=:-])*\$")
+_NO_LINE_FEED = {"pattern": "\n"}
 
 
 class _Unknown(Exception):  # noqa: N818  (never leaves this module)
@@ -67,7 +74,21 @@ def _flatten(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
     rest = [branch for branch in branches if not _merge(branch, flat)]
     if rest:
         flat["allOf"] = rest
+    _leave_out(flat)
     return flat
+
+
+def _leave_out(flat: dict[str, Any]) -> None:
+    """Drop what jsonschema-rs says already, and what is there for validators that know less."""
+    pattern = flat.get("pattern")
+    if not isinstance(pattern, str):
+        return
+    if flat.get("not") == _NO_LINE_FEED and flat.get("type") == "string" and _ONE_LINE.fullmatch(pattern):
+        del flat["not"]
+    if pattern == _UUID and flat.get("format") == "uuid" and flat.get("type") == "string":
+        del flat["pattern"]
+        if flat.get("maxLength", 0) >= _UUID_LENGTH:
+            del flat["maxLength"]
 
 
 def _flatten_reference(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:

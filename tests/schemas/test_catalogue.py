@@ -252,13 +252,15 @@ def test_the_flattened_schema_judges_like_the_bundled_one() -> None:
         {"allOf": [{"enum": [1, {"a": "x"}]}], "enum": [True, {"a": "x"}]},
         {"allOf": [False]},
         {"unevaluatedProperties": False, "allOf": [{"properties": {"a": True}}]},
+        {"properties": {"a": {"type": "string", "pattern": "^x.?$", "not": {"pattern": "\n"}}}},
+        {"properties": {"a": {"type": "string", "pattern": "^[^y]*$", "not": {"pattern": "\n"}}}},
     ],
     ids=lambda schema: json.dumps(schema)[:50],
 )
 def test_flattening_never_changes_the_meaning(schema: dict[str, Any]) -> None:
     values: list[Any] = [
         {},
-        *({"a": value} for value in ("x", "xx", "xxxx", 1)),
+        *({"a": value} for value in ("x", "xx", "xxxx", "x\n", 1)),
         *({"b": value} for value in ("x", 1)),
         *({"a": value, "b": 1} for value in ("x", "xxx", 1)),
         {"c": 1},
@@ -268,6 +270,29 @@ def test_flattening_never_changes_the_meaning(schema: dict[str, Any]) -> None:
     ]
     written, flat = (jsonschema_rs.Draft202012Validator(form) for form in (schema, flattened(schema)))
     assert [written.is_valid(value) for value in values] == [flat.is_valid(value) for value in values]
+
+
+def test_what_is_left_out_the_validator_says_by_itself() -> None:
+    """UUIDs are left to their format, and patterns end where the string does."""
+    types = json.loads((load_catalogue().root / "types.schema.json").read_text())["$defs"]
+    uuid, opaque, stamp = ((types[name], flattened(types[name])) for name in ("uuid", "opaque", "timestamp"))
+    assert "pattern" not in uuid[1]
+    assert "not" not in opaque[1]
+    assert "not" not in stamp[1]
+    known = "6Ba7b810-9dad-11d1-80b4-00c04fd430c8"
+    odd = [*map(chr, range(0x180)), "\u0660", "\u2010", "\uff10", "\U0001d7d8"]
+    texts = [known[:at] + one + known[at + gone :] for at in range(37) for gone in (0, 1) for one in odd]
+    texts += [known[:at] for at in range(37)] + [known + known, f"{{{known}}}", f"urn:uuid:{known}"]
+    texts += [known.replace("-", ""), known.upper(), "q83v==", "q83v=\n", "a\n", "\n", "", "a b", "a-_+/"]
+    texts += [stamp + end for stamp in types["timestamp"]["examples"] for end in ("", "\n", " ")]
+    for written, flat in (uuid, opaque, stamp):
+        judges = [
+            jsonschema_rs.Draft202012Validator(form, validate_formats=True, pattern_options=engine).is_valid
+            for form in (written, flat)
+            for engine in (jsonschema_rs.RegexOptions(), jsonschema_rs.FancyRegexOptions())
+        ]
+        verdicts = [tuple(judge(text) for judge in judges) for text in texts]
+        assert set(verdicts) == {(True,) * 4, (False,) * 4}
 
 
 def test_the_docstring_teaches_what_is_true() -> None:
