@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 import jwt
 
@@ -168,12 +168,14 @@ def for_console(server: Server, keys: Sequence[Key]) -> dict[str, Any]:
     return {"url": server.url, "people": people, "peers": peers}
 
 
-def announce(server: Server, arranged: Arranged, keys: Sequence[Key], control_token: str | None) -> None:
+def announce(
+    server: Server, arranged: Arranged, keys: Sequence[Key], control_token: str | None, *, to: TextIO
+) -> None:
     """Show everything on the terminal, tokens included; on anything else, the IDs only."""
     from rich.console import Console
 
-    console = Console(stderr=True, highlight=False, soft_wrap=True, markup=False)
-    shown = sys.stderr.isatty()
+    console = Console(file=to, highlight=False, soft_wrap=True, markup=False)
+    shown = to.isatty()
     urls = _urls(server, keys) if shown else {}
     for style, text in _lines(server, arranged, urls, control_token if shown else None):
         console.print(text, style=style)

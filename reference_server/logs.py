@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from datetime import UTC, datetime
 from typing import Any, TextIO
@@ -57,9 +58,14 @@ def set_up(redactor: Redactor, *, style: str, verbose: bool, stream: TextIO | No
     """
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(_Json(redactor) if style == "json" else _Text(redactor, colours=stream.isatty()))
+    handler.setFormatter(_Json(redactor) if style == "json" else _Text(redactor, colours=_coloured(stream)))
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(TRAFFIC).setLevel(logging.INFO)  # what is logged there was asked for
+
+
+def _coloured(stream: TextIO) -> bool:
+    """Whether whoever reads it sees colours, and wants them (https://no-color.org)."""
+    return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def _at(record: logging.LogRecord) -> datetime:

@@ -93,18 +93,21 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
         "control_url": server.control_url,
         "docs_url": server.docs_url,
     }
+    # A log for machines holds nothing else.
+    told = sys.stdout if settings.log_format == "json" else sys.stderr
     if server.arranged is not None:
-        dev.announce(server, server.arranged, keys, control_token)
+        dev.announce(server, server.arranged, keys, control_token, to=told)
         ready["dev"] = dev.facts(server.arranged)
     else:
         if server.certificate is not None:
-            click.echo(f"certificate: SHA-256 {server.certificate.fingerprint}", err=True)
+            click.echo(f"certificate: SHA-256 {server.certificate.fingerprint}", file=told)
         if server.control_url is not None:
-            click.echo(f"control interface: {server.control_url}", err=True)
+            click.echo(f"control interface: {server.control_url}", file=told)
         if server.docs_url is not None:
-            click.echo(f"documentation: {server.docs_url}", err=True)
+            click.echo(f"documentation: {server.docs_url}", file=told)
     if server.metrics_url is not None:
-        click.echo(f"metrics: {server.metrics_url}", err=True)
+        click.echo(f"metrics: {server.metrics_url}", file=told)
+    told.flush()
     if settings.ready_file is not None:
         _write(Path(settings.ready_file), json.dumps(ready), "ready file")
     log.info("serving on %s, store %s", server.url, settings.store)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -98,9 +99,12 @@ class Server:
             self._listener = await self._listen()
         except OSError as error:
             self.app.store.close()
+            taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
             raise UsageError(
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
-                hint="give another --port, or 0 for any free one",
+                hint="give another --port, or 0 for any free one"
+                if taken
+                else "give a --host that is an address of this machine, such as 127.0.0.1 or 0.0.0.0",
             ) from error
         try:
             for http in (self._control, self._metrics, self._pages):

@@ -216,6 +216,12 @@ def _from_environment(environ: Mapping[str, str], schema: Mapping[str, Any]) -> 
     for variable in sorted(environ):
         if not variable.startswith(ENVIRONMENT):
             continue
+        if variable.removeprefix(ENVIRONMENT).lower() in _SECRETS:
+            raise UsageError(
+                f"{variable}: secrets are not set like that",
+                hint="the signing key is RELAYKIT_SECRET, the control token RELAYKIT_CONTROL_TOKEN;"
+                " or name files and variables that hold them in --config",
+            )
         if variable not in variables:
             raise UsageError(f"{variable}: no such setting{suggest(variable, variables)}")
         name = variables[variable]

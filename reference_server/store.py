@@ -27,6 +27,7 @@ ROWS = 32
 """How many one statement inserts at most; a power of two, as are the smaller numbers that are left."""
 _CACHE_KIB = 8192
 _WAL_PAGES = 4000  # 16 MB: then all of it is copied into the file itself, and all wait for that
+_WRITABLE = "the file and its folder must be writable, and the disk must have room"
 _PAGE = 4096  # bytes, as SQLite has them unless told otherwise
 _ROOM = 16  # one part in so many of a store in memory is kept to empty it: acknowledgements write, too
 
@@ -301,7 +302,7 @@ def _open(path: str) -> sqlite3.Connection:
                 f"{path}: the store is in use by another server",
                 hint="stop that one, or give another --store",
             ) from error
-        raise UsageError(f"{path}: the store cannot be opened: {error}") from error
+        raise UsageError(f"{path}: the store cannot be opened: {error}", hint=_WRITABLE) from error
     except sqlite3.DatabaseError as error:
         db.close()
         raise UsageError(f"{path}: not a relaykit store, or a damaged one: {error}") from error

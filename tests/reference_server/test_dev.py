@@ -346,8 +346,11 @@ async def test_every_line_of_the_json_log_is_json(tmp_path: Path) -> None:
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
         text = server.log.read_text()
-    first = text.index("{")  # before that stands what is shown to people
-    entries = [json.loads(one) for one in text[first:].splitlines()]
+        assert server.process.stdout is not None
+        shown = server.process.stdout.read().decode()
+    assert GROUP in shown  # what people are told stands behind the address
+    assert SECRET not in shown
+    entries = [json.loads(one) for one in text.splitlines()]
     assert any(entry.get("message", "").startswith("fault drop@heartbeat_ack:1 strikes") for entry in entries)
     assert any(entry.get("event") == "gone" for entry in entries)
 

@@ -136,7 +136,9 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     key_set.write_text("keys:\n- {algorithm: HS256, secret: {env: HOME}}\n- {jwks: {file: key.pem}}\n")
     for arguments, words in (
         (["--port", port], "cannot listen on 127.0.0.1"),
+        (["--port", port], "give another --port"),
         (["--host", "203.0.113.7", "--port", "0"], "cannot listen on 203.0.113.7"),
+        (["--host", "203.0.113.7", "--port", "0"], "give a --host that is an address of this machine"),
         (["--store", str(tmp_path / "no" / "store.db")], "folder of the store does not exist"),
         (["--config", str(config)], "serve.yaml:2: /limts: unknown key 'limts' (did you mean 'limits'?)"),
         (["--config", str(tmp_path / "none.yaml")], "none.yaml"),
@@ -156,6 +158,9 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
         assert "Traceback" not in result.stderr, result.stderr
     result = run("serve", RELAYKIT_SERVE_PROT="1")
     assert (result.returncode, "did you mean 'RELAYKIT_SERVE_PORT'?" in result.stderr) == (2, True)
+    result = run("serve", RELAYKIT_SERVE_CONTROL_TOKEN="a secret of mine")
+    assert (result.returncode, "RELAYKIT_CONTROL_TOKEN" in result.stderr) == (2, True)
+    assert "a secret of mine" not in result.stderr
     taken.close()
 
 
