@@ -19,7 +19,7 @@ demo: $(STAMP) ## start the reference server, run the suite against it, say wher
 	@rm -rf .relaykit/demo && mkdir -p .relaykit/demo
 	@RELAYKIT_SECRET=$$($(BIN)/python -c 'import secrets; print(secrets.token_hex(32))') \
 	$(BIN)/relaykit test -t examples/reference.target.yaml \
-	  --launch '$(BIN)/relaykit serve --port {port} --control-port {control_port} --store .relaykit/demo/store.db' \
+	  --launch '$(BIN)/relaykit serve --port {port} --control-port {control_port} --store .relaykit/demo/store.db --limits waiting_per_user=140' \
 	  --report html=.relaykit/demo/report.html --report json=.relaykit/demo/report.json
 
 test: $(STAMP) ## all tests

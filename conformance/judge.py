@@ -280,17 +280,20 @@ def requirement_table(
     catalogue: Catalogue, results: Sequence[CaseResult], cases: Iterable[Case]
 ) -> tuple[RequirementResult, ...]:
     """What the run says about every requirement, in the catalogue's order."""
-    naming: dict[str, list[str]] = {}
+    naming: dict[str, dict[str, None]] = {}
     for case in cases:
         for name in case.requirements:
-            naming.setdefault(name, []).append(case.id)
+            naming.setdefault(name, {})[case.id] = None
     seen: dict[str, set[str]] = {}
     for result in results:
         broken: dict[str, str] = {}
         for finding in result.findings:
             if finding.requirement and broken.get(finding.requirement) != "fail":
                 broken[finding.requirement] = finding.severity
-        for name in result.case.requirements:
+        # A step may break a rule that the case is not about: it is broken all the same.
+        for name in broken:
+            naming.setdefault(name, {})[result.case.id] = None
+        for name in dict.fromkeys((*result.case.requirements, *broken)):
             if name in broken:
                 seen.setdefault(name, set()).add(broken[name])
             elif name in result.proven:

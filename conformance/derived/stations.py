@@ -14,6 +14,7 @@ from typing import Any
 from relaykit.conformance.awaiting import Miss, take, until
 from relaykit.conformance.context import CaseStop, Context, Device, Environment, UntestableError
 from relaykit.conformance.derived.binding import GOT
+from relaykit.conformance.pacing import Budget
 from relaykit.conformance.record import Transcript
 from relaykit.conformance.steps import control
 from relaykit.conformance.talk import expect_frame, message
@@ -21,6 +22,9 @@ from relaykit.conformance.values import fresh_uuid
 
 _SHARE = 0.7
 """Of the burst that a connection is permitted, what a station uses before another one takes its place."""
+_ROOM = 2
+"""Messages that wait for alice besides: those by which people got acquainted, and that show who is served."""
+_PATIENCE_S = 20
 _MOST_PER_CASE = 8
 """Frames that a case sends on one connection at most, but for those that `receive` spreads."""
 
@@ -159,25 +163,54 @@ async def _many(station: Station, sender: Device, receiver: str, count: int) -> 
 
 
 async def receive(station: Station, count: int) -> None:
-    """Have alice get so many fresh messages, that nobody has acknowledged yet.
+    """Have alice get so many fresh messages, the last of which nobody has acknowledged yet.
 
-    Many come from several senders, so that none of them exceeds the rate the target permits.
+    Many come from several senders, so that none of them exceeds the rate the target permits; and where more
+    than it lets wait would be under way, her devices acknowledge them as they come.
+
+    Raises:
+        UntestableError: that would take longer than a case may.
     """
     context, alice = station.context, station.context.users["alice"]
-    most = max(1, int(context.env.target.limits["burst"] * 0.5))
+    limits = context.env.target.limits
+    most = max(1, int(limits["burst"] * 0.5))
+    portion = min(most, max(1, int(limits["waiting_per_user"]) - _ROOM))
+    frees = count > int(limits["waiting_per_user"]) - _ROOM
+    if frees and (count - limits["burst"]) / limits["frames_per_second"] > _PATIENCE_S:
+        raise UntestableError(
+            f"needs {count} messages for one user, of which limits.waiting_per_user lets too few wait, and "
+            "limits.frames_per_second too few be acknowledged in time"
+        )
+    peer, used, carols = next(iter(context.users["bob"].devices.values())), 0, 0
+    paces = {
+        device: Budget(limits["frames_per_second"], limits["burst"]) for device in alice.devices.values()
+    }
     got: list[str] = []
-    for number in range(-(-count // most)):
-        peer = next(iter(context.users["bob"].devices.values()))
-        if number:
-            peer = context.device(f"carol{number}")
+    while len(got) < count:
+        share = min(portion, count - len(got))
+        if used + share > most:
+            peer, used, carols = context.device(f"carol{carols + 1}"), 0, carols + 1
             await peer.connect()
-        share = min(most, count - len(got))
+        used += share
         names = await _many(station, peer, alice.id, share)
         station.owners |= {name.lower(): peer.label for name in names}
+        await _reach(context, tuple(alice.devices.values()), names)
         got += names
-    await _reach(context, tuple(alice.devices.values()), got)
+        if frees and len(got) < count:
+            await asyncio.gather(*(_acknowledge(context, each, names, paces[each]) for each in paces))
     station.given[GOT] = got
     station.sent += count
+
+
+async def _acknowledge(context: Context, device: Device, names: list[str], pace: Budget) -> None:
+    """Acknowledge messages, no faster than the target permits, and wait until it has seen that."""
+    started = asyncio.get_running_loop().time()
+    for name in names:
+        await pace.spend()
+        device.live.send({"type": "delivery_ack", "message_id": name})
+    context.allow(asyncio.get_running_loop().time() - started)
+    await pace.spend()
+    await device.live.beat(context.env.waits.reply)
 
 
 async def _optional(

@@ -277,6 +277,8 @@ async def others(context: Context) -> None:
 
 _SLOW_BYTES = 8 * 2**20
 """More than lies between a server and a client that does not read: Linux alone keeps some 4 MiB of it."""
+_SLOW_LEAST = 5 * 2**20
+"""With less, a server that waits for the client's socket would not be seen to."""
 _MOST_SENDERS = 16
 
 
@@ -292,16 +294,20 @@ _MOST_SENDERS = 16
 )
 async def slow_reader(context: Context) -> None:
     _, burst = _rate(context)
-    size = min(int(context.env.target.limits["max_frame_bytes"]), 65536) - 1024
+    size = max(4, min(int(context.env.target.limits["max_frame_bytes"]), 65536) - 1024)
     wanted, each = min(_SLOW_BYTES // size, _bound(context) - 1), max(1, burst - 10)
     # As many senders as it takes: none of them is to meet the rate.
     senders = [context.device(f"alice{n}") for n in range(1, min(-(-wanted // each), _MOST_SENDERS) + 1)]
+    count = min(wanted, each * len(senders))
+    if count * size < _SLOW_LEAST:
+        raise UntestableError(
+            f"the stated limits leave {count} messages of {size} bytes, too few to fill what lies between"
+        )
     bob, carol, dave = (context.device(name) for name in ("bob", "carol", "dave"))
     for device in (*senders, bob, carol, dave):
         await device.connect()
     bob.live.stop_reading()
     turns = itertools.cycle(senders)
-    count = min(wanted, each * len(senders))
     for _ in range(count):
         next(turns).live.send(message(context, bob.user.id, "A" * (size // 4 * 4)))
     deadline = until(context, None)

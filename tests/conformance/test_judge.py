@@ -177,6 +177,13 @@ def test_the_table_of_requirements_says_the_worst() -> None:
     assert len(table) == len(REQUIREMENTS)
 
 
+def test_a_rule_that_a_case_breaks_without_being_about_it_is_broken_all_the_same() -> None:
+    case = replace(all_cases("message-life")[0], requirements=(SHOULD,))
+    result = judge(CATALOGUE, case, [Outcome(False, (MUST,), "wrong")], JUDGE_ALL)
+    (row,) = (r for r in requirement_table(CATALOGUE, [result], [case]) if r.id == MUST)
+    assert (row.verdict, row.cases) == ("fail", (case.id,))
+
+
 def test_a_step_that_was_never_reached_proves_nothing() -> None:
     stopped = result_of(bad(MUST), requirements=(MUST, SHOULD))
     table = {row.id: row.verdict for row in requirement_table(CATALOGUE, [stopped], [stopped.case])}

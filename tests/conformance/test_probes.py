@@ -16,6 +16,8 @@ import pytest
 from fixtures.fakes import minimal
 from support.suite import QUICK, all_cases, judge, make_target, relaykit
 
+from relaykit.conformance.results import Verdict
+
 SCRIPT = Path(__file__).parents[1] / "fixtures" / "broken_reference.py"
 TARGET = """\
 url: ws://127.0.0.1:{port}/ws
@@ -96,6 +98,19 @@ def test_a_server_that_cuts_whoever_exceeds_the_rate_is_found(tmp_path: Path) ->
     config.write_text("refusals_before_close: 1\n")
     broken = found(tmp_path, "none", f"--config {config}", "rate-beyond-the-limit")
     assert set(broken) == {"LIM-12"}
+
+
+@pytest.mark.parametrize("size", [1024, 1025, 2000])
+def test_frames_too_small_to_fill_what_lies_between_leave_a_slow_reader_untestable(size: int) -> None:
+    async def main() -> None:
+        async with minimal().running() as url:
+            limits = {"frames_per_second": 50, "burst": 200, "max_frame_bytes": size}
+            result = await judge(make_target(url, timing=QUICK, limits=limits), all_cases("slow-reader"))
+        found = result.cases[0]
+        assert found.verdict is Verdict.UNTESTABLE, found
+        assert "too few" in found.reason
+
+    asyncio.run(main())
 
 
 def test_a_server_that_waits_for_a_slow_reader_is_found() -> None:

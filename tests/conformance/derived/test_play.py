@@ -235,3 +235,21 @@ def test_a_server_that_cannot_even_say_hello_fails_without_a_defect_of_the_suite
     assert result.count(Verdict.ERROR) == 0
     verdict = by_id(result)["derived/send/payload.ciphertext/type"].verdict
     assert verdict is (Verdict.FAIL if fault == "no-ack" else Verdict.PASS)
+
+
+MANY = "derived/read_receipt/payload.message_ids/at-maxItems"
+
+
+def test_many_messages_are_acknowledged_on_the_way_where_few_may_wait() -> None:
+    limits = {"waiting_per_user": 100, "burst": 200, "frames_per_second": 400}
+    for fewer in ({}, {"waiting_per_user": 7}):
+        server = minimal(limits={**limits, **fewer})
+        result = run(server, (MANY,), limits={**limits, **fewer})
+        assert by_id(result)[MANY].verdict is Verdict.PASS, by_id(result)[MANY].findings
+
+
+def test_many_messages_that_could_not_be_acknowledged_in_time_are_untestable() -> None:
+    limits = {"waiting_per_user": 100, "burst": 10, "frames_per_second": 5}
+    found = by_id(run(minimal(limits=limits), (MANY,), limits=limits))[MANY]
+    assert found.verdict is Verdict.UNTESTABLE
+    assert "limits.waiting_per_user" in found.reason
