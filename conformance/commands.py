@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,11 +22,11 @@ from relaykit.conformance.report import report
 from relaykit.conformance.reports.formats import write
 from relaykit.conformance.reports.text import scrubbed
 from relaykit.conformance.results import Case, RunResult
-from relaykit.conformance.run import exit_code
+from relaykit.conformance.run import exit_code, not_judged
 from relaykit.conformance.setup import Given, make_target
 from relaykit.conformance.target import Target
 from relaykit.conformance.updating import apply, update_of, updated
-from relaykit.errors import RelaykitError, UsageError
+from relaykit.errors import ExitCode, RelaykitError, UnreachableError, UsageError
 from relaykit.redaction import Redactor
 from relaykit.schemas import Catalogue, load_catalogue
 
@@ -59,8 +59,9 @@ def test(
         relaykit test --url ws://127.0.0.1:8787/ws
     One that the suite starts and stops (with a free port, and a random RELAYKIT_SECRET):
         relaykit test --launch 'my-server --port {port}'
-    The same with a control interface, which gets {control_port} and a random RELAYKIT_CONTROL_TOKEN:
-        relaykit test --launch 'relaykit serve --port {port} --control-port {control_port}' --capability all
+    The same with a control interface, which gets {control_port} and a random RELAYKIT_CONTROL_TOKEN, and with
+    all capabilities (what neither --capability nor a target file names is tried, and judged if it is served):
+        relaykit test --launch 'my-server --port {port} --control {control_port}' --capability all
     One with a target file, which can say all of it, and what the server can do:
         relaykit test -t target.yaml --report html=report.html --report json=report.json
     Just one case again, as it was:
@@ -81,6 +82,9 @@ def test(
     chosen = selection.choose(catalogue, cases)
     target, environment = make_target(given, catalogue)
     api.check(target, catalogue, cases)
+    if selection.shard is None:  # all shards are to come to the same capabilities
+        asked = frozenset[str]().union(*(case.capabilities | case.without for case in chosen))
+        target = replace(target, probed=target.probed & asked)  # no others are worth the time
     redactor = Redactor(*target.secrets)
     live = terminal.Live(Console(stderr=True))
     settings = running.settings(selection.rules, redactor.add, pausing(redactor, live.away))
@@ -90,6 +94,10 @@ def test(
         try:
             result = asyncio.run(api.judge(target, chosen, settings, progress=progress, launch=launch))
         except RelaykitError as error:
+            if isinstance(error, UnreachableError):  # who reads reports is to see why there are no verdicts
+                result = not_judged(catalogue, chosen, settings, target.carrier, error)
+                result.options = {**selection.said(), **running.said(), **_said(given)}
+                _write(report(result, target, catalogue, redactor, ExitCode.UNREACHABLE), wanted, console)
             # What a target answers, or a launched one wrote, may hold a token.
             raise type(error)(
                 redactor.text(str(error)), hint=redactor.text(error.hint or "") or None
@@ -101,10 +109,14 @@ def test(
     terminal.show(data, console, verbose=verbose)
     if said:
         console.print(said, markup=False)
+    _write(data, wanted, console)
+    return code
+
+
+def _write(data: dict[str, Any], wanted: list[tuple[str, Path]], console: Console) -> None:
     for kind, path in wanted:
         write(data, kind, path)
         console.print(f"{kind} report: {path}")
-    return code
 
 
 def _updated(file: Path, result: RunResult, target: Target, redactor: Redactor) -> str:

@@ -19,8 +19,9 @@ from relaykit.errors import UnreachableError
 
 _FAR_S = 5.0
 """A clock that differs by more is not merely inexact."""
+PREFLIGHT = "preflight"
 _CASE = Case(
-    id="preflight",
+    id=PREFLIGHT,
     title="The target can be reached and takes a token",
     area="connection",
     kind="probe",

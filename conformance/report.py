@@ -11,12 +11,14 @@ import orjson
 
 import relaykit
 from relaykit.conformance.matching import plain, short
+from relaykit.conformance.preflight import PREFLIGHT
 from relaykit.conformance.record import Entry
 from relaykit.conformance.reports.claims import claims, outcome_text
 from relaykit.conformance.reports.text import blamed, sent_text, steadiness, steadiness_text
 from relaykit.conformance.results import CaseResult, Finding, RequirementResult, RunResult, Verdict
 from relaykit.conformance.sent import sent_before
 from relaykit.conformance.target import Target
+from relaykit.errors import ExitCode
 from relaykit.redaction import Redactor
 from relaykit.schemas import Catalogue
 
@@ -33,6 +35,8 @@ def summary(result: RunResult) -> dict[str, int]:
 
 def outcome(result: RunResult) -> str:
     """The run in one sentence."""
+    if result.unreachable:
+        return f"not judged: {result.unreachable}"
     counts = summary(result)
     expected = counts["fail"] - len(result.unexpected)
     flaky = sum(case.stability is not None and case.stability.flaky for case in result.cases)
@@ -246,6 +250,15 @@ def to_junit(data: Mapping[str, Any]) -> bytes:
         )
         for case in members:
             _junit_case(suite, case, rules)
+    if data["outcome"]["exit_code"] == ExitCode.UNREACHABLE:  # or a reader would see skipped cases only
+        counts = {"tests": "1", "failures": "0", "errors": "1", "skipped": "0", "time": _time(0)}
+        suite = Xml.SubElement(root, "testsuite", name="target", timestamp=data["started"], **counts)
+        element = Xml.SubElement(
+            suite, "testcase", name=PREFLIGHT, classname="relaykit.target", time=_time(0)
+        )
+        said = _text("\n".join(data["notes"]))
+        error = Xml.SubElement(element, "error", message=_text(data["outcome"]["text"]), type="environment")
+        error.text = said
     for key in ("tests", "failures", "errors", "skipped"):
         root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
     Xml.indent(root)

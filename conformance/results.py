@@ -184,6 +184,7 @@ class RunResult:
     Attributes:
         stale: expected failures that did not fail.
         notes: what a reader should know.
+        unreachable: why there was no target to judge; None: there was one.
         capabilities: those that count as declared; None: as the target file has it.
         tried: those that it leaves open → whether each is served, and what showed that.
         clock_skew_s: by how much the target's clock is ahead of ours, in seconds; None: not known.
@@ -199,6 +200,7 @@ class RunResult:
     notes: tuple[str, ...] = ()
     interrupted: bool = False
     server_log: tuple[str, ...] = ()
+    unreachable: str | None = None
     clock_skew_s: float | None = None
     capabilities: frozenset[str] | None = None
     tried: Mapping[str, tuple[bool, str]] = field(default_factory=dict)

@@ -29,7 +29,7 @@ from relaykit.conformance.results import GATHERED, Case, CaseResult, RunResult, 
 from relaykit.conformance.schedule import How, Schedule
 from relaykit.conformance.single import Pause
 from relaykit.conformance.target import Target
-from relaykit.errors import ExitCode
+from relaykit.errors import ExitCode, UnreachableError
 from relaykit.schemas import Catalogue
 
 DEFAULT_CONCURRENCY = 32
@@ -225,6 +225,27 @@ async def open_session(target: Target, catalogue: Catalogue, settings: Settings)
         await env.close()
 
 
+def not_judged(
+    catalogue: Catalogue,
+    cases: Sequence[Case],
+    settings: Settings,
+    carrier: str | None,
+    error: UnreachableError,
+) -> RunResult:
+    """What there is to report of a target that is not there: every case is untestable, for that reason."""
+    results = tuple(CaseResult(case, Verdict.UNTESTABLE, reason=str(error)) for case in cases)
+    return RunResult(
+        cases=results,
+        requirements=requirement_table(catalogue, results, cases),
+        started=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        duration_s=0.0,
+        seed=settings.seed,
+        carrier=carrier or "none",
+        notes=(str(error), *((error.hint,) if error.hint else ())),
+        unreachable=str(error),
+    )
+
+
 async def run_session(
     target: Target,
     catalogue: Catalogue,
@@ -292,6 +313,8 @@ def exit_code(result: RunResult, fail_on: frozenset[str]) -> int:
     """
     if result.interrupted:
         return ExitCode.INTERRUPTED
+    if result.unreachable:
+        return ExitCode.UNREACHABLE
     if result.count(Verdict.ERROR):
         return ExitCode.KIT_DEFECT
     executed = (Verdict.PASS, Verdict.FAIL, Verdict.WARN)

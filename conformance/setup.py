@@ -71,6 +71,9 @@ def make_target(given: Given, catalogue: Catalogue) -> tuple[Target, dict[str, s
         data["tokens"] = {"mint": {"secret": _secret(given, environment)}}
     if given.capabilities:
         data["capabilities"] = _capabilities(given, data.get("capabilities", {}), catalogue)
+    elif given.file is None:  # nobody said what the server can do: it may show it
+        optional = (name for name, known in catalogue.protocol.capabilities.items() if not known.required)
+        data["capabilities"] = dict.fromkeys(optional, "probe")
     document = Document(document.path, data, document.lines)
     return read_target(document, catalogue, base=base), environment
 

@@ -29,8 +29,12 @@ async def expect_frame(
     requirements: tuple[str, ...],
     *,
     skip: bool = False,
+    remark: str = "",
 ) -> Any:
     """The next frame, which must match; with `skip`, the next that does.
+
+    Args:
+        remark: what a reader is told beside that it did not come.
 
     Raises:
         CaseStop: it does not come; that is said as an outcome.
@@ -39,7 +43,7 @@ async def expect_frame(
     if isinstance(result, Miss):
         context.fail(
             requirements,
-            result.message,
+            f"{result.message} ({remark})" if remark else result.message,
             expected=plain(pattern),
             actual=result.actual,
             actor=connection.label,

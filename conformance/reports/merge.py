@@ -170,6 +170,8 @@ def _outcome(merged: Data, reports: Sequence[Data]) -> dict[str, Any]:
     )
     if interrupted:
         code = ExitCode.INTERRUPTED
+    elif any(data["outcome"]["exit_code"] == ExitCode.UNREACHABLE for data in reports):
+        code = ExitCode.UNREACHABLE
     elif merged["summary"].get("error"):
         code = ExitCode.KIT_DEFECT
     elif not executed:

@@ -75,9 +75,33 @@ def test_an_address_and_a_secret_suffice(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_what_nobody_declares_is_tried_where_there_is_no_target_file() -> None:
+    async def main() -> None:
+        words = ("--run", "typing-*", "--run", "legacy-*", "--run", "message-life")
+        async with fakes.minimal().running() as url:
+            ended = await relaykit("test", "--url", url, *words, RELAYKIT_SECRET=fakes.SECRET)
+        assert ended.code == 0, ended
+        assert "capability typing was tried: taken as not served" in ended.out
+        assert "calls was tried" not in ended.out  # no chosen case asks for it
+
+    asyncio.run(main())
+
+
 def test_nobody_there_is_exit_3_with_what_to_do(tmp_path: Path) -> None:
-    ended = asyncio.run(judged(tmp_path, f"ws://127.0.0.1:{free_port()}/ws"))
+    out, xml = tmp_path / "r.json", tmp_path / "r.xml"
+    words = ("--report", f"json={out}", "--report", f"junit={xml}")
+    ended = asyncio.run(judged(tmp_path, f"ws://127.0.0.1:{free_port()}/ws", *words))
     assert ended.code == 3
+    # A job that only keeps the reports shows why, and nothing green.
+    data = json.loads(out.read_text())
+    assert data["outcome"]["exit_code"] == 3
+    assert "cannot be reached" in data["outcome"]["text"]
+    assert {case["verdict"] for case in data["cases"]} == {"untestable"}
+    suites = ElementTree.parse(xml).getroot()  # noqa: S314  (made by ourselves)
+    assert (suites.get("errors"), suites.get("failures")) == ("1", "0")
+    assert [case.get("name") for case in suites.iter("testcase") if case.find("error") is not None] == [
+        "preflight"
+    ]
     assert "cannot be reached" in ended.err
     assert "--launch" in ended.err
     assert "Traceback" not in ended.err
