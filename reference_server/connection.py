@@ -235,6 +235,8 @@ class Connection(asyncio.Protocol):
         response = self._protocol.reject(refusal.status, refusal.text + "\n")
         if refusal.status == 426:
             response.headers["Upgrade"] = "websocket"
+        if refusal.status == 401:
+            response.headers["WWW-Authenticate"] = "Bearer"
         if refusal.status == 405:
             response.headers["Allow"] = "GET"
         if not self._chunks:

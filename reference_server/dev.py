@@ -202,7 +202,8 @@ def _lines(
     if not urls:
         yield (
             "dim",
-            "URLs with tokens are shown on a terminal only; `relaykit token` signs tokens anywhere",
+            "URLs with tokens are shown on a terminal only; elsewhere set RELAYKIT_SECRET, here and for"
+            " `relaykit token`, which then signs tokens for these IDs",
         )
         return
     yield "bold", "try"

@@ -16,7 +16,7 @@ from relaykit.conformance.wire import Connection
 from relaykit.errors import UnreachableError
 
 _MESSAGES = 20
-_LOST = "acknowledged before the target ended; one that keeps messages in memory must be given a store on disk"
+_LOST = "acknowledged before the target ended; one with messages in memory needs a store on disk"
 
 
 def _server() -> Launched:

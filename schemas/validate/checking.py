@@ -18,6 +18,7 @@ from relaykit.schemas.messages import missing
 from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding
 from relaykit.schemas.strict_json import FrameError, kind_of, shorten
 from relaykit.schemas.validate import readers
+from relaykit.schemas.validate.broken import Broken, look_at
 from relaykit.schemas.validate.cutting import too_large
 from relaykit.schemas.validate.markdown import Sketch
 from relaykit.schemas.validate.sources import Kind, Opened, Source, opened
@@ -245,13 +246,15 @@ class Checker:
             if outcome is not None:
                 yield outcome
 
-    def _decoded(self, data: bytes | FrameError | Sketch) -> dict[str, Any] | FrameError | Sketch:
-        if not isinstance(data, bytes):
+    def _decoded(self, data: bytes | FrameError | Sketch) -> dict[str, Any] | Broken | Sketch:
+        if isinstance(data, Sketch):
             return data
+        if isinstance(data, FrameError):
+            return Broken(data)
         try:
             return self._catalogue.decode(data)
         except FrameError as error:
-            return error
+            return look_at(self._catalogue, data, error, _RECORD)
 
     def _usual(self) -> Mapping[tuple[Direction | None, str], Callable[[Any], bool]]:
         """(recorded direction, type) → the quick check that only a frame without any finding passes."""
@@ -275,7 +278,7 @@ class Checker:
         return self._of_type.get(kind, ()) if isinstance(kind, str) else ()
 
     def _check(
-        self, place: Place, subject: dict[str, Any] | FrameError | Sketch, way: Direction | None
+        self, place: Place, subject: dict[str, Any] | Broken | Sketch, way: Direction | None
     ) -> Outcome | None:
         """Judge one frame, or what stands in its place; count it; give it if it is worth a report."""
         if isinstance(subject, Sketch):
@@ -310,18 +313,19 @@ class Checker:
             elif not isinstance(frame, dict):
                 raise FrameError("object", f"a frame is a JSON object, not {kind_of(frame)}")
         except FrameError as error:
-            return self._judge(place, error, way)
+            data = frame.encode(errors="surrogatepass") if isinstance(frame, str) else b""
+            return self._judge(place, look_at(self._catalogue, data, error, _RECORD), way)
         return self._judge(place, frame, way)
 
-    def _judge(self, place: Place, subject: dict[str, Any] | FrameError, way: Direction | None) -> Outcome:
-        if isinstance(subject, FrameError):
-            direction = way or (None if self._options.direction == "auto" else self._options.direction)
-            return Outcome(place, None, direction, False, (self._catalogue.fault(subject, direction),))
+    def _judge(self, place: Place, subject: dict[str, Any] | Broken, way: Direction | None) -> Outcome:
+        if isinstance(subject, Broken):
+            ways = self._ways(subject.direction or way, subject.type)
+            direction = ways[0] if len(ways) == 1 else None
+            finding = self._catalogue.fault(subject.error, direction)
+            return Outcome(place, self._named(subject.type), direction, False, (finding,))
         name = subject.get("type")
         ways = self._ways(way, name)
-        said = None
-        if isinstance(name, str):
-            said = name if name in self._of_type else shorten(name)[1:-1]
+        said = self._named(name)
         if not ways:
             finding = self._catalogue.type_fault(subject, None)
             return Outcome(place, said, None, False, (finding,))
@@ -331,6 +335,12 @@ class Checker:
         except KitDefect as error:
             raise KitDefect(f"{place.source}:{place.line}: {error}", hint=error.hint) from None
         return Outcome(place, said, best.direction, best.valid, best.findings)
+
+    def _named(self, kind: object) -> str | None:
+        """A type as reports show it."""
+        if not isinstance(kind, str):
+            return None
+        return kind if kind in self._of_type else shorten(kind)[1:-1]
 
 
 def _never(_frame: Any) -> bool:

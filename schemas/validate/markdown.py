@@ -44,7 +44,8 @@ def blocks(lines: Iterable[bytes]) -> Iterator[tuple[bytes | FrameError, int]]:
     def finished() -> tuple[bytes | FrameError, int]:
         return (b"".join(content) if size <= MAX_FRAME else too_large(start)), start
 
-    for number, line in enumerate(lines, 1):
+    for number, raw in enumerate(lines, 1):
+        line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
         match = _FENCE.match(line)
         if fence is None:
             if match:

@@ -107,7 +107,7 @@ def _paths(argument: str) -> Iterator[Path]:
         for match in sorted(anchor.glob(str(path.relative_to(anchor)))):
             found = set(match.parts) - set(path.parts)  # what the pattern's wild cards stand for
             if not any(part == "node_modules" or part.startswith(".") for part in found):
-                yield from _in_folder(match) if match.is_dir() else (match,)
+                yield from _in_folder(match) if match.is_dir() else filter(_readable, (match,))
     else:
         raise UsageError(
             f"{argument}: no such file or folder",
@@ -119,8 +119,14 @@ def _in_folder(folder: Path) -> Iterator[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name != "node_modules")
         for name in sorted(names):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield Path(parent, name)
+            path = Path(parent, name)
+            if not name.startswith(".") and path.suffix.lower() in SUFFIXES and _readable(path):
+                yield path
+
+
+def _readable(path: Path) -> bool:
+    """Whether it is no pipe, device or socket, which might never end; one that is named itself is read."""
+    return path.is_file() or not path.exists()  # a broken link is told when it is opened
 
 
 @contextmanager

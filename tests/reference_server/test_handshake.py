@@ -33,6 +33,7 @@ async def status_of(server: Running, path: str, *headers: tuple[str, str], **opt
     if response.status != 101:
         assert b"eyJ" not in response.body
         assert await raw.ended() == b""
+        assert (response.headers.get("www-authenticate") == "Bearer") is (response.status == 401)  # RFC 9110
     await raw.close()
     return response.status
 

@@ -172,6 +172,39 @@ def test_recorded_lines_say_their_direction(write: Any) -> None:
     assert report(path, "--direction", "c2s") == result, "what the recording says counts"
 
 
+def test_faults_of_json_are_charged_to_who_sent_the_frame(write: Any) -> None:
+    lines = (
+        rb'{"direction":"c2s","frame":{"type":"heartbeat","payload":NaN}}',
+        rb'{"direction":"c2s","frame":{"type":"heartbeat","type":"heartbeat"}}',
+        rb'{"frame": {"type":"error","payload":12345678901234567890}, "direction": "s2c"}',
+        rb'{"direction":"c2s","frame":{"type":"heartbeat"',
+        b'{"direction":"c2s","frame":{"type":"\xff"}}',
+        rb'{"type":"heartbeat","type":"heartbeat"}',
+        rb'{"type":"typing","type":"typing"}',
+        rb'{"direction":"c2s","direction":"s2c","frame":{"type":"heartbeat"}}',
+        rb'{"direction":"c2s","frame":{"type":"heartbeat"},"t":NaN}',
+    )
+    path = write("faults.ndjson", b"\n".join(lines))
+    errors = [
+        ("c2s", "heartbeat", "VAL-04", 30),  # counted from where the frame begins
+        ("c2s", "heartbeat", "VAL-15", 20),
+        ("s2c", "error", "ENV-13", 26),
+        ("c2s", None, "VAL-01", 19),
+        ("c2s", "\\udcff", "TRAN-08", 9),
+        ("c2s", "heartbeat", "VAL-15", 20),  # it has but one direction
+        (None, "typing", None, 17),
+        (None, None, None, 19),  # of the record, which is nobody's frame
+        (None, None, None, 52),
+    ]
+    told = [
+        (f["direction"], f["type"], f["errors"][0]["requirement"], f["errors"][0]["message"].split()[-1])
+        for f in report(path)["frames"]
+    ]
+    assert told == [(*rest, str(at)) for *rest, at in errors]
+    charged = [f["direction"] for f in report(path, "--direction", "s2c")["frames"]]
+    assert charged == ["c2s", "c2s", "s2c", "c2s", "c2s", *["s2c"] * 4], "what was recorded goes before"
+
+
 def test_types_of_both_directions_are_valid_in_either_and_else_judged_by_the_nearer(write: Any) -> None:
     example = {(d, n): thaw(spec.examples[0]) for (d, n), spec in load_catalogue().frames.items()}
     path = write("both.ndjson", ndjson(example["c2s", "presence"], example["s2c", "presence"]))
@@ -235,7 +268,7 @@ def test_markdown(write: Any) -> None:
         (40, None, None, "sketch"),
         (44, None, None, "sketch"),
         (48, False, "presence", "enum"),
-        (56, False, None, "duplicate-key"),
+        (56, False, "heartbeat", "duplicate-key"),
     ]
     text = (HERE / "frames.md").read_bytes()
     assert counts(report("-", stdin=text)) == (6, 3, 3, 0)
@@ -251,6 +284,7 @@ def test_folders_patterns_and_standard_input(write: Any, tmp_path: Path) -> None
     write("a/.hidden/three.json", WRONG)
     write("a/node_modules/four.json", WRONG)
     (tmp_path / "a" / "circle").symlink_to(tmp_path)
+    os.mkfifo(tmp_path / "a" / "b" / "pipe.json")  # which nobody will ever write to
     patterns = ["a/*.json", "a/b/**/*.*json"]
     for arguments in (["a"], patterns, ["a/**/*.*json"], ["a/one.json", "a/b"], ["a", "a/one.json"]):
         done = run(*arguments, "--format", "json", cwd=tmp_path)
@@ -265,6 +299,8 @@ def test_the_kind_can_be_said_where_the_name_misleads(write: Any) -> None:
     markdown = write("doc.txt", b'text\n```json\n{"type":"heartbeat"}\n```\n')
     assert counts(report(markdown)) == (1, 1, 0, 0)
     assert counts(report(markdown, "--input", "ndjson"))[0] == 4
+    marked = write("marked.md", b'\xef\xbb\xbf```json\n{"type":"heartbeat"}\n```\n')
+    assert counts(report(marked)) == (1, 1, 0, 0), "as some editors begin every file"
 
 
 @pytest.mark.parametrize(
