@@ -18,7 +18,7 @@ from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.ledger import Entry
 from relaykit.reference_server.mailbox import Mailboxes
 from relaykit.reference_server.session import Session
-from relaykit.schemas import load_catalogue, thaw
+from relaykit.schemas import Catalogue, load_catalogue, thaw
 from relaykit.schemas.validation import Judge
 
 Apply = Callable[[Seams], None]
@@ -291,7 +291,21 @@ def was_cut(session: Session) -> bool:
     return link._protocol.close_rcvd is None
 
 
-# --- schemas ---
+# --- JSON and schemas ---
+
+
+def decoding(change: Callable[[Callable[[bytes], Frame], Catalogue, bytes], Frame]) -> Apply:
+    """`change(rightly, catalogue, data)` parses text, in place of `rightly(data)`."""
+
+    def apply(seams: Seams) -> None:
+        def decode(
+            original: Callable[..., Frame], self: Catalogue, data: bytes, *, wary: bool = False
+        ) -> Frame:
+            return change(partial(original, self, wary=wary), self, data)
+
+        seams.around(Catalogue, "decode", decode)
+
+    return apply
 
 
 def loosened(kinds: str | Sequence[str], *constraints: str) -> Apply:

@@ -11,7 +11,7 @@ from relaykit.reference_server import messages, relay
 from relaykit.reference_server.app import App
 from relaykit.reference_server.calls_state import OFFER
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import Frame, Handler, handling, loosened
+from relaykit.reference_server.defects.blocks import Frame, Handler, decoding, handling, loosened
 from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.refused import INVALID, SERVER_ERROR, Refused
@@ -138,26 +138,26 @@ ANSWERS = (
 
 @defect("types-in-any-case", "The case of letters in a type does not matter.", "VAL-06")
 def types_in_any_case(seams: Seams) -> None:
-    def decode(original: Callable[..., Frame], self: Catalogue, data: bytes) -> Frame:
-        frame = original(self, data)
+    def decode(rightly: Callable[[bytes], Frame], catalogue: Catalogue, data: bytes) -> Frame:
+        frame = rightly(data)
         kind = frame.get("type")
-        if isinstance(kind, str) and kind.lower() in self.types("c2s"):
+        if isinstance(kind, str) and kind.lower() in catalogue.types("c2s"):
             frame["type"] = kind.lower()
         return frame
 
-    seams.around(Catalogue, "decode", decode)
+    decoding(decode)(seams)
 
 
 @defect("nan-accepted", "NaN and Infinity are taken as numbers.", "VAL-04")
 def nan_accepted(seams: Seams) -> None:
-    def decode(original: Callable[..., Frame], self: Catalogue, data: bytes) -> Frame:
+    def decode(rightly: Callable[[bytes], Frame], _catalogue: Catalogue, data: bytes) -> Frame:
         try:
-            return original(self, data)
+            return rightly(data)
         except FrameError as error:
             if error.reason != "nan":
                 raise
             found = json.loads(data)
-            return found if isinstance(found, dict) else original(self, data)
+            return found if isinstance(found, dict) else rightly(data)
 
     def is_valid(original: Callable[..., bool], self: Catalogue, frame: Frame, direction: str) -> bool:
         numbers = json.dumps(frame)
@@ -165,7 +165,7 @@ def nan_accepted(seams: Seams) -> None:
             frame = json.loads(numbers, parse_constant=lambda _: 0)
         return original(self, frame, direction)
 
-    seams.around(Catalogue, "decode", decode)
+    decoding(decode)(seams)
     seams.around(Catalogue, "is_valid", is_valid)
 
 
@@ -322,10 +322,10 @@ def twin_keys_smuggled(seams: Seams) -> None:
     def first_wins(pairs: list[tuple[str, Any]]) -> Frame:
         return dict(reversed(pairs))
 
-    def decode(original: Callable[..., Frame], self: Catalogue, data: bytes) -> Frame:
+    def decode(rightly: Callable[[bytes], Frame], _catalogue: Catalogue, data: bytes) -> Frame:
         twins.clear()
         try:
-            return original(self, data)
+            return rightly(data)
         except FrameError as error:
             if error.reason != "duplicate-key":
                 raise
@@ -353,7 +353,7 @@ def twin_keys_smuggled(seams: Seams) -> None:
         with swapped(app.frames, "deliver", lambda _payload, *stamps: deliver(told, *stamps)):
             original(app, session, key, message_id, payload, at)
 
-    seams.around(Catalogue, "decode", decode)
+    decoding(decode)(seams)
     seams.around(relay, "pass_on", pass_on)
     seams.around(messages, "_to_user", to_user)
 

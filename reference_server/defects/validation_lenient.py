@@ -8,7 +8,7 @@ from copy import deepcopy
 
 from relaykit.reference_server.app import App
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import Frame, Handler, handling
+from relaykit.reference_server.defects.blocks import Frame, Handler, decoding, handling
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.defects.validation import invalid
 from relaykit.reference_server.dispatch import Dispatcher
@@ -38,24 +38,21 @@ def _without_them(_original: Callable[..., None], it: Dispatcher, session: Sessi
 def taking_text(reason: str, read: Callable[[bytes], object]) -> Callable[[Seams], None]:
     """Text that strict JSON refuses for a reason is read in another way."""
 
-    def apply(seams: Seams) -> None:
-        def decode(original: Callable[..., Frame], self: Catalogue, data: bytes) -> Frame:
+    def decode(rightly: Callable[[bytes], Frame], _catalogue: Catalogue, data: bytes) -> Frame:
+        try:
+            return rightly(data)
+        except FrameError as error:
+            if error.reason != reason:
+                raise
             try:
-                return original(self, data)
-            except FrameError as error:
-                if error.reason != reason:
-                    raise
-                try:
-                    found = read(data)
-                except RecursionError:
-                    raise error from None
-                if not isinstance(found, dict):
-                    raise
-                return found
+                found = read(data)
+            except RecursionError:
+                raise error from None
+            if not isinstance(found, dict):
+                raise
+            return found
 
-        seams.around(Catalogue, "decode", decode)
-
-    return apply
+    return decoding(decode)
 
 
 def _small(text: str) -> int:
