@@ -63,8 +63,8 @@ class _Found:
     "-j",
     "--jobs",
     type=click.IntRange(1, 64),
-    default=lambda: 2 * (os.cpu_count() or 2),
-    help="Servers at the same time.  [twice the cores]",
+    default=lambda: min(64, 4 * (os.cpu_count() or 2)),
+    help="Servers at the same time; most of them wait for answers.  [four times the cores]",
 )
 @click.option(
     "--timeout-factor",
