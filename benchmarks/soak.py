@@ -244,7 +244,8 @@ async def live(world: World, device: Device) -> None:
         try:
             await visit(world, device)
         except InvalidStatus as error:
-            world.breaks(f"the server lets {device.id} in no more: {error}")
+            why = (error.response.body or b"").decode(errors="replace").strip()
+            world.breaks(f"the server lets {device.id} in no more: {error}: {why}")
         except (OSError, ConnectionClosed) as error:
             world.counts[type(error).__name__] += 1
         with contextlib.suppress(TimeoutError):
@@ -314,7 +315,9 @@ async def soak(target: Target, control_url: str, arguments: argparse.Namespace) 
 
 
 def report(world: World, samples: list[tuple[float, float]]) -> None:
-    warm = [sample for sample in samples if sample[0] >= samples[-1][0] / 3]
+    warm, late = (
+        [sample for sample in samples if sample[0] >= samples[-1][0] * part] for part in (1 / 3, 2 / 3)
+    )
     counts = world.counts
     for kind, count in sorted(counts.items()):
         print(f"{count:9} {kind}")
@@ -322,9 +325,10 @@ def report(world: World, samples: list[tuple[float, float]]) -> None:
     print(f"{sum(len(device.done) for device in world.devices):9} acknowledged by a device for certain")
     sizes = [size for _, size in samples]
     print(f"memory: {sizes[0]:.1f} MB at first, {warm[0][1]:.1f} when warm, {sizes[-1]:.1f} at last")
-    if len(warm) > 1:
-        slope = statistics.linear_regression(*zip(*warm, strict=True)).slope
-        print(f"slope after the first third: {slope:+.2f} MB/min")
+    for part, when in ((warm, "after the first third"), (late, "in the last third")):
+        if len(part) > 1:
+            slope = statistics.linear_regression(*zip(*part, strict=True)).slope
+            print(f"slope {when}: {slope:+.2f} MB/min")
     for what in world.broken:
         print(f"BROKEN: {what}")
     print("broken" if world.broken else "every promise was kept")
