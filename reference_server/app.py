@@ -6,8 +6,10 @@ Handlers get an `App` and need nothing else.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from websockets.http11 import Response
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from relaykit.reference_server.observed import Watch
     from relaykit.reference_server.settings import Settings
     from relaykit.schemas import Catalogue
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -97,6 +101,8 @@ class App:
         self.outgoing_high = min(64 * 1024, settings.max_outgoing_bytes)
         self.extensions = [DEFLATE] if settings.compression else []
         self.connections: set[Connection] = set()
+        self.unread = 0
+        """Bytes that wait to be written to clients who read too slowly."""
         self.tls_handshakes = 0
         """TCP connections on which TLS is not spoken yet."""
         self.watch: Watch | None = None
@@ -122,6 +128,13 @@ class App:
             open_ <= self.settings.max_connections
             and open_ - len(self.hub) - len(self.pending) <= self.settings.max_handshakes
         )
+
+    def bound_unread(self) -> None:
+        """Drop those for whom most waits, as long as too much waits for all of them together."""
+        while self.unread > self.settings.max_unread_bytes:
+            slowest = max(self.connections, key=attrgetter("unread"))
+            log.warning("closing the slowest reader: too much waits to be written in all; its messages wait")
+            slowest.drop()
 
     def forget(self, connection: Connection) -> None:
         """A TCP connection is gone."""

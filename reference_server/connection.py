@@ -63,7 +63,8 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_app", "_chunks", "_closing", "_count", "_cutter", "_ending", "_eof", "_parts", "_plain",
-        "_protocol", "_received", "_tail", "_text", "_timer", "_transport", "heard", "paused", "session",
+        "_protocol", "_received", "_tail", "_text", "_timer", "_transport",
+        "heard", "paused", "session", "unread",
     )  # fmt: skip
 
     def __init__(self, app: App) -> None:
@@ -78,6 +79,7 @@ class Connection(asyncio.Protocol):
         self.session: Session | None = None
         self.heard = 0.0
         self.paused = False
+        self.unread = 0  # bytes that wait for a client who reads too slowly
         self._received = 0  # bytes of the handshake
         self._tail = b""  # the last four of them
         self._cutter: Cutter | None = None  # from the end of the handshake on
@@ -136,9 +138,11 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self.paused = True
+        self._note_unread(self._transport.get_write_buffer_size())
 
     def resume_writing(self) -> None:
         self.paused = False
+        self._note_unread(0)
         if self.session is not None and self.session.cursor is not None:
             self._app.resume(self.session)
 
@@ -148,6 +152,7 @@ class Connection(asyncio.Protocol):
         self._parts = None
         if self._timer is not None:
             self._timer.cancel()
+        self._note_unread(0)
         self._app.forget(self)
         self._leave()
         self._break_cycles()
@@ -310,11 +315,24 @@ class Connection(asyncio.Protocol):
             return
         if data:
             transport.write(data)
+        if self.paused:
+            self._note_unread(transport.get_write_buffer_size())
+            self._app.bound_unread()
         if self._ending:
             self._end()
 
+    def _note_unread(self, size: int) -> None:
+        """Note how much waits for the client, if it reads more slowly than it is written to."""
+        self._app.unread += size - self.unread
+        self.unread = size
+
     def _drop_slow_reader(self) -> None:
         log.warning("closing a connection that reads too slowly; its messages wait")
+        self.drop()
+
+    def drop(self) -> None:
+        """Give up what waits for the client, and the connection."""
+        self._note_unread(0)
         self.abort()
 
     def close(self, code: int, reason: str = "") -> None:

@@ -58,6 +58,7 @@ class Settings:
     max_handshakes: int = 1024
     max_connections: int = 20_000
     max_outgoing_bytes: int = 1024 * 1024
+    max_unread_bytes: int = 256 * 1024 * 1024
     max_waiting_bytes: int = 1024 * 1024 * 1024
     max_memory_store_bytes: int = 1024 * 1024 * 1024
     remembered_messages: int = 1_000_000

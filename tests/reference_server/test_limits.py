@@ -127,6 +127,35 @@ async def test_a_client_that_does_not_read_is_dropped_and_its_messages_wait() ->
 
 
 @in_loop
+async def test_what_waits_for_all_slow_readers_together_is_bounded() -> None:
+    most = 1024 * 1024
+    limits = {"burst": 100_000, "waiting_per_user": 100_000}
+    async with running_server(limits=limits, max_outgoing_bytes=most, max_unread_bytes=most) as server:
+        alice, group = await server.connect(), f"group-{new_id()}"
+        lazy = [(new_id(), new_id()) for _ in range(4)]
+        server.app.people.create_group(group, [alice.user, *(user for user, _ in lazy)])
+        raws = []
+        for user, device in lazy:
+            raws.append(await Raw.open(server.port))
+            assert (await raws[-1].request(f"/ws?token={server.token(user, device)}")).status == 101
+            raws[-1].writer.transport.pause_reading()
+        for _ in range(1000):
+            await alice.send(message(None, group_id=group, ciphertext="A" * 30_000))
+            await alice.expect("sent_ack")
+            held = sum(one._transport.get_write_buffer_size() for one in server.app.connections)
+            assert held < most + 4 * 40_000
+            if len(server.app.connections) < 4:  # two are closed, though for none of them too much waits
+                break
+        else:
+            raise AssertionError("nobody was closed")
+        await alice.silent()
+        for raw in raws:
+            await raw.close()
+        await server.until(lambda: len(server.app.connections) == 1)
+        assert server.app.unread == 0
+
+
+@in_loop
 async def test_what_one_turn_says_is_bounded_even_for_a_client_that_has_read_all() -> None:
     async with running_server(max_outgoing_bytes=256 * 1024) as server:
         alice, bob = await server.pair()
