@@ -56,7 +56,7 @@ selftest-sample: $(STAMP) ## the same on a dozen of them
 	$(BIN)/relaykit selftest --sample 12 --seed "$$(git rev-parse HEAD 2>/dev/null || echo none)"
 
 bench: $(STAMP) ## every figure that the README quotes; run it on a quiet machine
-	@for file in validate suite server_throughput server_connections docs; do \
+	@for file in validate suite server_throughput server_connections fuzz docs; do \
 	  echo "== benchmarks/$$file.py"; $(BIN)/python benchmarks/$$file.py || exit 1; done
 
 clean: ## remove what make has made

@@ -1,10 +1,12 @@
 """Fuzzed frames per second, end to end against the reference server, and the ratio to a stock client's loop.
 
-    python benchmarks/fuzz.py [--seconds 10] [--repeat 3]
+    python benchmarks/fuzz.py [--frames 200000] [--repeat 3]
 
 Both send the same kinds of frames over 24 connections, 24 frames to a heartbeat, and judge what comes back:
 the fuzzer as `relaykit fuzz` does; the loop with a `websockets` client for each connection, which parses what
-comes and counts errors. The server keeps its store in memory and runs as a process of its own.
+comes and counts errors. The server keeps its store in memory and runs as a process of its own. Beside the
+rates stand CPU times per frame of the client (the fuzzer's with its start) and of the server: on a busy
+machine they say more.
 """
 
 from __future__ import annotations
@@ -13,11 +15,14 @@ import argparse
 import asyncio
 import json
 import random
+import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -42,12 +47,29 @@ class Idle:
         self.interval = type("Interval", (), {"acks": set()})()
 
 
-async def stock(url: str, seconds: float) -> float:
-    """Frames per second of the loop."""
+@dataclass(frozen=True)
+class Rate:
+    """Frames per second, and CPU microseconds of client and server for each."""
+
+    per_second: float
+    client_us: float
+    server_us: float
+
+
+def rated(run: Callable[[str], tuple[int, float, float]]) -> Rate:
+    """Run a client, which says how many frames it sent, in how many seconds, with how much CPU time."""
+    with started(*reference(":memory:")) as target:
+        before = target.cpu()
+        count, seconds, cpu = run(target.url)
+        return Rate(count / seconds, cpu / count * 1e6, (target.cpu() - before) / count * 1e6)
+
+
+async def stock(url: str, frames: int) -> tuple[int, float, float]:
+    """The loop."""
     catalogue = load_catalogue()
     generator, oracle = Generator(catalogue, frozenset({"core"}), "bench"), Oracle(catalogue)
     types = sorted(catalogue.types("c2s") | catalogue.types("s2c"))
-    end, count = time.perf_counter() + seconds, 0
+    count = 0
 
     async def one(number: int) -> None:
         nonlocal count
@@ -56,7 +78,7 @@ async def stock(url: str, seconds: float) -> float:
         token = mint(user_id=who.user, device_id=who.device, key=SECRET, lifetime_s=3600)
         maker = Maker(generator, oracle, types, f"bench-{number}", (), 65536)
         async with connect(f"{url}?token={quote(token)}", compression=None) as socket:
-            while time.perf_counter() < end:
+            while count < frames:
                 batch = maker.batch(Idle(who), BATCH)  # type: ignore[arg-type]
                 for sent in batch.sent:
                     await socket.send(sent.data, text=True)
@@ -68,13 +90,13 @@ async def stock(url: str, seconds: float) -> float:
                     errors += kind == "error"
                 count += len(batch.sent) + 1
 
-    begun = time.perf_counter()
+    begun, used = time.perf_counter(), time.process_time()
     await asyncio.gather(*(one(number) for number in range(CONNECTIONS)))
-    return count / (time.perf_counter() - begun)
+    return count, time.perf_counter() - begun, time.process_time() - used
 
 
-def fuzzed(url: str, seconds: float, folder: Path) -> float:
-    """Frames per second of `relaykit fuzz`."""
+def fuzzed(url: str, frames: int, folder: Path) -> tuple[int, float, float]:
+    """`relaykit fuzz`."""
     secret = folder / "secret"
     secret.write_text(SECRET)
     words = (
@@ -83,36 +105,46 @@ def fuzzed(url: str, seconds: float, folder: Path) -> float:
         url,
         "--secret-file",
         str(secret),
-        "--seconds",
-        str(seconds),
+        "--frames",
+        str(frames),
         "--format",
         "json",
     )
     made = (sys.executable, "-c", "from relaykit.cli import main; main()", *words, "--out", str(folder))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
     ended = subprocess.run(
-        [*made, "--connections", str(CONNECTIONS)], stdout=subprocess.PIPE, text=True, check=False
+        [*made, "--connections", str(CONNECTIONS)],
+        capture_output=True,
+        text=True,
+        check=False,
     )
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
     data = json.loads(ended.stdout)
-    assert not data["findings"], data["findings"]
-    return float(data["frames_per_second"])
+    cpu = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
+    return int(data["frames"]), float(data["duration_s"]), cpu
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--frames", type=int, default=200_000)
     parser.add_argument("--repeat", type=int, default=3)
     options = parser.parse_args()
-    rates: dict[str, list[float]] = {"relaykit fuzz": [], "stock client": []}
+    rates: dict[str, list[Rate]] = {"relaykit fuzz": [], "stock client": []}
     with tempfile.TemporaryDirectory() as folder:
         for _ in range(options.repeat):
-            with started(*reference(":memory:")) as target:
-                rates["relaykit fuzz"].append(fuzzed(target.url, options.seconds, Path(folder)))
-            with started(*reference(":memory:")) as target:
-                rates["stock client"].append(asyncio.run(stock(target.url, options.seconds)))
+            rates["relaykit fuzz"].append(rated(lambda url: fuzzed(url, options.frames, Path(folder))))
+            rates["stock client"].append(rated(lambda url: asyncio.run(stock(url, options.frames))))
+    middle: dict[str, list[float]] = {}
     for name, found in rates.items():
-        print(f"{name:14} {statistics.median(found):8.0f} frames/s  ({', '.join(f'{r:.0f}' for r in found)})")
-    ratio = statistics.median(rates["relaykit fuzz"]) / statistics.median(rates["stock client"])
-    print(f"ratio {ratio:.2f}")
+        each = [(r.per_second, r.client_us, r.server_us) for r in found]
+        middle[name] = [statistics.median(values) for values in zip(*each, strict=True)]
+        rate, client, server = middle[name]
+        all_rates = ", ".join(f"{r.per_second:.0f}" for r in found)
+        cpu = f"CPU per frame: client {client:.0f} µs, server {server:.0f} µs"
+        print(f"{name:14} {rate:8,.0f} frames/s ({all_rates}); {cpu}")
+    ours, theirs = middle["relaykit fuzz"], middle["stock client"]
+    print(f"ratio {ours[0] / theirs[0]:.2f}; by the client's CPU time {theirs[1] / ours[1]:.2f}")
 
 
 if __name__ == "__main__":

@@ -48,7 +48,7 @@ def replay(
     """Does a failure still occur? Run scenario files, such as those that `relaykit fuzz` leaves.
 
     \b
-    relaykit replay .relaykit/fuzz/sessions-8f14e45f-1.yaml -t target.yaml
+    relaykit replay .relaykit/fuzz/sessions-8f14e45f.yaml -t target.yaml
     relaykit replay found/*.yaml --launch 'my-server --port {port}' --format json
 
     \b
@@ -74,7 +74,8 @@ def replay(
         paths.extend(sorted(path.glob("*.yaml")) if path.is_dir() else [path])
     if not paths:
         raise UsageError(f"{files[0]}: there is no scenario file (*.yaml) in it")
-    cases = [from_scenario(catalogue, scenario) for scenario in load_files(catalogue, paths)]
+    distinct = {path.resolve(): path for path in reversed(paths)}.values()
+    cases = [from_scenario(catalogue, scenario) for scenario in load_files(catalogue, [*reversed(distinct)])]
     aimed = aim(catalogue, given, timeout_factor)
     seed = seed or secrets.token_hex(4)
     result = asyncio.run(replaying.replay(aimed, catalogue, cases, seed, times))

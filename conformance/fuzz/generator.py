@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from relaykit.conformance.derived import patterns
 from relaykit.errors import KitDefect
@@ -61,6 +61,12 @@ class Who:
 
 
 Maker = Callable[[random.Random, Who], Any]
+T = TypeVar("T")
+
+
+def pick(rng: random.Random, options: Sequence[T]) -> T:
+    """One of several; several times as fast as `choice`, and as even as this needs."""
+    return options[int(rng.random() * len(options))]
 
 
 def uuid(rng: random.Random, mark: str) -> str:
@@ -91,10 +97,10 @@ class Generator:
 
     def frame(self, rng: random.Random, who: Who, kind: str | None = None) -> dict[str, Any]:
         """A valid frame; `who.exact` tells whether what it names exists."""
-        kind = kind or rng.choice(self._kinds)
+        kind = kind or pick(rng, self._kinds)
         # Which of a user's devices may speak in a call depends on how the call came about.
         who.exact = who.other is None or kind not in self._calls
-        return _filled(rng.choice(self.outlines[kind]), rng, who)
+        return _filled(pick(rng, self.outlines[kind]), rng, who)
 
 
 def _filled(outline: Mapping[str, Any], rng: random.Random, who: Who) -> dict[str, Any]:
@@ -148,7 +154,7 @@ def _part(schema: Any, kind: str, name: str, rng: random.Random) -> Any:
     if not isinstance(schema, Mapping):
         return _constant({})
     if "anyOf" in schema:
-        schema = rng.choice(schema["anyOf"])
+        schema = pick(rng, schema["anyOf"])
     if schema.get("type") == "object" or "properties" in schema or "allOf" in schema:
         return _outline(schema, kind, rng)
     return _maker(schema, kind, name, rng)
@@ -163,7 +169,7 @@ def _maker(schema: Mapping[str, Any], kind: str, name: str, rng: random.Random) 
         return _constant(schema["const"])
     if "enum" in schema:
         choices = list(schema["enum"])
-        return lambda rng, _: rng.choice(choices)
+        return lambda rng, _: pick(rng, choices)
     match schema.get("type"):
         case "null":
             return _constant(None)
@@ -172,7 +178,7 @@ def _maker(schema: Mapping[str, Any], kind: str, name: str, rng: random.Random) 
         case "integer" | "number":
             low, high = schema.get("minimum", 0), schema.get("maximum", 2**31)
             edges = (low, high, low + 1, min(high, 0) if low <= 0 else low)
-            return lambda rng, _: rng.choice(edges) if rng.random() < 0.3 else rng.randint(low, high)
+            return lambda rng, _: pick(rng, edges) if rng.random() < 0.3 else rng.randint(low, high)
         case "array":
             return _list(schema)
     return _text(schema, kind, name, rng)
@@ -205,12 +211,12 @@ def _text(schema: Mapping[str, Any], kind: str, name: str, rng: random.Random) -
     if not pattern:
         shortest = schema.get("minLength", 0)
         return lambda rng, who: (
-            "" if not shortest and rng.random() < 0.1 else f"{who.mark}{rng.choice(_TEXTS)}"
+            "" if not shortest and rng.random() < 0.1 else f"{who.mark}{pick(rng, _TEXTS)}"
         )
     ends, free = _ends(pattern)
     if free:
-        return lambda rng, who: f"{who.mark}{rng.choice(ends)}"
-    return lambda rng, _: rng.choice(ends)
+        return lambda rng, who: f"{who.mark}{pick(rng, ends)}"
+    return lambda rng, _: pick(rng, ends)
 
 
 @cache
@@ -222,10 +228,19 @@ def _ends(pattern: str) -> tuple[list[str], bool]:
     return ends, all(patterns.matches(pattern, text) for text in marked)
 
 
+@cache
+def _moments() -> list[str]:
+    rng, found = random.Random(0), list[str]()  # noqa: S311
+    for _ in range(1000):
+        fraction = ("", ".5", ".125", ".000000001")[rng.randrange(4)]
+        day, hour, minute = rng.randint(1, 28), rng.randrange(24), rng.randrange(60)
+        month, year = rng.randint(1, 12), rng.randint(10, 39)
+        found.append(f"20{year}-{month:02}-{day:02}T{hour:02}:{minute:02}:00{fraction}Z")
+    return found
+
+
 def _moment(rng: random.Random, _: Who) -> str:
-    fraction = ("", ".5", ".125", ".000000001")[rng.randrange(4)]
-    day, hour, minute = rng.randint(1, 28), rng.randrange(24), rng.randrange(60)
-    return f"20{rng.randint(10, 39)}-{rng.randint(1, 12):02}-{day:02}T{hour:02}:{minute:02}:00{fraction}Z"
+    return pick(rng, _moments())
 
 
 def _either(get: Callable[[Who], str | None], prefix: str = "") -> Maker:

@@ -32,7 +32,7 @@ _BATCH, _WINDOW = 24, 3
 _INTERVAL_S = 2.0
 _INTERVAL_FRAMES = 60_000
 _RECEIPTS = 200
-_FIRST, _LOOKED_AT = 5000, 12
+_FIRST, _LOOKED_AT = 4000, 32
 """What is looked at for what it violates: so many invalid frames at first, then one of so many."""
 
 
@@ -127,8 +127,9 @@ class Hunt:
         started = time.perf_counter()
         failed = await usable(self.bench)
         if failed is not None:
+            died = await self.inquiry.died()
             raise UnreachableError(
-                f"two users cannot be arranged on the target: {failed.message}",
+                f"two users cannot be arranged on the target: {died or failed.message}",
                 hint="`relaykit doctor` tries what that needs, step by step",
             )
         try:
@@ -290,7 +291,7 @@ class Hunt:
             new = self.reach.note_fault(sent.fault)
         else:
             self._looked += 1
-            if self._looked > _FIRST and self._rng.randrange(_LOOKED_AT):
+            if self._looked > _FIRST and self._rng.random() * _LOOKED_AT >= 1:
                 return
             verdict = self.env.catalogue.validate(sent.data, "c2s")
             new = self.reach.note(verdict.type, verdict.findings)

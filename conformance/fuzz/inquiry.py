@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from relaykit.conformance.deaths import Deaths
+from relaykit.conformance.derived.violations import STOWAWAY
 from relaykit.conformance.expectations import Expectation, excuse, in_force
 from relaykit.conformance.fuzz.cells import Cell, gaps
 from relaykit.conformance.fuzz.link import Link, Sent
@@ -21,7 +22,8 @@ from relaykit.conformance.results import Outcome
 _TOGETHER = 8
 _SUSPECTS = 240
 """So many messages are tried for one suspicion at most."""
-_SIGNATURES = 400
+_DEATHS = 6
+"""Of how many deaths a deadly message is made smaller; the target is started again after each."""
 
 
 @dataclass(slots=True)
@@ -101,8 +103,9 @@ class Inquiry:
             for batch in link.suspicious:
                 few = batch.errors < batch.least
                 said = f"{batch.errors} errors came for {batch.least} frames that must be refused"
-                first = [s for s in batch.sent if (s.duty is Duty.REFUSE) == few]
-                await self._find(said, [(name, link, s) for s in first])
+                # Too many errors: for what is valid, or several for one.
+                likely = sorted(batch.sent, key=lambda sent: (sent.duty is Duty.REFUSE) != few)
+                await self._find(said, [(name, link, s) for s in likely])
         if not cell.whole or cell.hangs:
             return
         names = {id(link): name for name, link in cell.links.items()}
@@ -122,13 +125,14 @@ class Inquiry:
             await self._find(said, [(names[id(link)], link, s) for link, s in gap.suspects])
         for name, link in cell.links.items():
             await self._unacknowledged(name, link)
+            await self._smuggled(cell, link)
             self._shapes_of(link)
 
     async def _look_for_death(self, cell: Cell) -> None:
         """A target may end connections that send too much; or it is gone."""
         for name, link in cell.links.items():
             if link.ended is not None and not self._crashed:
-                how = await self._dead()
+                how = await self.died()
                 if how is not None:
                     await self._crash(how, name, link)
                 return
@@ -144,6 +148,23 @@ class Inquiry:
             if sent.duty is Duty.REFUSE
         ]
         return sorted(every, key=lambda each: kind not in each[2].data)
+
+    async def _smuggled(self, cell: Cell, link: Link) -> None:
+        """Properties that are not documented, and came all the same: who sent them?"""
+        frame = next((each for each in link.interval.misshapen if STOWAWAY in str(each)), None)
+        if frame is None or STOWAWAY in self._signatures:
+            return
+        self._signatures.add(STOWAWAY)
+        suspects = [
+            (name, other, sent)
+            for name, other in cell.links.items()
+            for batch in other.interval.batches
+            for sent in batch.sent
+            if sent.duty is Duty.EITHER and STOWAWAY.encode() in sent.data
+        ]
+        kind = str(frame.get("type") if isinstance(frame, dict) else "").encode()
+        suspects.sort(key=lambda each: kind not in each[2].data)
+        await self._find(f"a frame came that holds {STOWAWAY}", suspects, silent=True)
 
     async def _unacknowledged(self, name: str, link: Link) -> None:
         missing = link.interval.acks
@@ -163,8 +184,14 @@ class Inquiry:
         said: str,
         suspects: Sequence[tuple[str, Link, Sent]],
         frame: Any = None,
+        *,
+        silent: bool = False,
     ) -> None:
-        """Try the suspects one by one, alone, until one shows what went wrong."""
+        """Try the suspects one by one, alone, until one shows what went wrong.
+
+        Args:
+            silent: it is no finding if none does.
+        """
         if self.full:
             return
         fresh = [each for each in suspects if self._signature(each[2]) not in self._signatures]
@@ -181,17 +208,15 @@ class Inquiry:
                 await self._keep(found[0])
                 return
         key = ("unexplained", said.split(" ", 1)[-1])
-        if key not in self._signatures:
+        if not silent and key not in self._signatures:
             self._signatures.add(key)
             message = f"{said}; no message among {len(templates)} shows it when it is sent alone"
             self.findings.append(Finding("unexplained", message, frame=frame))
 
     async def _keep(self, failure: Failure) -> None:
-        how = await self._dead()
+        how = await self.died()
         if how is not None:
-            await self._revive(how)
-            self._signatures.add(self._template_signature(failure.template))
-            self.findings.append(Finding("crash", how, failure.requirements, failure, _type(failure.data)))
+            await self._keep_crash(how, how, failure)
             return
         if self._excuse(failure) is not None:
             self._signatures.add(self._template_signature(failure.template))
@@ -221,7 +246,7 @@ class Inquiry:
 
     async def _living(self) -> None:
         """Have the target live."""
-        how = await self._dead()
+        how = await self.died()
         if how is not None:
             await self._revive(how)
 
@@ -242,7 +267,9 @@ class Inquiry:
         for frame in link.interval.misshapen:
             verdict = self.bench.env.catalogue.validate(frame, "s2c")
             for each in verdict.findings:
-                smuggled = "x_stowaway" in each.pointer
+                smuggled = STOWAWAY in each.pointer and not any(
+                    "VAL-09" in f.requirements for f in self.findings
+                )
                 key = (verdict.type, each.pointer, each.keyword)
                 if (each.severity != "error" and not smuggled) or key in self._shapes or self.full:
                     continue
@@ -260,7 +287,7 @@ class Inquiry:
         why = link.ended or "a connection does not answer"
         batch = next(iter(link.inflight), None)
         sent = [] if batch is None else list(batch.sent)
-        how = await self._dead()
+        how = await self.died()
         if how is not None:
             await self._crash(how, name, link)
             return
@@ -291,19 +318,38 @@ class Inquiry:
             if self._signature(each) in self._signatures:
                 continue
             failure = await self.bench.trial(template_of(each, link.who, name, _received(link)))
-            how = await self._dead()
+            how = await self.died()
             if how is not None:
                 self._signatures.add(self._signature(each))
-                await self._revive(how)
                 if failure is not None:
-                    self.findings.append(
-                        Finding("crash", message, failure.requirements, failure, _type(failure.data))
-                    )
+                    await self._keep_crash(message, how, failure)
                     return
+                await self._revive(how)
         if not any(finding.kind == "crash" for finding in self.findings):
             self.findings.append(Finding("crash", f"{message}; no message alone does that"))
 
-    async def _dead(self) -> str | None:
+    async def _keep_crash(self, message: str, how: str, failure: Failure) -> None:
+        """Keep a message of which the target has just died, made as small as a few deaths allow."""
+        self._signatures.add(self._template_signature(failure.template))
+        deaths = 0
+
+        async def deadly(template: Template) -> Failure | None:
+            nonlocal deaths
+            if deaths >= _DEATHS:
+                return None
+            tried = await self.bench.trial(template)
+            died = await self.died()
+            if died is None:
+                return None
+            deaths += 1
+            return tried if await self._revive(died) else None
+
+        if await self._revive(how):
+            failure = await shrunk(self.bench, failure, deadly)
+        self._signatures.add(self._template_signature(failure.template))
+        self.findings.append(Finding("crash", message, failure.requirements, failure, _type(failure.data)))
+
+    async def died(self) -> str | None:
         """How the target died, in words; None if it lives."""
         return await self.deaths.look(closely=True)
 
@@ -314,7 +360,7 @@ class Inquiry:
 
     async def nobody_served(self, outcome: Outcome | None) -> None:
         """No cell can be arranged any more."""
-        how = await self._dead()
+        how = await self.died()
         if how is not None and await self._revive(how):
             return
         if outcome is None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from relaykit.conformance.fuzz.generator import pick
+
 ODD: tuple[Any, ...] = (
     *(None, True, False, 0, -1, 1, 65535, 65536, 2**53, 2**53 + 1, 0.5, -0.0, 1e308),
     *("", " ", "x", "null", "true", "0", "\n", "\x00", "\u202e", "🙂", "x" * 300, "../..", "${alice.id}"),
@@ -42,12 +44,12 @@ def mutated(rng: random.Random, frame: dict[str, Any], types: Sequence[str]) -> 
         types: of all frames there are, for a frame of one type in the clothes of another.
     """
     for _ in range(1 if rng.random() < 0.8 else rng.randint(2, 3)):
-        rng.choice(_STRUCTURE)(rng, frame, types)
+        pick(rng, _STRUCTURE)(rng, frame, types)
     try:
         data = orjson.dumps(frame)
     except (TypeError, ValueError):  # an integer that orjson does not write
         data = b'{"type":9999999999999999999999}'
-    return rng.choice(_BYTES)(rng, data) if rng.random() < 0.15 else data
+    return pick(rng, _BYTES)(rng, data) if rng.random() < 0.15 else data
 
 
 def _positions(value: Any, found: _Positions) -> _Positions:
@@ -69,7 +71,7 @@ def _place(rng: random.Random, frame: dict[str, Any]) -> tuple[Any, Any]:
     if not places:
         frame["type"] = "heartbeat"
         return frame, "type"
-    return places[rng.randrange(len(places))]
+    return pick(rng, places)
 
 
 def _drop(rng: random.Random, frame: dict[str, Any], _: Sequence[str]) -> None:
@@ -84,7 +86,7 @@ def _odd(rng: random.Random, frame: dict[str, Any], _: Sequence[str]) -> None:
 
 def _odd_value(rng: random.Random) -> Any:
     """A fresh one: what is changed next must not change the others."""
-    value = rng.choice(ODD)
+    value = pick(rng, ODD)
     return orjson.loads(orjson.dumps(value)) if type(value) in (dict, list) else value
 
 
@@ -94,7 +96,7 @@ def _text(rng: random.Random, frame: dict[str, Any], _: Sequence[str]) -> None:
     if type(value) is not str:
         holder[key] = _odd_value(rng)
         return
-    at, bit = rng.randint(0, len(value)), rng.choice(_BITS)
+    at, bit = rng.randint(0, len(value)), pick(rng, _BITS)
     choice = rng.randrange(6)
     if choice == 0:
         holder[key] = value[:at] + bit + value[at:]
@@ -114,13 +116,13 @@ def _rename(rng: random.Random, frame: dict[str, Any], _: Sequence[str]) -> None
     holder, key = _place(rng, frame)
     if type(holder) is dict:
         changed = (key.upper(), key.replace("_", ""), f"{key} ", f"_{key}", key[:-1], "__proto__")
-        holder[rng.choice(changed)] = holder.pop(key)
+        holder[pick(rng, changed)] = holder.pop(key)
 
 
 def _add(rng: random.Random, frame: dict[str, Any], _: Sequence[str]) -> None:
     holder, _key = _place(rng, frame)
     if type(holder) is dict:
-        name = rng.choice(("x_stowaway", "server_id", "payload", "sender", "id", "", "toString"))
+        name = pick(rng, ("x_stowaway", "server_id", "payload", "sender", "id", "", "toString"))
         holder.setdefault(name, _odd_value(rng))
     else:
         holder.append("x")
@@ -130,7 +132,7 @@ def _list(rng: random.Random, frame: dict[str, Any], _: Sequence[str]) -> None:
     holder, key = _place(rng, frame)
     value = holder[key]
     if type(value) is list and value:
-        holder[key] = rng.choice(([], [*value, value[0]], value * 260, [[*value]], value[0]))
+        holder[key] = pick(rng, ([], [*value, value[0]], value * 260, [[*value]], value[0]))
     else:
         holder[key] = [value]
 
@@ -143,17 +145,17 @@ def _swap(rng: random.Random, frame: dict[str, Any], _: Sequence[str]) -> None:
 
 
 def _other_type(rng: random.Random, frame: dict[str, Any], types: Sequence[str]) -> None:
-    kind = rng.choice(types)
-    frame["type"] = rng.choice((kind, kind, kind.upper(), f"{kind} ", kind[:-1]))
+    kind = pick(rng, types)
+    frame["type"] = pick(rng, (kind, kind, kind.upper(), f"{kind} ", kind[:-1]))
 
 
 def _number(rng: random.Random, frame: dict[str, Any], _: Sequence[str]) -> None:
     holder, key = _place(rng, frame)
     value = holder[key]
     if type(value) in (int, float):
-        holder[key] = rng.choice((value + 1, value - 1, -value, value * 65536, value + 0.5, str(value)))
+        holder[key] = pick(rng, (value + 1, value - 1, -value, value * 65536, value + 0.5, str(value)))
     else:
-        holder[key] = rng.choice((0, 1, -1, 1.5))
+        holder[key] = pick(rng, (0, 1, -1, 1.5))
 
 
 _STRUCTURE: tuple[Callable[[random.Random, dict[str, Any], Sequence[str]], None], ...] = (
@@ -173,7 +175,7 @@ def _cut(rng: random.Random, data: bytes) -> bytes:
 
 def _insert(rng: random.Random, data: bytes) -> bytes:
     at = rng.randint(0, len(data))
-    return data[:at] + rng.choice(_JUNK) + data[at:]
+    return data[:at] + pick(rng, _JUNK) + data[at:]
 
 
 def _truncate(rng: random.Random, data: bytes) -> bytes:
@@ -181,7 +183,7 @@ def _truncate(rng: random.Random, data: bytes) -> bytes:
 
 
 def _twice(rng: random.Random, data: bytes) -> bytes:
-    return data + rng.choice((b"", b"\n", b",", b" ")) + data
+    return data + pick(rng, (b"", b"\n", b",", b" ")) + data
 
 
 def _duplicate(rng: random.Random, data: bytes) -> bytes:
@@ -190,13 +192,14 @@ def _duplicate(rng: random.Random, data: bytes) -> bytes:
 
 
 def _wrap(rng: random.Random, data: bytes) -> bytes:
-    depth = rng.choice((1, 2, 70, 2000))
+    depth = pick(rng, (1, 2, 70, 2000))
     return b"[" * depth + data + b"]" * depth
 
 
 def _encode(rng: random.Random, data: bytes) -> bytes:
     text = data.decode("utf-8", "replace")
-    return rng.choice(
+    return pick(
+        rng,
         (
             data.replace(b":", b" : ").replace(b",", b" ,\n"),
             text.replace("a", "\\u0061").encode(),
@@ -204,7 +207,7 @@ def _encode(rng: random.Random, data: bytes) -> bytes:
             b"\xef\xbb\xbf" + data,
             text.encode("utf-16-le", "replace").replace(b"\xff", b"."),
             b" " + data + b"\r\n",
-        )
+        ),
     )
 
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import codecs
+import json
 from collections.abc import Mapping
 from enum import IntEnum
 from typing import Any
 
 import jsonschema_rs
+import orjson
 
 from relaykit.schemas import Catalogue, Finding, FrameError, thaw
 from relaykit.schemas.flatten import flattened
@@ -37,6 +40,8 @@ class Oracle:
 
     def duty(self, data: bytes) -> tuple[Duty, dict[str, Any] | str]:
         """What has to come of a text message with these bytes, and the frame in it, or why there is none."""
+        if _is_no_json(data):
+            return Duty.REFUSE, "json"
         try:
             frame = self.catalogue.decode(data)
         except FrameError as error:
@@ -59,6 +64,22 @@ class Oracle:
     def findings(self, data: bytes) -> tuple[Finding, ...]:
         """What is wrong with a message, in full; slower."""
         return self.catalogue.validate(data, "c2s").findings
+
+
+def _is_no_json(data: bytes) -> bool:
+    """Whether even a lenient reader finds no JSON in it: to find that out costs less than where and why."""
+    try:
+        orjson.loads(data)
+    except ValueError:
+        if data[:3] == codecs.BOM_UTF8:
+            return False
+        try:
+            json.loads(data.decode())
+        except json.JSONDecodeError:
+            return True
+        except (ValueError, RecursionError):  # UTF-8 is told apart
+            return False
+    return False
 
 
 def _open_check(catalogue: Catalogue, kind: str) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -15,13 +15,17 @@ _SECONDS = 15.0
 """A server that hangs makes every trial long."""
 
 
-async def shrunk(bench: Bench, failure: Failure, most: int = _TRIALS) -> Failure:
-    """The smallest failure found within so many trials; it breaks the same requirement.
+Trial = Callable[[Template], Awaitable[Failure | None]]
+
+
+async def shrunk(bench: Bench, failure: Failure, trial: Trial | None = None) -> Failure:
+    """The smallest failure found within some trials and seconds; it breaks the same requirement.
 
     Args:
-        most: trials.
+        trial: tells whether a message still shows the failure; None: as the bench does.
     """
-    best, left = failure, most
+    trial = trial or bench.trial
+    best, left = failure, _TRIALS
     end = time.monotonic() + _SECONDS
     progress = True
     while progress and left > 0:
@@ -33,7 +37,7 @@ async def shrunk(bench: Bench, failure: Failure, most: int = _TRIALS) -> Failure
             if not _meant(bench, candidate):
                 continue
             left -= 1
-            found = await bench.trial(candidate)
+            found = await trial(candidate)
             if found is not None and found.requirements[:1] == best.requirements[:1]:
                 best, progress = found, True
                 break

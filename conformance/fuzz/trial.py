@@ -12,6 +12,7 @@ from relaykit.conformance.derived.binding import GOT
 from relaykit.conformance.derived.family import refusal_of
 from relaykit.conformance.derived.play import attend, see_refused, see_served
 from relaykit.conformance.derived.stations import Station, arranged, receive
+from relaykit.conformance.derived.violations import STOWAWAY
 from relaykit.conformance.fuzz.cells import BOB
 from relaykit.conformance.fuzz.generator import Who
 from relaykit.conformance.fuzz.link import Sent
@@ -145,7 +146,12 @@ class Bench:
             shown = verdict.frame if isinstance(verdict.frame, dict) else data.decode("utf-8", "replace")
             attend(station, verdict.type or "")
             station.phone.live.send_text(data, shown=shown)
-            if duty is Duty.EITHER or not template.exact:
+            if duty is Duty.EITHER and STOWAWAY.encode() in data:
+                await see_refused(station, shown, refusal)
+                # It need not be refused; but this must not be passed on.
+                context = station.context
+                context.outcomes = [o for o in context.outcomes if o.requirements == ("VAL-09",)]
+            elif duty is Duty.EITHER or not template.exact:
                 await _see_alive(station)
             elif verdict.valid:
                 await see_served(station, verdict.frame, _SERVED)

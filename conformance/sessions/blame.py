@@ -110,11 +110,13 @@ def _deliver(state: State, step: Step | None, device: str, frame: Mapping[str, A
         return ("GRP-11", "GRP-12", "GRP-14") if message.group else ("PRIV-01",)
     if not _is_the_same(state, message, user, frame):
         return ("MSG-37",) if message.number in state.sought else _changed(message, frame)
+    if device in state.decided_once and device not in message.waiting:
+        return ("DEV-27",)
     if step is not None and step.move in ("connect", "connect_again") and step.who == device:
         if message.waiting.get(device):
             return ("MSG-30", "OFF-04") if message.status.get(user) == "read" else ("OFF-04",)
         if device not in message.waiting:
-            return ("OFF-08",) if device not in state.decided_once else ("DEV-27",)
+            return ("OFF-08",)
     if step is not None and step.move in ("resend", "steal"):
         return ("MSG-35",) if step.move == "resend" else ("MSG-37",)
     return ("GRP-04", "GRP-05") if message.group else ("MSG-20",)

@@ -33,13 +33,30 @@ def _offers(state: State) -> bool:
     return state.has("devices") and all(state.offers(name) for name in needed)
 
 
-def _ask(state: State, draw: Draw) -> Step:
-    return Step("ask", "", {"device": draw(_newcomers(state)), "r": state.next()})
+def _ask(state: State, draw: Draw) -> tuple[Step, ...]:
+    """Approval is asked for; and the device may come at once, and try what it may not."""
+    device, number, other = draw(_newcomers(state)), state.next(), state.next()
+    others = tuple(user for user in state.known if user != user_of(device)) or (user_of(device),)
+    steps = (
+        Step("ask", "", {"device": device, "r": number}),
+        Step("connect", device),
+        Step("plead", device, {"to": draw(others), "m": other, "c": other}),
+    )
+    return steps[: draw((1, 2, 3))]
 
 
-def _decide(state: State, draw: Draw) -> Step:
-    device = draw(tuple(state.pending))
-    return Step("decide", "", {"device": device, "r": state.pending[device], "approved": draw((True, False))})
+def _decide(state: State, draw: Draw) -> tuple[Step, ...]:
+    """A request is decided; and the device may try at once what it may do now."""
+    device, approved = draw(tuple(state.pending)), draw((True, False))
+    there = device in state.visiting
+    then = Step("connect", device) if approved else Step("knock" if there else "learn", device)
+    decided = Step("decide", "", {"device": device, "r": state.pending[device], "approved": approved})
+    return (decided, then, *((Step("drop", device), then) if approved else ()))[: draw((1, 2, 4))]
+
+
+def _revoke(state: State, draw: Draw) -> tuple[Step, ...]:
+    device = draw(_revocable(state))
+    return (Step("revoke", "", {"device": device}), Step("knock", device))[: draw((1, 2))]
 
 
 def _plead(state: State, draw: Draw) -> Step:
@@ -94,7 +111,7 @@ DEVICE_MOVES: Mapping[str, Move] = MappingProxyType(
         "restart": Move(_restartable, lambda _, __: Step("restart")),
         "revoke": Move(
             lambda s: s.has("devices") and s.offers("revoke_device") and bool(_revocable(s)),
-            lambda s, draw: Step("revoke", "", {"device": draw(_revocable(s))}),
+            _revoke,
         ),
     }
 )

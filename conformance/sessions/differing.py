@@ -292,8 +292,7 @@ class Differential:
         file, outcome = None, ""
         if self.folder is not None:
             found = f"relaykit fuzz --against … --seed {seed} found this in {lab.aimed.target.name}:"
-            number = len(self.broken) + 1
-            file, outcome = keep(lab, self.folder, f"against-{seed}-{number}", best, found)
+            file, outcome = keep(lab, self.folder, "sessions", best, found)
         assert best.problem is not None  # noqa: S101
         self.broken[name] = Broken(by, best.problem, seed, best.program, file, outcome)
 

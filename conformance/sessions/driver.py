@@ -23,15 +23,13 @@ from relaykit.conformance.sessions.operations import operation_of
 from relaykit.conformance.sessions.problems import Problem, SessionOver
 from relaykit.conformance.sessions.state import DEVICES, USERS, Branch, Rules, State, Step, user_of
 from relaykit.conformance.steps import control, roots
-from relaykit.conformance.target import Target
 from relaykit.conformance.values import Scope
 from relaykit.conformance.wire import ConnectionEnded, DialError
-from relaykit.schemas import control_operations
 
 _REFUSED = {"connect": ("AUTH-14",), "connect_again": ("CONN-13", "CONN-14")}
 """Steps that the target must permit, and the requirements that it breaks if it does not."""
-_FLOOD, _LONGEST_S = 1000, 10.0
-"""More frames than this are no step of a session; nor is a longer wait after them."""
+_LONGEST_S = 10.0
+"""A longer wait after a flood is no part of a session."""
 _RESULTS = {"create_group": "group_id", "conversation": "conversation_id", "ask": "request_id"}
 """Control steps whose result later steps refer to, and its identifier."""
 
@@ -43,20 +41,6 @@ class Done:
     step: Step
     branch: Branch
     came: Mapping[str, Sequence[Any]]
-
-
-def rules_of(env: Environment) -> Rules:
-    """What the model has to know of a target."""
-    target, control_ = env.target, env.target.control
-    offered = control_operations() if control_ is not None else ()
-    return Rules(
-        target.capabilities,
-        frozenset(name for name in offered if target.offers(name)),
-        presence_is_prompt=target.timing["presence_grace_s"] == 0,
-        calls_end_promptly=target.timing["call_grace_s"] == 0,
-        legacy=target.legacy is not None and "legacy_frames" in target.capabilities,
-        flood=_flood(target),
-    )
 
 
 _CASE = Case(
@@ -82,15 +66,6 @@ _CASE = Case(
 
 async def _nothing() -> None:
     return
-
-
-def _flood(target: Target) -> int:
-    """How many frames at once are too many for a target; 0 where its file does not say, or it takes many."""
-    rate, burst = target.limits["frames_per_second"], target.limits["burst"]
-    known = {"frames_per_second", "burst"} <= set(target.stated) and target.frames_per_second is None
-    # Some of them are handled as others arrive, while more become permitted.
-    count = int(burst + 2 * rate)
-    return count if known and count <= _FLOOD else 0
 
 
 class Session:
@@ -354,6 +329,8 @@ class Session:
 
     def _ended(self, step: Step, device: str) -> Problem:
         req = ("VAL-13",) if step.move == "invalid" and step.who == device else ("KEEP-03",)
+        if step.move == "revoke" and user_of(step.with_["device"]) == user_of(device):
+            req = ("DEV-34",)
         connection = self._device(device).connection
         said = connection.ended if connection is not None else "no connection"
         allowed = tuple({"type": kind} for kind in self.env.catalogue.types("s2c"))

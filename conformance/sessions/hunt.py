@@ -263,9 +263,8 @@ class Hunt:
         assert shown.problem is not None  # noqa: S101
         file, outcome = None, ""
         if self.folder is not None:
-            number = len(self.findings) + 1
             said = f"relaykit fuzz --sessions --seed {seed} found this against {self.lab.aimed.target.name}:"
-            file, outcome = keep(self.lab, self.folder, f"sessions-{seed}-{number}", shown, said)
+            file, outcome = keep(self.lab, self.folder, "sessions", shown, said)
         if not steady and file is not None and outcome != Outcome.REPRODUCED:
             outcome = "passing"
         actions = writing.actions(shown.program)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -49,7 +48,7 @@ def keep(lab: Lab, folder: Path, name: str, played: Played, found: str) -> tuple
 
     Args:
         folder: for the scenario.
-        name: of the scenario; what an ID cannot hold is replaced.
+        name: what the scenario's ID begins with.
         found: a line that says how it was found.
 
     Returns:
@@ -59,12 +58,11 @@ def keep(lab: Lab, folder: Path, name: str, played: Played, found: str) -> tuple
     assert problem is not None  # noqa: S101
     why = writing.unsayable(played.program)
     if why:
-        lab.notes = (*lab.notes, f"{name} is left as its seed alone: {why}")
+        lab.notes = (*lab.notes, f"{problem.req[0]} is left as its seed alone: {why}")
         return None, ""
     redact = lab.aimed.redactor.text
     notes = (found, redact(problem.message), *(f"  {step}" for step in played.program))
-    slug = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-    made = writing.reproduction(lab.catalogue, slug, played.log, played.last, problem, notes)
+    made = writing.reproduction(lab.catalogue, name, played.log, played.last, problem, notes)
     try:
         path = reproduce.write(folder, made, lab.catalogue)
     except UsageError as error:

@@ -21,8 +21,9 @@ from relaykit.conformance.launch import Launched
 from relaykit.conformance.preflight import preflight
 from relaykit.conformance.run import Settings, environment
 from relaykit.conformance.sessions import model
-from relaykit.conformance.sessions.driver import Done, Session, rules_of
+from relaykit.conformance.sessions.driver import Done, Session
 from relaykit.conformance.sessions.problems import Problem, SessionOver
+from relaykit.conformance.sessions.rules import rules_of
 from relaykit.conformance.sessions.state import Rules, Step
 from relaykit.conformance.target import Waits
 from relaykit.errors import RelaykitError, UsageError

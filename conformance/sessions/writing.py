@@ -6,6 +6,7 @@ the requirement that was broken, so that `replay` knows the failure again.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -40,7 +41,7 @@ def reproduction(
     """The scenario.
 
     Args:
-        name: its ID.
+        name: what its ID begins with; the rest follows from its steps.
         log: the steps that went well, and what was to come of them.
         last: the step that failed; None: something came late, after the last one.
         notes: lines of comment.
@@ -66,7 +67,7 @@ def reproduction(
     actual = problem.actual.get("type") if isinstance(problem.actual, Mapping) else None
     requirement = catalogue.requirements[problem.req[0]]
     return Reproduction(
-        id=name,
+        id=f"{name}-{hashlib.sha256(text.encode()).hexdigest()[:8]}",
         title=requirement.text.replace("`", ""),
         catches=f"{problem.message[0].upper()}{problem.message[1:]}.",
         area=area_of(catalogue, requirement.id),

@@ -29,14 +29,6 @@ def fuzz(server: Minimal, tmp_path: Path, *words: str) -> tuple[Ended, dict[str,
     return ended, json.loads(ended.out)
 
 
-def replayed(server: Minimal, file: str) -> Ended:
-    async def go() -> Ended:
-        async with server.running() as url:
-            return await relaykit("replay", file, "--url", url, seconds=60, RELAYKIT_SECRET=SECRET)
-
-    return asyncio.run(go())
-
-
 def found(data: dict[str, Any]) -> dict[str, set[str]]:
     kinds: dict[str, set[str]] = {}
     for each in data["findings"]:
@@ -57,37 +49,6 @@ def test_a_server_that_is_right_agrees_with_the_oracle(tmp_path: Path) -> None:
     _, again = fuzz(minimal(), tmp_path, "--frames", "2000", "--corpus", str(corpus))
     assert again["corpus"]["frames"] >= len(kept)
     assert again["findings"] == []
-
-
-def test_one_that_says_nothing_is_found_and_leaves_a_scenario_that_replays(tmp_path: Path) -> None:
-    server = minimal("silent-on-bad")
-    ended, data = fuzz(server, tmp_path, "--frames", "2000", "--most", "2")
-    assert ended.code == 1
-    assert "not-refused" in found(data)
-    finding = data["findings"][0]
-    assert finding["replayed"] == "reproduced"
-    assert "reproduced" in replayed(server, finding["file"]).out
-    assert "fixed" in replayed(minimal(), finding["file"]).out
-
-
-class Forwards(Minimal):
-    """Refuses, and forwards some of it all the same."""
-
-    async def bad(self, peer: Peer, frame: Any) -> None:
-        await super().bad(peer, frame)
-        if isinstance(frame, dict) and isinstance(frame.get("payload"), dict) and frame.get("type") == "send":
-            receiver = str(frame["payload"].get("receiver_id")).lower()
-            for other in [each for each in self.peers if each.user == receiver]:
-                await self.write(other, {**frame, "type": "deliver", "sender_id": peer.user})
-
-
-def test_one_that_forwards_what_it_refuses_is_found(tmp_path: Path) -> None:
-    _, data = fuzz(Forwards(), tmp_path, "--frames", "3000", "--most", "3")
-    kinds = found(data)
-    assert "VAL-12" in kinds["forwarded"]
-    finding = next(each for each in data["findings"] if each["kind"] == "forwarded")
-    assert len(json.loads(finding["sent"])) <= 3, "shrunk to what it takes"
-    assert finding["replayed"] == "reproduced"
 
 
 class Picky(Minimal):
@@ -129,6 +90,51 @@ def test_a_crash_of_a_launched_target_is_found(tmp_path: Path) -> None:
     data = json.loads(ended.out)
     assert [each["kind"] for each in data["findings"]] == ["crash"], ended
     assert data["findings"][0]["sent"] is not None
+
+
+SEEDED = {
+    "violation-ignored": ("not-refused", "VAL-08"),
+    "error-twice": ("not-refused", "ERR-04"),
+    "unknown-message-field-forwarded": ("forwarded", "VAL-09"),
+    "refused-message-delivered": ("forwarded", "VAL-12"),
+}
+"""Defects of the reference server → what frames find, and the requirement that it breaks."""
+SERVE = f"{sys.executable} -m relaykit.reference_server.defects"
+OPEN = " ".join(f"--limits {name}=1000000" for name in ("frames_per_second", "burst", "waiting_per_user"))
+
+
+@pytest.mark.timeout(200)
+def test_seeded_defects_are_found_made_small_and_replayed(tmp_path: Path) -> None:
+    """Each file reproduces its defect, and shows it as fixed on the good server."""
+
+    def launched(defect: str) -> tuple[str, ...]:
+        ports = "--port {port} --control-port {control_port} --store :memory:"
+        return "--launch", f"{SERVE} {defect} {ports} {OPEN}", "--capability", "all"
+
+    async def found_in(defect: str) -> dict[str, Any]:
+        words = ("--out", str(tmp_path / defect), *WORDS, "--frames", "12000", "--most", "1")
+        ended = await relaykit("fuzz", *launched(defect), *words, RELAYKIT_SECRET=SECRET, seconds=150)
+        assert ended.code == 1, ended
+        (finding,) = json.loads(ended.out)["findings"]
+        return dict(finding)
+
+    async def main() -> None:
+        findings = dict(
+            zip(SEEDED, await asyncio.gather(*(found_in(defect) for defect in SEEDED)), strict=True)
+        )
+        for defect, (kind, requirement) in SEEDED.items():
+            finding = findings[defect]
+            assert finding["kind"] == kind
+            assert requirement in {rule["id"] for rule in finding["requirements"]}
+            assert finding["replayed"] == "reproduced"
+            assert len(finding["sent"]) < 260, "no more than it takes"
+        files = [finding["file"] for finding in findings.values()]
+        words = (*files, *launched("none"), "--format", "json")
+        ended = await relaykit("replay", *words, RELAYKIT_SECRET=SECRET, seconds=60)
+        assert ended.code == 0, ended
+        assert [each["outcome"] for each in json.loads(ended.out)["scenarios"]] == ["fixed"] * len(SEEDED)
+
+    asyncio.run(main())
 
 
 class Limits(Minimal):

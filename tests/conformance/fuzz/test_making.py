@@ -63,6 +63,13 @@ def test_the_oracle_says_what_the_catalogue_says(seed: int) -> None:
     duty, _ = oracle().duty(data)
     verdict = CATALOGUE.validate(data, "c2s")
     assert (duty is Duty.VALID) == verdict.valid
+    try:
+        json.loads(data.decode("utf-8-sig"))
+    except json.JSONDecodeError:
+        assert duty in (Duty.REFUSE, Duty.EITHER if data.startswith(b"\xef\xbb\xbf") else Duty.REFUSE)
+        return  # whatever else is wrong before the place where it ends to be JSON
+    except (ValueError, RecursionError):
+        pass
     # A client's frame has no `server_id`; where there is one, its form is nobody's concern.
     if duty in (Duty.REFUSE, Duty.EITHER) and b"server_id" not in data:
         levels = {

@@ -1,0 +1,34 @@
+"""What the model has to know of a target, from its target file."""
+
+from __future__ import annotations
+
+from relaykit.conformance.environment import Environment
+from relaykit.conformance.sessions.state import Rules
+from relaykit.conformance.target import Target
+from relaykit.schemas import control_operations
+
+_FLOOD = 1000
+"""More frames than this are no step of a session."""
+
+
+def rules_of(env: Environment) -> Rules:
+    """What the model has to know of a target."""
+    target, control_ = env.target, env.target.control
+    offered = control_operations() if control_ is not None else ()
+    return Rules(
+        target.capabilities,
+        frozenset(name for name in offered if target.offers(name)),
+        presence_is_prompt=target.timing["presence_grace_s"] == 0,
+        calls_end_promptly=target.timing["call_grace_s"] == 0,
+        legacy=target.legacy is not None and "legacy_frames" in target.capabilities,
+        flood=_flood(target),
+    )
+
+
+def _flood(target: Target) -> int:
+    """How many frames at once are too many for a target; 0 where its file does not say, or it takes many."""
+    rate, burst = target.limits["frames_per_second"], target.limits["burst"]
+    known = {"frames_per_second", "burst"} <= set(target.stated) and target.frames_per_second is None
+    # Some of them are handled as others arrive, while more become permitted.
+    count = int(burst + 2 * rate)
+    return count if known and count <= _FLOOD else 0
