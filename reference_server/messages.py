@@ -43,9 +43,15 @@ def send(app: App, session: Session, frame: Frame) -> None:
             _to_user(app, session, key, message_id, payload, at)
         else:
             _to_group(app, session, key, message_id, payload, at)
-    elif known.sender != session.user:
+    elif known.sender == session.user:
+        # It was sent before, and the acknowledgement was lost: this is another, and the first content stays.
+        _acknowledge(app, session, message_id, at)
+    else:
         raise Refused("this message_id is taken")
-    # If it was sent before, the first acknowledgement was lost: this is another, and the first content stays.
+
+
+def _acknowledge(app: App, session: Session, message_id: str, at: str) -> None:
+    """Say that a message is stored: before it is delivered, lest its sender wait for a large group."""
     app.turn.send(session, app.frames.sent_ack(_SENT, message_id, at))
 
 
@@ -55,6 +61,7 @@ def _to_user(app: App, session: Session, key: bytes, message_id: str, payload: F
     if not app.mailboxes.add(key, session.user, receiver, data):
         raise Refused("the recipient has too many waiting messages")
     app.people.note_written(session.user, receiver)
+    _acknowledge(app, session, message_id, at)
     _deliver(app, receiver, data)
 
 
@@ -69,6 +76,7 @@ def _to_group(app: App, session: Session, key: bytes, message_id: str, payload: 
     data = app.frames.make("group_message", content, user=session.user, message=message_id, at=at)
     if not app.mailboxes.add(key, session.user, group, data, members=others):
         raise Refused("a member of the group has too many waiting messages")
+    _acknowledge(app, session, message_id, at)
     for member in others:
         _deliver(app, member, data)
 
