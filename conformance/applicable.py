@@ -6,6 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from relaykit.conformance.context import Environment
+from relaykit.conformance.restraint import Restraint
 from relaykit.conformance.results import Case, CaseResult, Verdict
 
 SPARED = (
@@ -55,6 +56,10 @@ def _untestable(env: Environment, case: Case) -> str | None:
         return "the target file does not state how a connection asks for deprecated frames (`legacy`)"
     if not env.fences and case.kind in ("probe", "derived"):
         return "the target answers no heartbeat, so that nothing tells a connection that is served"
+    few = target.limits["connections_per_user"] if "connections_per_user" in target.stated else 2
+    if case.kind == "derived" and few < 2:
+        # The same for all of them, so that none has to connect to find out; see `Restraint` for the others.
+        return Restraint.reason("connections_per_user", few)
     if case.destructive and not env.destructive:
         return SPARED
     return env.gone

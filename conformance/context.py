@@ -7,6 +7,7 @@ import random
 import ssl
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from websockets.extensions import ClientExtensionFactory
@@ -24,6 +25,7 @@ from relaykit.conformance.presenting import Presentation as Presentation
 from relaykit.conformance.presenting import dressed
 from relaykit.conformance.presenting import present as present
 from relaykit.conformance.record import Recorder
+from relaykit.conformance.restraint import Restraint
 from relaykit.conformance.results import Blame, Case, Outcome
 from relaykit.conformance.stops import CaseStop as CaseStop
 from relaykit.conformance.stops import NotApplicableError as NotApplicableError
@@ -177,6 +179,7 @@ class Context:
         """From which user to which messages went that mark a place; see `fence`."""
         self.marks = random.Random(f"{seed}/marks")  # noqa: S311
         self.leased: list[Identity] = []
+        self.restraint: Restraint | None = None
         self.scope = Scope(seed, {}, {})
         self.step = ""
         self.deadline: asyncio.Timeout | None = None
@@ -233,6 +236,9 @@ class Context:
         Raises:
             DialError: none came about.
         """
+        user = self._whose(label)[0]
+        if self.restraint is not None and user:
+            self.restraint.connection(self._open(user))
         self.allow(await self.env.pace.turn())
         urls = self.env.target.urls
         self._dials += 1
@@ -262,11 +268,29 @@ class Context:
         env = self.env
         connection.passed_over = ambient_types(env.catalogue) - self.about
         connection.answers_ping = "ping" not in self.about
-        if env.target.frames_per_second is not None:
+        if self.restraint is not None:
+            connection.pace = self.restraint.pace(self.allow)
+            connection.asks = partial(self._asked, self.restraint, self._whose(connection.label)[1])
+        elif env.target.frames_per_second is not None:
             connection.pace = FramePace(env.target.frames_per_second, self.allow)
         if env.dialect is not None:
             peer = Peer(*self._whose(connection.label), token)
             connection.dialect = Interpreter(env.dialect, peer, self.recorder, connection.label)
+
+    def _open(self, user: str) -> int:
+        """How many connections of a user are open."""
+        return sum(each.alive and self._whose(each.label)[0] == user for each in self.connections)
+
+    def _asked(self, restraint: Restraint, device: str, size: int, frame: Mapping[str, Any] | None) -> None:
+        """A connection is about to send something: is that within the target's limits?"""
+        restraint.text(size)
+        if frame is not None:
+            restraint.frame(frame, device, self._devices)
+
+    def _devices(self, user: str) -> tuple[str, ...]:
+        """The ids of a user's devices; none for somebody who is not of this case."""
+        owners = (each for each in self.users.values() if each.id.lower() == user.lower())
+        return tuple(device.id for each in owners for device in each.devices.values())
 
     def _whose(self, label: str) -> tuple[str, str]:
         """The ids of user and device behind a label; empty for one that a case makes up."""

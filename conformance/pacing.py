@@ -12,6 +12,10 @@ _SHARE = 0.8
 """Of a limit that a target states: clocks differ, and what is sent together may be counted together."""
 
 
+_BURST_SHARE = 0.7
+"""Of a burst: the target may count what the suite does not, such as WebSocket control frames."""
+
+
 class Pace:
     """Turns at an even distance. `per_second` None: at once."""
 
@@ -57,6 +61,35 @@ class FramePace(Pace):
     def lag(self) -> float:
         """Seconds until the last frame that was given to it goes out; 0 when all are out."""
         return max(0.0, self._next - self._distance - asyncio.get_running_loop().time())
+
+
+class BurstPace(FramePace):
+    """Turns under a limit of frames per second with bursts: at once as long as there is room for that.
+
+    Args:
+        rate: frames per second that the target accepts.
+        burst: frames that it accepts at once.
+        more_time: see `FramePace`.
+    """
+
+    def __init__(self, rate: float, burst: float, more_time: Callable[[float], None]) -> None:
+        super().__init__(rate * _SHARE, more_time)
+        self._most = max(1.0, burst * _BURST_SHARE)
+        self._left, self._at, self._last = self._most, asyncio.get_running_loop().time(), 0.0
+
+    def reserve(self) -> float:
+        now = asyncio.get_running_loop().time()
+        self._left = min(self._most, self._left + (now - self._at) / self._distance) - 1
+        self._at = now
+        away = max(0.0, -self._left * self._distance)
+        self._last = now + away
+        if away > 0:
+            self._more_time(min(away, self._distance))
+        return away
+
+    @property
+    def lag(self) -> float:
+        return max(0.0, self._last - asyncio.get_running_loop().time())
 
 
 class Budget:

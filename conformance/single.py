@@ -11,6 +11,7 @@ from dataclasses import replace
 from relaykit.conformance.applicable import applicable
 from relaykit.conformance.context import CaseStop, Context, Environment, NotApplicableError, UntestableError
 from relaykit.conformance.judge import Rules, judge
+from relaykit.conformance.restraint import Restraint
 from relaykit.conformance.results import Case, CaseResult, Verdict
 from relaykit.conformance.tidying import tidy
 from relaykit.conformance.wire import ABNORMAL, ConnectionEnded
@@ -31,6 +32,7 @@ async def run_one(
     if early is not None:
         return early
     context = Context(env, case, attempt)
+    context.restraint = Restraint(env.target, case)
     started = time.perf_counter()
     try:
         result = await _guarded(context, rules)
@@ -60,7 +62,9 @@ async def _guarded(context: Context, rules: Rules) -> CaseResult:
     except CaseStop:
         pass
     except UntestableError as reason:
-        return CaseResult(case, Verdict.UNTESTABLE, reason=str(reason))
+        found = judge(env.catalogue, case, context.outcomes, rules)
+        # What it needs more does not undo what it has shown.
+        return found if found.findings else CaseResult(case, Verdict.UNTESTABLE, reason=str(reason))
     except NotApplicableError as reason:
         return CaseResult(case, Verdict.NOT_APPLICABLE, reason=str(reason))
     except TimeoutError:

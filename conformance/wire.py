@@ -12,7 +12,7 @@ import json
 import socket
 import ssl
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -63,6 +63,8 @@ class Connection(asyncio.Protocol):
         mute: say nothing by ourselves, not even that a WebSocket ping was heard.
         pace: makes text messages wait for their turn, for targets that limit how often one may send.
         dialect: translates frames both ways, for targets whose wire differs.
+        asks: is told of each text message before it goes out (its bytes, and the frame if that is valid), and
+            may object.
         forgiven: patterns of frames that came too late for what only SHOULD come; they are passed over.
     """
 
@@ -83,6 +85,8 @@ class Connection(asyncio.Protocol):
         self.pings = 0
         self.mute = False
         self.pace: FramePace | None = None
+        self._unsent = 0
+        self.asks: Callable[[int, Mapping[str, Any] | None], None] = lambda _size, _frame: None
         self.dialect: Interpreter | None = None
         self.label = label
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -158,6 +162,7 @@ class Connection(asyncio.Protocol):
             for text in texts:
                 if text != plain:
                     self._recorder.transcript.event(self.label, "c2s", on_the_wire(text))
+        self.asks(max(map(len, texts), default=0), frame if valid else None)
         for number, text in enumerate(texts):
             self.send_text(text, shown=frame if number == 0 else None, kit=kit)
         if beats and not kit:
@@ -172,9 +177,11 @@ class Connection(asyncio.Protocol):
         self._must_be_open()
         if shown is None:
             shown = data.decode("utf-8", "replace")
+        self.asks(len(data), None)
         away = self.pace.reserve() if self.pace is not None else 0.0
-        if away > 0:
-            asyncio.get_running_loop().call_later(away, self._write_text, data, shown, kit)
+        if away > 0 or self._unsent:  # none overtakes another
+            self._unsent += 1
+            asyncio.get_running_loop().call_later(away, self._write_late, data, shown, kit)
         else:
             self._write_text(data, shown, kit)
 
@@ -182,6 +189,10 @@ class Connection(asyncio.Protocol):
     def lag(self) -> float:
         """Seconds until all is sent that waits for the pace that the target wants."""
         return self.pace.lag if self.pace is not None and self.alive else 0.0
+
+    def _write_late(self, data: bytes, shown: Any, kit: bool) -> None:
+        self._unsent -= 1
+        self._write_text(data, shown, kit)
 
     def _write_text(self, data: bytes, shown: Any, kit: bool) -> None:
         if self.ended is not None or self._client.state is not State.OPEN:

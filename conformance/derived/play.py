@@ -156,6 +156,8 @@ async def _trial(station: Station, derived: Derived) -> None:
     verdict = context.env.catalogue.validate(data, "c2s", engine="both")
     if verdict.valid != draft.valid:
         raise AssertionError(f"the frame is meant to be {'valid' if draft.valid else 'invalid'}, and is not")
+    if draft.valid:
+        station.phone.live.asks(len(data), shown)
     station.phone.live.send_text(data, shown=shown)
     station.sent += 2
     if draft.valid:

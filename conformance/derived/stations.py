@@ -69,6 +69,12 @@ class Station:
     def alive(self) -> bool:
         return all(d.connection is not None and d.connection.alive for d in (self.phone, *self.observers))
 
+    @property
+    def roomy(self) -> bool:
+        """Whether more messages may wait for its people than a case sends."""
+        restraint = self.context.restraint
+        return restraint is None or restraint.room >= _ROOM
+
     def lend(self, context: Context) -> None:
         """Let a case have it: what happens from now on is the case's, and in the case's time."""
         inner, case = self.context, context.case
@@ -231,7 +237,7 @@ def parked(env: Environment) -> Station | None:
     most = env.target.limits["burst"] * _SHARE - _MOST_PER_CASE
     while env.parked:
         station = env.parked.pop()
-        if isinstance(station, Station) and station.alive and station.sent <= most:
+        if isinstance(station, Station) and station.alive and station.sent <= most and station.roomy:
             return station
         station.leave()
     return None
@@ -244,6 +250,8 @@ async def station_for(context: Context) -> Station:
     if station is None:
         inner = Context(env, context.case)
         inner.deadline = context.deadline
+        if context.restraint is not None:
+            inner.restraint = context.restraint.afresh()
         env.stations += 1
         # Not the users that the case itself would make up when it is run alone.
         inner.rng = random.Random(f"{env.seed}/station/{env.stations}")  # noqa: S311

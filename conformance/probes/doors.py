@@ -66,6 +66,9 @@ async def foreign_origin(context: Context) -> None:
         context.step = f"Origin: {origin}"
         headers = {**others, "Origin": origin}
         kept[origin] = await _try(context, device, Presentation(shown.url, headers, shown.subprotocols))
+        for connection in context.connections:
+            if connection.alive:  # so that it takes nobody's place
+                await connection.close(context.env.waits.reply)
     open_to = [origin for origin, outcome in kept.items() if not outcome.refused]
     if len(open_to) == len(kept):
         raise NotApplicableError("the target takes connections from every origin: it has no list of them")

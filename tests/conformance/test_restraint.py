@@ -1,0 +1,100 @@
+"""Limits stated at their least: what needs more is untestable, and nobody is blamed for keeping them."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fixtures.fakes import minimal
+from support.suite import PATIENT, QUICK, all_cases, by_id, judge, make_target
+
+from relaykit.conformance.pacing import BurstPace
+from relaykit.conformance.results import Case, RunResult, Verdict
+
+CASES = (
+    "message-life",
+    "stranger-hears-nothing",
+    "redelivery-until-acknowledged",
+    "same-device-twice",
+    "derived/send/payload.receiver_id/upper-case",
+    "derived/unknown-type/envelope/long",
+    "derived/send/envelope/far-too-deep",
+    "foreign-origin",
+)
+LEAST: dict[str, dict[str, float]] = {
+    "connections_per_user": {"connections_per_user": 1},
+    "waiting_per_user": {"waiting_per_user": 1},
+    "max_frame_bytes": {"max_frame_bytes": 1024},
+    "burst": {"burst": 3, "frames_per_second": 20},
+}
+
+
+def run(limits: dict[str, float], stated: dict[str, float], cases: tuple[Case, ...]) -> RunResult:
+    async def go() -> RunResult:
+        async with minimal(limits=limits).running() as url:
+            timing = PATIENT if stated else QUICK
+            return await judge(make_target(url, limits=stated, timing=timing), cases)
+
+    return asyncio.run(go())
+
+
+@pytest.mark.parametrize(
+    ("limit", "cases"),
+    [
+        ("connections_per_user", {*CASES[:2], "same-device-twice", *CASES[4:7]}),
+        ("waiting_per_user", {CASES[4], CASES[5], "message-life"}),
+        ("max_frame_bytes", {CASES[5], CASES[6]}),
+        ("burst", set[str]()),
+    ],
+)
+def test_who_keeps_the_least_is_not_blamed(limit: str, cases: set[str]) -> None:
+    found = by_id(run(LEAST[limit], LEAST[limit], all_cases(*CASES)))
+    bad = {name: each.findings for name, each in found.items() if each.verdict is Verdict.FAIL}
+    assert not bad
+    untestable = {name for name, each in found.items() if each.verdict is Verdict.UNTESTABLE}
+    assert untestable <= cases
+    assert bool(untestable) == bool(cases)
+    assert all(f"limits.{limit}" in found[name].reason for name in untestable)
+    assert len({found[name].reason for name in untestable}) <= 1, "one reason, one line in a summary"
+
+
+@pytest.mark.parametrize("limit", LEAST)
+def test_a_limit_that_is_not_stated_restrains_nothing(limit: str) -> None:
+    result = run(LEAST[limit], {}, all_cases(*CASES[:1], *CASES[4:6]))
+    assert result.count(Verdict.FAIL), "a server that keeps a limit nobody was told of fails"
+
+
+def test_a_case_that_is_about_a_limit_goes_beyond_it() -> None:
+    limits: dict[str, float] = {"max_frame_bytes": 1024}
+    found = by_id(run(limits, limits, all_cases("frame-beyond-the-limit")))
+    assert found["frame-beyond-the-limit"].verdict is Verdict.PASS
+
+
+def test_frames_keep_below_the_rate_and_their_order() -> None:
+    async def main() -> tuple[list[float], float]:
+        waited: list[float] = []
+        pace = BurstPace(100, 10, waited.append)
+        turns = [pace.reserve() for _ in range(20)]
+        assert turns == sorted(turns)
+        assert pace.lag == pytest.approx(turns[-1], abs=0.05)
+        return turns, sum(waited)
+
+    turns, waited = asyncio.run(main())
+    assert turns[:7] == [0.0] * 7
+    assert turns[-1] == pytest.approx(13 / 80, abs=0.02)
+    assert waited == pytest.approx(turns[-1], abs=0.02)
+
+
+def test_what_a_case_has_found_stays_though_it_cannot_go_on() -> None:
+    case = next(iter(all_cases("message-life")))
+    limits: dict[str, float] = {"connections_per_user": 1}
+
+    async def breaks(context: Any) -> None:
+        context.fail(("MSG-12",), "wrong")
+        for device in context.user("alice", ("phone", "laptop")).devices.values():
+            await device.connect()
+
+    found = run(limits, limits, (replace(case, run=breaks),)).cases[0]
+    assert found.verdict is Verdict.FAIL
