@@ -12,7 +12,7 @@ import secrets
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,8 @@ def run(*, config: Path | None, print_config: bool, flags: Mapping[str, Any]) ->
 async def _serve(settings: Settings, keys: list[Key], control_token: str | None, made: str | None) -> int:
     """Run one server; the number of defects that --check-output found. `made` is a key to be shown."""
     server = Server(settings, load_catalogue(), keys, control_token)
-    await server.start()
+    with _authority(settings, server):
+        await server.start()
     # What is there now stays for good, and neither frames nor connections leave cycles behind: rarer
     # collections are enough. But whole ones there must be, for the little that libraries leave.
     gc.freeze()
@@ -78,8 +79,6 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
-    if settings.tls_ca_out is not None and server.certificate is not None:
-        _write(Path(settings.tls_ca_out), server.certificate.authority.decode(), "certificate")
     click.echo(server.url)
     if (
         made is not None
@@ -115,6 +114,26 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
     log.info("shutting down")
     await server.stop()
     return len(server.app.frames.defects)
+
+
+@contextlib.contextmanager
+def _authority(settings: Settings, server: Server) -> Iterator[None]:
+    """Write what clients are to trust before the server listens: whoever waits for its port may read it at
+    once. If the server does not start, the file is as it was: it may be another server's."""
+    if settings.tls_ca_out is None or server.certificate is None:
+        yield
+        return
+    path = Path(settings.tls_ca_out)
+    before = path.read_text("utf-8", "replace") if path.is_file() else None
+    _write(path, server.certificate.authority.decode(), "certificate")
+    try:
+        yield
+    except BaseException:
+        if before is None:
+            path.unlink(missing_ok=True)
+        else:
+            _write(path, before, "certificate")
+        raise
 
 
 def _write(path: Path, text: str, what: str) -> None:

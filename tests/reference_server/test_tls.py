@@ -8,6 +8,7 @@ import logging
 import ssl
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from cryptography import x509
@@ -257,3 +258,16 @@ async def test_the_command_writes_what_clients_are_to_trust(tmp_path: Path) -> N
         fingerprint = x509.load_der_x509_certificate(der).fingerprint(hashes.SHA256()).hex(":").upper()
         assert f"certificate: SHA-256 {fingerprint}" in shown
         assert "PRIVATE KEY" not in authority.read_text()
+
+
+@in_loop
+async def test_a_server_that_does_not_start_leaves_another_ones_authority_alone(tmp_path: Path) -> None:
+    authority = tmp_path / "ca.pem"
+    with ServerProcess(tmp_path, "--tls-self-signed", "--tls-ca-out", str(authority)) as server:
+        before, port = authority.read_text(), str(urlsplit(server.url).port)
+        result = run("serve", "--port", port, "--tls-self-signed", "--tls-ca-out", str(authority))
+        assert result.returncode == 2
+        assert authority.read_text() == before
+        other = tmp_path / "other.pem"
+        assert run("serve", "--port", port, "--tls-self-signed", "--tls-ca-out", str(other)).returncode == 2
+        assert not other.exists()
