@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
@@ -315,8 +314,3 @@ def read_vectors(root: Path) -> Iterator[Vector]:
                         valid=test["valid"],
                         violates=test.get("violates"),
                     )
-
-
-def pretty(value: Any) -> str:
-    """JSON as the catalogue's own files are written."""
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -29,8 +29,6 @@ _MEANT: Mapping[str, str] = {
     "message_id": "${message}",
 }
 """Whom or what a field of a client's frame has to name so that the frame can be served."""
-FREE = frozenset({"media_id"})
-"""Identifiers that a server has no record of: any will do."""
 RECEIVED = "delivery_ack"
 """The type whose `message_id` names a message that the sender got, where others name one of their own."""
 GOT = "got"

@@ -30,7 +30,8 @@ _SHOWS: Mapping[str, tuple[str, ...]] = {
     "sync_ack": ("SYNC-04", "SYNC-08"),
     "message": ("LEG-04", "LEG-09"),
 }
-"""Which requirements it shows that the effect of a frame came, and came unchanged."""
+"""Which requirements it shows that the effect of a frame came, and came unchanged. A relayed type that is not
+here shows those that its frame from the server names."""
 _OBSERVER = {"user": PEER, "conversation": PEER, "contacts": PEER, "device": OTHER_DEVICE}
 
 
@@ -49,13 +50,17 @@ class Effect:
     requirements: tuple[str, ...]
 
 
-def effect_requirements(frame: str, template: Mapping[str, Any]) -> tuple[str, ...]:
+def effect_requirements(catalogue: Catalogue, frame: str, template: Mapping[str, Any]) -> tuple[str, ...]:
     """What a case shows that gets all effects of its frame."""
-    return (*(("MSG-12",) if frame in ("send", "message") else ()), *_SHOWS[_kind(frame, template)])
+    acknowledged = ("MSG-12",) if frame in ("send", "message") else ()
+    return (*acknowledged, *_shown(catalogue, frame, template))
 
 
-def _kind(frame: str, template: Mapping[str, Any]) -> str:
-    return "send to a group" if frame == "send" and template["payload"].get("group_id") else frame
+def _shown(catalogue: Catalogue, frame: str, template: Mapping[str, Any]) -> tuple[str, ...]:
+    if frame == "send" and template["payload"].get("group_id"):
+        return _SHOWS["send to a group"]
+    relayed = catalogue.frames.get(("s2c", frame))
+    return _SHOWS.get(frame, relayed.requirements if relayed else ())
 
 
 def effects(catalogue: Catalogue, frame: Mapping[str, Any], owners: Mapping[str, str]) -> Iterable[Effect]:
@@ -67,7 +72,7 @@ def effects(catalogue: Catalogue, frame: Mapping[str, Any], owners: Mapping[str,
     """
     kind = str(frame["type"])
     payload: Mapping[str, Any] = frame.get("payload") or {}
-    shows = _SHOWS[_kind(kind, frame)]
+    shows = _shown(catalogue, kind, frame)
     route = catalogue.frame("c2s", kind).route
     if route is not None:
         yield Effect(_OBSERVER[route.to], ({"type": kind, "payload": _relayed(payload)},), shows)

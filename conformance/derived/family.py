@@ -184,7 +184,7 @@ def case_of(catalogue: Catalogue, each: Derived) -> Case:
     area = catalogue.protocol.areas["VAL"].file
     grouped = draft.valid and "${group" in str(draft.template)
     if draft.valid:
-        requirements = (*each.served, *effect_requirements(each.frame, draft.template))
+        requirements = (*each.served, *effect_requirements(catalogue, each.frame, draft.template))
         title = f"{each.frame} is served: {draft.about}"
         catches = "A server that refuses, or drops, what the schema of the frame permits."
         operations = {name for mark, name in _OPERATIONS.items() if mark in str(draft.template)}

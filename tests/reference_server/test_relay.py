@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.catalogues import with_new_type
 from support.server import Peer, Running, in_loop, new_id, running_server
 
 from relaykit.errors import KitDefect
@@ -140,22 +140,6 @@ async def test_contacts_come_from_messages_in_both_directions() -> None:
         assert not people.note_written(a, b)
         assert not people.note_written(a, a)
         assert people.contacts(a) == {b}
-
-
-def with_new_type(folder: Path, kind: str, *, route: dict[str, str] | None) -> Path:
-    """A copy of the catalogue with one more type in both directions."""
-    root = folder / "schemas"
-    shutil.copytree(CATALOGUE.root, root, ignore=shutil.ignore_patterns("*.py", "__pycache__", "vectors"))
-    (root / "vectors").mkdir()
-    for direction in ("c2s", "s2c"):
-        source = root / "frames" / direction / "media_key.schema.json"
-        schema = json.loads(source.read_text().replace('"media_key"', f'"{kind}"'))
-        if direction == "c2s":
-            schema.pop("x-route")
-            if route is not None:
-                schema["x-route"] = route
-        (root / "frames" / direction / f"{kind}.schema.json").write_text(json.dumps(schema))
-    return root
 
 
 @in_loop

@@ -131,12 +131,13 @@ def _form(spec: FrameSpec, schema: Any) -> tuple[str, bool]:
 
 @pytest.mark.parametrize(("direction", "table", "count"), [("c2s", C2S, 18), ("s2c", S2C, 26)])
 def test_the_frames_are_those_of_the_reading(direction: Direction, table: str, count: int) -> None:
-    assert {type_ for type_, _, _ in _table(table)} == CATALOGUE.types(direction)
-    assert len(CATALOGUE.types(direction)) == count
+    read = {type_ for type_, _, _ in _table(table)}
+    assert len(read) == count
+    assert read <= CATALOGUE.types(direction)  # the protocol may grow; what was read stays
 
 
-def test_there_are_31_types() -> None:
-    assert len(CATALOGUE.types("c2s") | CATALOGUE.types("s2c")) == 31
+def test_there_are_31_types_in_the_reading() -> None:
+    assert len({type_ for table in (C2S, S2C) for type_, _, _ in _table(table)}) == 31
 
 
 @pytest.mark.parametrize(
@@ -215,8 +216,9 @@ def test_relays_go_where_the_reading_says(type_: str, to: str, by: str | None) -
     assert (route.to, route.by) == (to, by)
 
 
-def test_nothing_else_is_relayed() -> None:
-    assert sum(spec.route is not None for spec in CATALOGUE.frames.values()) == 12
+def test_nothing_else_of_the_reading_is_relayed() -> None:
+    read = {type_ for type_, _, _ in _table(C2S)}
+    assert sum(CATALOGUE.frame("c2s", type_).route is not None for type_ in read) == 12
 
 
 @pytest.mark.parametrize("spec", [p for p in FRAMES if p.values[0].route])  # type: ignore[union-attr]

@@ -1,11 +1,15 @@
-"""A small catalogue of its own in a folder, for tests that must not depend on the real protocol's content."""
+"""Catalogues in folders: a small one, for tests that must not depend on the real protocol's content, and the
+real one with one more type."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from relaykit.schemas import load_catalogue
 
 PROTOCOL = """\
 name: Toy
@@ -85,3 +89,21 @@ def write_catalogue(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(schema))
     return folder
+
+
+def with_new_type(folder: Path, kind: str, *, route: dict[str, str] | None) -> Path:
+    """A copy of the real catalogue with one more type in both directions, shaped like `media_key`."""
+    root = folder / "schemas"
+    shutil.copytree(
+        load_catalogue().root, root, ignore=shutil.ignore_patterns("*.py", "__pycache__", "vectors")
+    )
+    (root / "vectors").mkdir()
+    for direction in ("c2s", "s2c"):
+        source = root / "frames" / direction / "media_key.schema.json"
+        schema = json.loads(source.read_text().replace('"media_key"', f'"{kind}"'))
+        if direction == "c2s":
+            schema.pop("x-route")
+            if route is not None:
+                schema["x-route"] = route
+        (root / "frames" / direction / f"{kind}.schema.json").write_text(json.dumps(schema))
+    return root

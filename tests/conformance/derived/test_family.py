@@ -6,13 +6,15 @@ import os
 import subprocess
 import sys
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
+from support.catalogues import with_new_type
 from support.constraints import reference_validator, violations
 
 from relaykit.conformance.cases import select
-from relaykit.conformance.derived.binding import _MEANT, FREE, sample
+from relaykit.conformance.derived.binding import _MEANT, sample
 from relaykit.conformance.derived.family import Derived, derived_cases, family
 from relaykit.conformance.derived.places import places
 from relaykit.conformance.derived.table import lines, table
@@ -136,7 +138,7 @@ def test_every_identifier_of_a_client_frame_names_somebody_of_the_case() -> None
         for place in places(spec):
             name = str(place.path[-1]) if place.path else ""
             if name.endswith("_id"):
-                assert name in _MEANT or name in FREE, (spec.type, name)
+                assert name in _MEANT or name == "media_id", (spec.type, name)  # any media will do
 
 
 def test_every_fault_of_json_and_type_is_tried() -> None:
@@ -219,3 +221,18 @@ def test_a_frame_that_is_not_what_it_is_meant_to_be_is_a_defect(monkeypatch: pyt
     monkeypatch.setattr("relaykit.conformance.derived.violations._WRONG", {"string": (("text", "x"),) * 1})
     with pytest.raises((KitDefect, KeyError)):
         family.__wrapped__(CATALOGUE)
+
+
+def test_a_new_relayed_type_is_data_alone(tmp_path: Path) -> None:
+    catalogue = load_catalogue(
+        with_new_type(tmp_path, "wave_key", route={"to": "user", "by": "/payload/recipient_id"})
+    )
+    cases = [case for case in derived_cases(catalogue) if case.id.startswith("derived/wave_key/")]
+    model = {
+        each.id.removeprefix("derived/media_key/")
+        for each in _of("media_key")
+        if each.draft.place != "payload"
+    }
+    assert model <= {case.id.removeprefix("derived/wave_key/") for case in cases}
+    served = next(case for case in cases if case.id.endswith("/payload.algorithm/at-minLength"))
+    assert set(catalogue.frame("s2c", "wave_key").requirements) <= set(served.requirements)
