@@ -38,22 +38,26 @@ class _Unknown(Exception):  # noqa: N818  (never leaves this module)
     """A keyword or a form of reference that might mean more than is understood here."""
 
 
-def flattened(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """An equivalent of a bundled schema that is judged faster; the schema itself where none is known."""
+def flattened(schema: Mapping[str, Any], *, whole: bool = False) -> dict[str, Any]:
+    """An equivalent of a bundled schema that is judged faster; the schema itself where none is known.
+
+    Args:
+        whole: keep what only other readers than jsonschema-rs need, such as those who make values that fit.
+    """
     try:
-        flat = _flatten(schema, schema, 0)
+        flat = _flatten(schema, schema, 0, whole)
     except _Unknown:
         return dict(schema)
     return flat if isinstance(flat, dict) else dict(schema)
 
 
-def _flatten(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
+def _flatten(schema: Any, root: Mapping[str, Any], depth: int, whole: bool) -> Any:
     if not isinstance(schema, Mapping):
         return schema
     if depth > _MAX_DEPTH:
         raise _Unknown  # a schema that contains itself
     if "$ref" in schema:
-        return _flatten_reference(schema, root, depth)
+        return _flatten_reference(schema, root, depth, whole)
     flat: dict[str, Any] = {}
     branches: list[Any] = []
     for keyword, value in schema.items():
@@ -62,19 +66,20 @@ def _flatten(schema: Any, root: Mapping[str, Any], depth: int) -> Any:
         if keyword not in _KNOWN:
             raise _Unknown
         if keyword == "properties":
-            flat[keyword] = {name: _flatten(sub, root, depth + 1) for name, sub in value.items()}
+            flat[keyword] = {name: _flatten(sub, root, depth + 1, whole) for name, sub in value.items()}
         elif keyword in ("anyOf", "oneOf"):
-            flat[keyword] = [_flatten(sub, root, depth + 1) for sub in value]
+            flat[keyword] = [_flatten(sub, root, depth + 1, whole) for sub in value]
         elif keyword == "allOf":
-            branches = [_flatten(sub, root, depth + 1) for sub in value]
+            branches = [_flatten(sub, root, depth + 1, whole) for sub in value]
         elif keyword in ("not", "if", "then", "else", "items", "additionalProperties"):
-            flat[keyword] = _flatten(value, root, depth + 1)
+            flat[keyword] = _flatten(value, root, depth + 1, whole)
         else:
             flat[keyword] = value
     rest = [branch for branch in branches if not _merge(branch, flat)]
     if rest:
         flat["allOf"] = rest
-    _leave_out(flat)
+    if not whole:
+        _leave_out(flat)
     return flat
 
 
@@ -91,11 +96,11 @@ def _leave_out(flat: dict[str, Any]) -> None:
             del flat["maxLength"]
 
 
-def _flatten_reference(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int) -> Any:
+def _flatten_reference(schema: Mapping[str, Any], root: Mapping[str, Any], depth: int, whole: bool) -> Any:
     target = at_pointer(root, schema["$ref"][1:]) if schema["$ref"].startswith("#/") else None
     if target is None or any(key != "$ref" and key not in _ANNOTATIONS for key in schema):
         raise _Unknown
-    return _flatten(target, root, depth + 1)
+    return _flatten(target, root, depth + 1, whole)
 
 
 def _merge(branch: Any, into: dict[str, Any]) -> bool:

@@ -111,7 +111,7 @@ def _filled(outline: Mapping[str, Any], rng: random.Random, who: Who) -> dict[st
 
 
 def _outlines(catalogue: Catalogue, spec: FrameSpec, rng: random.Random) -> list[dict[str, Any]]:
-    schema = flattened(spec.bundled)
+    schema = flattened(spec.bundled, whole=True)
     check = catalogue.quick_check(spec.type, "c2s")
     sample = Who(uuid(rng, FAIR), uuid(rng, FAIR), uuid(rng, FAIR))
     found: dict[str, dict[str, Any]] = {}

@@ -84,7 +84,7 @@ def _is_no_json(data: bytes) -> bool:
 
 def _open_check(catalogue: Catalogue, kind: str) -> Any:
     """Whether a frame is valid but for properties that are not documented."""
-    schema = _opened(thaw(flattened(catalogue.frame("c2s", kind).bundled)))
+    schema = _opened(thaw(flattened(catalogue.frame("c2s", kind).bundled, whole=True)))
     return jsonschema_rs.Draft202012Validator(
         schema, validate_formats=True, offline=True, ignore_unknown_formats=False
     ).is_valid
