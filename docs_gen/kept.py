@@ -14,7 +14,6 @@ import pickle
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import cache
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -50,7 +49,7 @@ def kept(name: str, key: str, make: Callable[[], T]) -> T:
     folder = cache_folder()
     if folder is None:
         return make()
-    whole = hashlib.sha256(f"{_kit()}\n{name}\n{key}".encode()).hexdigest()
+    whole = hashlib.sha256(f"{_KIT}\n{name}\n{key}".encode()).hexdigest()
     path = folder / f"docs-{whole[:32]}.pickle"
     with contextlib.suppress(Exception):  # absent, cut off, of another Python: made anew
         found: T = pickle.loads(path.read_bytes())  # noqa: S301  (see cache_folder)
@@ -75,7 +74,6 @@ def _forget(folder: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-@cache
 def _kit() -> str:
     """What changes whenever any file of the kit does, or what draws its help."""
     total = hashlib.sha256(f"{sys.version} {version('click')}".encode())
@@ -96,3 +94,7 @@ def _files(folder: str) -> Iterator[str]:
             else:
                 stat = entry.stat()
                 yield f"{entry.path} {stat.st_size} {stat.st_mtime_ns}\n"
+
+
+_KIT = _kit()
+"""Taken before the suite and the commands are loaded: an edit in between makes no wrong entry."""
