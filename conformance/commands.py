@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import click
-from rich.console import Console
 
 from relaykit.conformance import api, coverage, options, terminal
 from relaykit.conformance.derived.table import lines, table
+from relaykit.conformance.expectations import in_force
 from relaykit.conformance.explain import explain as explain_text
+from relaykit.conformance.judge import expected_reason
 from relaykit.conformance.options import Running, Selection
 from relaykit.conformance.pausing import pausing
 from relaykit.conformance.report import report
@@ -86,7 +87,12 @@ def test(
         asked = frozenset[str]().union(*(case.capabilities | case.without for case in chosen))
         target = replace(target, probed=target.probed & asked)  # no others are worth the time
     redactor = Redactor(*target.secrets)
-    live = terminal.Live(Console(stderr=True))
+    expected, _ = in_force(target.expected, datetime.now(UTC).date())
+    live = terminal.Live(
+        terminal.console(stderr=True),
+        redactor.text,
+        lambda failed: expected_reason(failed, expected) is not None,
+    )
     settings = running.settings(selection.rules, redactor.add, pausing(redactor, live.away))
     launch = api.Launch(given.command, environment) if given.command is not None else None
     console = terminal.console()

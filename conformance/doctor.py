@@ -27,6 +27,8 @@ from relaykit.conformance.token_spec import Minting
 from relaykit.errors import UnreachableError
 from relaykit.schemas import Catalogue, control_operations, thaw
 
+_SLOW_MS = 100
+"""What takes longer to answer may take longer than the quiet window to send to somebody else."""
 Status = Literal["ok", "note", "failed", "skipped"]
 
 
@@ -153,6 +155,10 @@ def _fence(env: Environment, ready: Readiness, tell: Tell) -> None:
     if ready.round_trip_ms > env.waits.reply * 500:
         wanted = int(ready.round_trip_ms * 4)
         tell(Step("fence", "note", said, f"that is near timing.reply_ms: state {wanted} or more"))
+    elif ready.round_trip_ms > max(_SLOW_MS, env.waits.quiet * 1000):
+        wanted = int(ready.round_trip_ms * 3)
+        advice = f"a slow server may send to others as late: state {wanted} as timing.quiet_ms, or absence"
+        tell(Step("fence", "note", said, f"{advice} is judged too early"))
     else:
         tell(Step("fence", "ok", said))
 

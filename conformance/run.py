@@ -206,8 +206,13 @@ class Session:
 
 
 @contextlib.asynccontextmanager
-async def open_session(target: Target, catalogue: Catalogue, settings: Settings) -> AsyncIterator[Session]:
+async def open_session(
+    target: Target, catalogue: Catalogue, settings: Settings, progress: Progress | None = None
+) -> AsyncIterator[Session]:
     """Look whether the target is there, and let go of everything at the end.
+
+    Args:
+        progress: is told what takes a while.
 
     Raises:
         UnreachableError: there is no target to judge.
@@ -218,6 +223,8 @@ async def open_session(target: Target, catalogue: Catalogue, settings: Settings)
         env.carrier, env.fences = ready.carrier, ready.fences
         tried: tuple[Tried, ...] = ()
         if target.probed:
+            note = f"trying what the target serves: {', '.join(sorted(target.probed))}"
+            (progress or silent()).note(note)
             tried = await try_capabilities(env, load_cases(catalogue))
             ready = replace(ready, notes=(*ready.notes, *in_words(tried)))
         yield Session(env, settings, ready, tried)
@@ -264,7 +271,7 @@ async def run_session(
     """
     watch = progress or silent()
     interrupted = False
-    async with open_session(target, catalogue, settings) as session:
+    async with open_session(target, catalogue, settings, watch) as session:
         watch.ready(len(cases), session.ready.carrier)
         try:
             await session.judge_all(cases, watch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import secrets
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ from relaykit.config import suggest
 from relaykit.conformance.doctor import Step, examine
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.run import Settings
-from relaykit.conformance.setup import Given, make_target
+from relaykit.conformance.setup import SECRET_VARIABLE, Given, make_target
 from relaykit.conformance.starting import CONTROLS, TOKENS, Answers, target_text, url_problem
 from relaykit.errors import ExitCode, RelaykitError, UsageError
 from relaykit.redaction import Redactor
@@ -64,7 +65,13 @@ def doctor(target_file: Path | None, url: str | None, secret_file: Path | None, 
         good = asyncio.run(examine(target, catalogue, settings, tell))
     except RelaykitError as error:
         raise type(error)(redactor.text(str(error)), hint=error.hint) from None
-    click.echo("A run can be started." if good else "A run cannot be started like this.")
+    if good:
+        where = f"-t {target_file}" if target_file else f"--url {url}"
+        click.echo(
+            f"A run can be started: relaykit test {where}     (--profile smoke: a few cases, in seconds)"
+        )
+    else:
+        click.echo("A run cannot be started like this.")
     return ExitCode.OK if good else ExitCode.UNREACHABLE
 
 
@@ -129,7 +136,11 @@ def init(
         output.write_text(target_text(answers, catalogue), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{output}: cannot be written: {error.strerror}") from error
-    click.echo(f"{output} is written. Next: relaykit doctor -t {output}")
+    click.echo(f"{output} is written. Next:")
+    if tokens == "mint" and not os.environ.get(SECRET_VARIABLE):
+        click.echo(f"  export {SECRET_VARIABLE}='…'     the key that the server verifies tokens with")
+    click.echo(f"  relaykit doctor -t {output}     tries it, and says what to change")
+    click.echo(f"  relaykit test -t {output}       judges the server")
     return ExitCode.OK
 
 

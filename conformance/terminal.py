@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from rich.console import Console, Group
@@ -30,25 +30,43 @@ STYLES = {
     "error": "bold white on red",
     "untested": "dim",
 }
+_AT_ONCE = 12
+"""So many failures are told while the run goes on."""
 _RULES = 60
 """Broken rules that the summary lists at most."""
 _AROUND = 8
 """Lines of the transcript shown before a finding."""
 
 
-def console() -> Console:
-    """The console of the summary. A log file is wide: cutting its lines at 80 columns helps nobody."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")  # arrows on a terminal without Unicode
-    plain = Console(highlight=False)
-    return plain if plain.is_terminal else Console(highlight=False, width=max(plain.width, 160))
+def console(*, stderr: bool = False) -> Console:
+    """The console of the summary, or of progress. A log file is wide: lines cut at 80 columns help nobody."""
+    stream = sys.stderr if stderr else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="backslashreplace")  # arrows on a terminal without Unicode
+    plain = Console(highlight=False, stderr=stderr)
+    if plain.is_terminal:
+        return plain
+    return Console(highlight=False, stderr=stderr, width=max(plain.width, 160))
 
 
 class Live:
-    """Progress on a terminal; elsewhere, a line for each failure as it happens."""
+    """Progress on a terminal, and a line for each of the first failures as it happens.
 
-    def __init__(self, console: Console) -> None:
+    Args:
+        redact: takes secrets out of what is told.
+        expected: whether the target file expects this failure, so that nobody need hear of it now.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        redact: Callable[[str], str] = str,
+        expected: Callable[[CaseResult], bool] = lambda _: False,
+    ) -> None:
         self._console = console
+        self._redact = redact
+        self._expected = expected
+        self._told = 0
         self._counts: dict[Verdict, int] = {}
         self._task: TaskID | None = None
         self._bar = Progress(
@@ -89,6 +107,8 @@ class Live:
 
     def _done(self, result: CaseResult) -> None:
         self._counts[result.verdict] = self._counts.get(result.verdict, 0) + 1
+        if result.verdict in (Verdict.FAIL, Verdict.ERROR) and not self._expected(result):
+            self._tell(result)
         if self._task is not None:
             counts = " ".join(
                 f"[{STYLES[verdict]}]{self._counts[verdict]} {verdict.value}[/]"
@@ -96,6 +116,19 @@ class Live:
                 if verdict in self._counts
             )
             self._bar.update(self._task, advance=1, counts=counts)
+
+    def _tell(self, result: CaseResult) -> None:
+        """The first failures, a line each: a run may take minutes, and its reader could begin at once."""
+        self._told += 1
+        if self._told > _AT_ONCE:
+            return
+        worst = sorted(result.findings, key=lambda finding: finding.severity != "fail")
+        what = f": {worst[0].message}" if worst else ""
+        said = visible(self._redact(f"{result.case.id}{what}")).replace("\n", " ")
+        line = Text.assemble((f"{result.verdict.value} ", STYLES["fail"]), said)
+        self._console.print(line, no_wrap=True, overflow="ellipsis", crop=True)
+        if self._told == _AT_ONCE:
+            self._console.print(Text("further failures: in the summary", "dim"))
 
 
 def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) -> None:

@@ -266,7 +266,10 @@ def read_secret(spec: Mapping[str, str] | str | None, *, base: Path) -> str:
     if "env" in spec:
         value = os.environ.get(spec["env"], "")
         if not value:
-            raise UsageError(f"the environment variable {spec['env']} is not set or empty")
+            raise UsageError(
+                f"the environment variable {spec['env']} is not set or empty",
+                hint=f"export {spec['env']}='…', or let {{file: PATH}} stand in its place",
+            )
         return value
     path = base / spec["file"]
     try:

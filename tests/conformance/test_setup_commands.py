@@ -104,7 +104,7 @@ def test_doctor_finds_a_sound_server_sound() -> None:
     assert ended.code == 0, ended
     for line in ("ok     connection", "ok     token", "ok     handshake", "ok     fence", "ok     clock"):
         assert line in ended.out
-    assert "A run can be started." in ended.out
+    assert "A run can be started: relaykit test --url" in ended.out
 
 
 @pytest.mark.parametrize(
