@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+from rich.console import Console
 
 from relaykit.conformance import api, coverage, options, terminal
 from relaykit.conformance.derived.table import lines, table

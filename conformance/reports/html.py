@@ -63,7 +63,6 @@ def _environment() -> Environment:
         "one_line": text.one_line,
         "plural": text.plural,
         "blamed": text.blamed,
-        "sent_text": text.sent_text,
         "steadiness": text.steadiness,
         "steadiness_text": text.steadiness_text,
         "codes": _codes,
@@ -230,9 +229,10 @@ def _case(data: Data, index: _Index, group: view.Group, case: Data, detail: Deta
 
 @dataclass(frozen=True, slots=True)
 class PointView:
-    """A finding as the template shows it: what was expected and what came, as lines of JSON or as text."""
+    """A finding as the template shows it: what was sent, expected and what came, as JSON or as text."""
 
     point: Point
+    sent: tuple[str, ...]
     expected: tuple[str, ...]
     actual: tuple[str, ...]
     fault: int | None
@@ -243,7 +243,9 @@ def _seen(point: Point, case: Data) -> PointView:
     pointer = finding.get("step", "") if case.get("kind") == "shape" else ""
     actual, fault = _shown(finding["actual"], pointer)
     expected = finding["expected"]
-    return PointView(point, () if expected is None else _shown(expected)[0], actual, fault)
+    sent = finding.get("sent")
+    did = () if sent is None else _shown(sent["event"] if sent.get("event") else sent["frame"])[0]
+    return PointView(point, did, () if expected is None else _shown(expected)[0], actual, fault)
 
 
 def _places(views: list[SceneView], point: Point) -> FrameRow | None:

@@ -86,6 +86,12 @@ def located(point: Point, transcript: Sequence[Data]) -> Point:
                 same, key=lambda each: (each[1]["direction"] != "s2c", abs(each[1]["t_ms"] - wanted))
             )
             return replace(point, line=nearest[0], exact=True)
+    sent = finding.get("sent")
+    if sent is not None:
+        # Nothing came, or nothing on the wire: what was sent before is what it is about.
+        for n, entry in enumerate(transcript):
+            if all(entry[name] == sent[name] for name in ("t_ms", "actor", "direction")):
+                return replace(point, line=n)
     if moment is None:
         return point
     before = [n for n, entry in own if entry["t_ms"] <= moment]

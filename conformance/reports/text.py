@@ -14,6 +14,7 @@ Data = Mapping[str, Any]
 
 _KIT_PLACE = re.compile(r"(?:^|[\\/])((?:conformance|schemas)[\\/](?:scenarios|probes|frames)[\\/].+)$")
 _PRIVATE = re.compile(r"(?i)(pass(?:word|wd)?|secret|token|credential|api[-_]?key|private[-_]?key)")
+_PLAIN = re.compile(r"[A-Za-z0-9@%+=:,./_{}-]+")
 _REDACTED = "‹redacted›"
 
 
@@ -149,7 +150,8 @@ def scrubbed(command: str) -> str:
         else:
             shown.append(word)
         hide = not hide and private and not equals and name.startswith("-")
-    return shlex.join(shown)
+    # Braces as in {port} need no quotes within a quoted command, where quotes could hardly be read.
+    return " ".join(word if _PLAIN.fullmatch(word) else shlex.quote(word) for word in shown)
 
 
 def anchor(name: str) -> str:

@@ -170,7 +170,7 @@ def test_places(source: str, expected: tuple[str, int | None]) -> None:
 @pytest.mark.parametrize(
     ("command", "shown"),
     [
-        ("serve --port {port}", "serve --port '{port}'"),
+        ("serve --port {port}", "serve --port {port}"),
         ("serve --token abc --x", "serve --token ‹redacted› --x"),
         ("DB_PASSWORD=abc serve", "DB_PASSWORD=‹redacted› serve"),
         ("serve --secret-file key.pem", "serve --secret-file key.pem"),
