@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from relaykit.docs_gen.kept import kept
 from relaykit.docs_gen.model import Download, RequirementView, Site
 from relaykit.docs_gen.text import plain
 from relaykit.schemas import Catalogue
@@ -68,7 +69,7 @@ def download_files(catalogue: Catalogue, site: Site) -> dict[str, str]:
     """Every file of the folder: name → text."""
     rows = [_row(view) for view in site.requirements]
     files = {
-        **exports(catalogue),
+        **kept("exports", catalogue.digest, lambda: exports(catalogue)),
         "requirements.csv": _csv(rows),
         "requirements.json": json_text(_matrix(site, rows)),
     }

@@ -6,11 +6,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import PurePath
 from typing import Any
 
-from relaykit.docs_gen.examples import invalid_examples, valid_examples
+from relaykit.docs_gen.examples import valid_examples
 from relaykit.docs_gen.fields import frame_fields
 from relaykit.docs_gen.links import ERRORS, Names, area_of
-from relaykit.docs_gen.model import Answer, FrameView, Link, RequirementView, ScenarioView
-from relaykit.schemas import Catalogue, Direction, FrameSpec, Route, Vector
+from relaykit.docs_gen.model import Answer, Example, FrameView, Link, RequirementView, ScenarioView
+from relaykit.schemas import Catalogue, Direction, FrameSpec, Route
 
 _TO: Mapping[str, str] = {
     "user": "every device of the user that {by} names",
@@ -101,7 +101,7 @@ def _named_inside(schema: Any) -> Iterable[str]:
 def frame_view(
     spec: FrameSpec,
     names: Names,
-    vectors: Iterable[Vector],
+    invalid: tuple[Example, ...],
     requirements: Mapping[str, RequirementView],
     scenarios: Iterable[ScenarioView],
 ) -> FrameView:
@@ -110,7 +110,7 @@ def frame_view(
     Args:
         spec: the frame.
         names: where everything is.
-        vectors: the vectors of this frame.
+        invalid: examples of what the frame must not be.
         requirements: all requirement views, by ID.
         scenarios: the scenarios in which the frame appears, the plainest first.
     """
@@ -139,7 +139,7 @@ def frame_view(
         fields=fields,
         rules=rules,
         examples=valid_examples(spec, fields),
-        invalid=invalid_examples(catalogue, vectors),
+        invalid=invalid,
         requirements=_requirements(spec, requirements, catalogue),
         scenarios=tuple(Link(view.title, view.target) for view in shown),
         diagram=shown[0].diagram if shown else None,

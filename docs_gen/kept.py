@@ -1,8 +1,9 @@
 """Results that builds keep for the next one, in the user's cache folder.
 
-What the suite and every `--help` say follows from the kit's own files and from the catalogue alone; finding
-it out takes as long as drawing all pages. The key of what is kept names all of these, so that nothing is ever
-out of date: a file that was touched makes another key.
+What the suite and every `--help` say, which examples are the most telling, and the other forms of the schemas
+follow from the kit's own files and from the catalogue alone; finding it out takes longer than drawing all
+pages. The key of what is kept names all of these, so that nothing is ever out of date: a file that was
+touched makes another key.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 _ROOMS = ("schemas", "conformance", "reference_server", "docs_gen")
-_KEPT = 12
+_KEPT = 24
 """Results that stay; several kits on one machine share the folder."""
 
 

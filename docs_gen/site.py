@@ -6,13 +6,16 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from relaykit.docs_gen.defects import linked_matrix
+from relaykit.docs_gen.examples import invalid_examples
 from relaykit.docs_gen.fields import merge, types_in_words
 from relaykit.docs_gen.frames import frame_view
 from relaykit.docs_gen.guides import read_guides, shown_scenarios
+from relaykit.docs_gen.kept import kept
 from relaykit.docs_gen.links import ERRORS, LIMITS, Names
 from relaykit.docs_gen.material import Material
 from relaykit.docs_gen.model import (
     Entry,
+    Example,
     FrameView,
     Guide,
     Link,
@@ -25,7 +28,7 @@ from relaykit.docs_gen.requirements import requirement_views
 from relaykit.docs_gen.states import state_diagrams
 from relaykit.docs_gen.suite import ListedCase, Results, Told
 from relaykit.docs_gen.text import code, plain, slug
-from relaykit.schemas import Catalogue, FrameSpec, Vector
+from relaykit.schemas import Catalogue, Direction, FrameSpec, Vector
 
 
 def resolve(catalogue: Catalogue, told: Told, results: Results) -> Site:
@@ -74,16 +77,14 @@ def _frames(
     names: Names, requirements: Mapping[str, RequirementView], scenarios: tuple[ScenarioView, ...]
 ) -> tuple[FrameView, ...]:
     catalogue = names.catalogue
-    vectors: dict[tuple[str, str], list[Vector]] = {}
-    for vector in catalogue.vectors():
-        vectors.setdefault((vector.direction, vector.type), []).append(vector)
+    invalid = kept("invalid examples", catalogue.digest, lambda: _invalid(catalogue))
     areas = [area.file for area in catalogue.protocol.areas.values()]
     usual = {id_: place for place, id_ in enumerate(shown_scenarios())}
     views = [
         frame_view(
             spec,
             names,
-            vectors.get(key, ()),
+            invalid[key],
             requirements,
             _with_frame(scenarios, f"frames/{key[0]}/{key[1]}", usual),
         )
@@ -99,6 +100,13 @@ def _frames(
         ),
     )
     return tuple(ranked)
+
+
+def _invalid(catalogue: Catalogue) -> dict[tuple[Direction, str], tuple[Example, ...]]:
+    vectors: dict[tuple[str, str], list[Vector]] = {}
+    for vector in catalogue.vectors():
+        vectors.setdefault((vector.direction, vector.type), []).append(vector)
+    return {key: invalid_examples(catalogue, vectors.get(key, ())) for key in catalogue.frames}
 
 
 def _place(spec: FrameSpec) -> int:

@@ -206,7 +206,7 @@ def test_what_is_kept_between_builds_changes_nothing(tmp_path: Path, monkeypatch
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     assert built() == plain
     kept = sorted((tmp_path / "cache/relaykit").glob("docs-*.pickle"))
-    assert len(kept) == 2
+    assert len(kept) == 4
     assert built() == plain
     for path in kept:
         path.write_bytes(path.read_bytes()[:100])
