@@ -349,6 +349,14 @@ def test_the_checklist_for_servers_names_what_the_smallest_run_judges_and_nothin
     assert named.isdisjoint({groups, crash, needs_control, floods})
 
 
+def test_the_guide_to_errors_says_of_each_code_what_to_do(
+    documentation: build.Documentation, files: Mapping[str, str]
+) -> None:
+    advice = files["guides/errors.md"].partition("## What to do")[2]
+    for code in documentation.catalogue.protocol.error_codes:
+        assert f"| `{code}` |" in advice
+
+
 def test_guides_and_their_order_are_complete() -> None:
     assert {path.stem for path in (ROOT / "docs_gen/guides").glob("*.md")} == set(ORDER)
 
