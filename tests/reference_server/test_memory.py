@@ -12,6 +12,7 @@ import pytest
 from support.raw import BINARY, TEXT, Raw, encode
 from support.server import Running, frame, in_loop, new_id, running_server
 from websockets.exceptions import InvalidStatus
+from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from relaykit.reference_server.connection import Connection
@@ -68,6 +69,19 @@ async def test_an_ended_connection_leaves_nothing_for_the_garbage_collector(
         await come_and_go(server)
         # The event loop may hold on to the last one that it had to do with.
         await server.until(lambda: max(alive().values(), default=0) <= 1)
+
+
+@in_loop
+async def test_an_open_connection_does_not_keep_its_request() -> None:
+    async with running_server() as server:
+        raw = await Raw.open(server.port)
+        path = f"/ws?token={server.token(new_id(), new_id())}"
+        assert (await raw.request(path)).status == 101
+        requests = [one for one in gc.get_objects() if type(one) is Request]
+        assert path not in [request.path for request in requests]
+        await raw.send(encode(TEXT, b'{"type":"heartbeat"}'))
+        assert (await raw.receive()).json["type"] == "heartbeat_ack"
+        await raw.close()
 
 
 @in_loop
