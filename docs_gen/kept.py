@@ -28,12 +28,12 @@ _KEPT = 24
 
 def cache_folder() -> Path | None:
     """A folder of the user's own for what builds keep; None where there can be none."""
-    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "relaykit"
     try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "relaykit"
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         stat = folder.stat()
-    except OSError:
-        return None  # a read-only home: then everything is found out each time
+    except (OSError, RuntimeError):
+        return None  # a read-only home, or none: then everything is found out each time
     # What is read back is trusted like code: nobody else may have written it.
     foreign = hasattr(os, "getuid") and (stat.st_uid != os.getuid() or stat.st_mode & 0o022)
     return folder if not foreign and os.access(folder, os.W_OK) else None
