@@ -1,17 +1,18 @@
 """The protocol's documentation, rendered from the catalogue, the scenarios and a few guides.
 
 The way of a page: *resolve* (`site`, and a module per concept: `frames`, `fields`, `examples`,
-`requirements`, `defects`, `sequence`, `states`, `guides` with their generated `parts`) makes a typed view
-model (`model`, `diagrams`) in which every link is known; `pages` says which pages there are; `render` draws
-them through templates that only draw, with a pen (`pen`) that knows how links, IDs and inline texts look in
-HTML, in one file, or in Markdown; `downloads` adds what machines find; `build` puts files together. Nothing
-is written twice: a description stands in a schema, a rule in a requirement, an example in a schema or
-vector, a number in `protocol.yaml`; guides only add what connects them. `diff` compares two editions.
+`requirements`, `defects`, `sequence`, `states`, `guides` with their generated `parts` and, for those who
+write servers, `serving`) makes a typed view model (`model`, `diagrams`) in which every link is known; `pages`
+says which pages there are; `render` draws them through templates that only draw, with a pen (`pen`) that
+knows how links, IDs and inline texts look in HTML, in one file, or in Markdown; `downloads` adds what
+machines find; `build` puts files together. Nothing is written twice: a description stands in a schema, a rule
+in a requirement, an example in a schema or vector, a number in `protocol.yaml`; guides only add what connects
+them. `diff` compares two editions.
 
 How requirements and cases find each other: a scenario names requirements at its steps (`req`), a probe in
-its decorator. `listing` asks the suite for all of them
-(`relaykit.conformance.cases.load_cases`, the same list that `relaykit list` shows), `requirements` turns
-that round into "proved by", and `suite.read_report` adds how each case and requirement ended when
+its decorator. `listing` asks the suite for all of them (`relaykit.conformance.cases.load_cases`, the same
+list that `relaykit list` shows), `kept` keeps the answer for the next build, `requirements` turns it round
+into "proved by", and `suite.read_report` adds how each case and requirement ended when
 `relaykit test --report json=…` last ran. A requirement without a case shows its `untested` reason, or
 that there is none yet.
 
