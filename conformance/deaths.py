@@ -141,18 +141,7 @@ def unexplained(deaths: Sequence[tuple[str, Sequence[str]]]) -> tuple[CaseResult
         title="The target stays up while cases run side by side",
         area="connection",
         kind="run",
-        level="MUST",
-        requirements=(),
         catches="A server that falls over under several users, or now and then.",
-        capabilities=frozenset(),
-        without=frozenset(),
-        operations=frozenset(),
-        limits=frozenset(),
-        forges=False,
-        exclusive=False,
-        slow=False,
-        frames=frozenset(),
-        source="",
         run=_never,
     )
     found = tuple(

@@ -157,18 +157,10 @@ def _case(catalogue: Catalogue, book: DialectBook, kind: str, found: Sequence[Di
         else f"Every {kind} is as the protocol has it without the dialect's help",
         area="envelope",
         kind="dialect",
-        level="MUST",
         requirements=broken,
         catches="A server that only those understand who were told how it differs from the protocol.",
         capabilities=frozenset(spec.capability for spec in specs),
-        without=frozenset(),
-        operations=frozenset(),
-        limits=frozenset(),
-        forges=False,
-        exclusive=False,
-        slow=False,
         frames=frozenset((kind,) if specs else ()),
-        source="",
         run=_never,
     )
     verdict = Verdict.FAIL if findings else Verdict.PASS

@@ -25,18 +25,6 @@ _CASE = Case(
     title="The target can be reached and takes a token",
     area="connection",
     kind="probe",
-    level="MUST",
-    requirements=(),
-    catches="",
-    capabilities=frozenset(),
-    without=frozenset(),
-    operations=frozenset(),
-    limits=frozenset(),
-    forges=False,
-    exclusive=False,
-    slow=False,
-    frames=frozenset(),
-    source="",
     run=lambda _: _nothing(),
 )
 

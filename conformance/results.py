@@ -38,7 +38,7 @@ UNTESTED = "untested"
 """In the table of requirements only: no case that ran has shown it either way."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
     """A scenario, a probe or a derived case, ready to run; or what was seen of all frames of a type.
 
@@ -61,18 +61,18 @@ class Case:
     title: str
     area: str
     kind: Kind
-    level: str
-    requirements: tuple[str, ...]
-    catches: str
-    capabilities: frozenset[str]
-    without: frozenset[str]
-    operations: frozenset[str]
-    limits: frozenset[str]
-    forges: bool
-    exclusive: bool
-    slow: bool
-    frames: frozenset[str]
-    source: str
+    level: str = "MUST"
+    requirements: tuple[str, ...] = ()
+    catches: str = ""
+    capabilities: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
+    operations: frozenset[str] = frozenset()
+    limits: frozenset[str] = frozenset()
+    forges: bool = False
+    exclusive: bool = False
+    slow: bool = False
+    frames: frozenset[str] = frozenset()
+    source: str = ""
     run: Callable[[Context], Awaitable[None]]
     scenario: Scenario | None = None
     moves: tuple[str, ...] = ()
