@@ -17,7 +17,7 @@ ROOT = Path(conformance.__file__).parent
 MEANT = {
     "fence.py": "the quiet window, within which a target may fan out later than it answers",
     "pacing.py": "the pace that the target file asks for, or that the target's limit permits",
-    "wire.py": "frames that wait for that pace go out before a connection is closed",
+    "wire_protocol.py": "frames that wait for that pace go out before a connection is closed",
     "deaths.py": "a moment for a foreign process to die or to come back, of which nothing tells",
 }
 """File → why it may sleep."""
