@@ -205,6 +205,10 @@ async def judge(
             result.notes = (*result.notes, f"the launched target {server.ended} during the run")
         if server.ended is not None or result.count(Verdict.FAIL) or result.count(Verdict.ERROR):
             result.server_log = tuple(server.tail)
+        if server.crash_note is not None:
+            result.notes = (*result.notes, server.crash_note)
+            shown = [line for line in server.first_crash if line not in result.server_log]
+            result.server_log = (*shown, *result.server_log)
         return result
 
 

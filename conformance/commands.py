@@ -21,7 +21,7 @@ from relaykit.conformance.judge import expected_reason
 from relaykit.conformance.options import Running, Selection
 from relaykit.conformance.pausing import pausing
 from relaykit.conformance.report import report
-from relaykit.conformance.reports.formats import write
+from relaykit.conformance.reports.formats import writable, write
 from relaykit.conformance.reports.text import scrubbed
 from relaykit.conformance.results import Case, RunResult
 from relaykit.conformance.run import exit_code, not_judged
@@ -79,6 +79,8 @@ def test(
     """
     if update and given.file is None:
         raise UsageError("--update-expectations writes into a target file: give one with -t")
+    for _, path in wanted:
+        writable(path)  # before the run, that nobody waits in vain
     catalogue = load_catalogue()
     cases = selection.load(catalogue)
     chosen = selection.choose(catalogue, cases)
@@ -95,6 +97,7 @@ def test(
         lambda failed: expected_reason(failed, expected) is not None,
     )
     settings = running.settings(selection.rules, redactor.add, pausing(redactor, live.away))
+    settings = replace(settings, gathered=not selection.exact(chosen))
     launch = api.Launch(given.command, environment) if given.command is not None else None
     console = terminal.console()
     with live as progress:

@@ -78,6 +78,9 @@ async def examine(target: Target, catalogue: Catalogue, settings: Settings, tell
                         _advice(each),
                     )
                 )
+        if good and not ready.fences:
+            said = "without an answer to heartbeats little of a run means anything"
+            tell(Step("in all", "note", said, "serve `heartbeat` before anything else"))
         return good
     finally:
         await env.close()

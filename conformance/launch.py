@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import contextvars
 import os
+import re
 import shlex
 import signal
 import socket
@@ -19,6 +20,12 @@ from relaykit.errors import UnreachableError, UsageError
 
 _TAIL_LINES = 40
 _LINE_BYTES = 400
+_CRASH_LINES = 15
+_CRASH = re.compile(
+    r"^(Traceback \(most recent call last\):|panic: |Exception in thread |thread '.*' panicked|"
+    r"Unhandled exception|Uncaught |\s*throw |\[?UnhandledPromiseRejection)"
+)
+"""How what a program did not handle begins, in its output, in the languages that servers are written in."""
 
 
 def free_port() -> int:
@@ -58,6 +65,8 @@ class Launched:
         self._seconds = seconds
         self.command = command
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
+        self.crashes = 0
+        self.first_crash: list[str] = []
         self.environment: Mapping[str, str] = {}
         self._reading = asyncio.create_task(self._read())
 
@@ -68,10 +77,19 @@ class Launched:
         rest = b""
         while chunk := await stream.read(65536):
             *lines, rest = (rest + chunk).split(b"\n")
-            self.tail.extend(line[:_LINE_BYTES].decode("utf-8", "replace").rstrip() for line in lines)
+            for line in lines:
+                self._heard(line[:_LINE_BYTES].decode("utf-8", "replace").rstrip())
             rest = rest[-_LINE_BYTES:]
         if rest:
-            self.tail.append(rest.decode("utf-8", "replace"))
+            self._heard(rest.decode("utf-8", "replace"))
+
+    def _heard(self, line: str) -> None:
+        self.tail.append(line)
+        crashed = _CRASH.search(line) is not None
+        self.crashes += crashed
+        first = self.crashes == 1 and len(self.first_crash) < _CRASH_LINES
+        if first and (crashed or self.first_crash):
+            self.first_crash.append(line)
 
     @property
     def ended(self) -> str | None:
@@ -124,6 +142,14 @@ class Launched:
             f"the launched target {self.ended} before it accepted a connection{self.said()}",
             hint=f"the command was: {self.command}",
         )
+
+    @property
+    def crash_note(self) -> str | None:
+        """That it wrote of exceptions which it did not handle, for a reader; None: it did not."""
+        if not self.crashes:
+            return None
+        times = "once" if self.crashes == 1 else f"{self.crashes} times"
+        return f"the launched target wrote {times} of an exception that it did not handle; the first follows"
 
     async def settled(self, seconds: float) -> None:
         """Wait for news of its end, where connections say that it is gone: they may know sooner."""

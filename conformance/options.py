@@ -101,6 +101,11 @@ class Selection:
             shard=self.shard,
         )
 
+    def exact(self, cases: Sequence[Case]) -> bool:
+        """Whether it names just cases, as one does to run one again."""
+        ids = {case.id for case in cases}
+        return bool(self.run) and all(pattern.removeprefix("id:") in ids for pattern in self.run)
+
     def said(self) -> dict[str, Any]:
         """For the report."""
         return {

@@ -40,7 +40,9 @@ def outcome(result: RunResult) -> str:
     counts = summary(result)
     expected = counts["fail"] - len(result.unexpected)
     flaky = sum(case.stability is not None and case.stability.flaky for case in result.cases)
-    return outcome_text(counts, expected, len(result.stale), flaky, interrupted=result.interrupted)
+    waiting = sum(not case.ran for case in result.cases)
+    stale = len(result.stale)
+    return outcome_text(counts, expected, stale, flaky, not_run=waiting, interrupted=result.interrupted)
 
 
 def report(
@@ -83,6 +85,7 @@ def report(
             "interrupted": result.interrupted,
         },
         "notes": list(result.notes),
+        **({"hints": list(result.hints)} if result.hints else {}),
         "stale": list(result.stale),
         "server_log": list(result.server_log),
         "summary": summary(result),
@@ -140,6 +143,8 @@ def _case(result: CaseResult, played: Mapping[str, Sequence[Entry]]) -> dict[str
     }
     if result.reason:
         data["reason"] = result.reason
+    if not result.ran:
+        data["ran"] = False
     if result.expected_failure is not None:
         data["expected_failure"] = result.expected_failure
     if result.stability is not None:

@@ -32,6 +32,8 @@ class Verdict(StrEnum):
     ERROR = "error"
 
 
+EXECUTED = frozenset({Verdict.PASS, Verdict.FAIL, Verdict.WARN})
+"""Verdicts of cases that were carried out."""
 GATHERED = frozenset({"shape", "dialect"})
 """Kinds of cases that are not run: what was seen in all others is gathered in them."""
 UNTESTED = "untested"
@@ -153,6 +155,7 @@ class CaseResult:
         proven: requirements that its steps showed to be kept.
         expected_failure: the reason given in the target file, if its failure was expected.
         stability: whether it comes to this verdict each time; None: it ran but once.
+        ran: False: the run ended before its turn came.
     """
 
     case: Case
@@ -164,6 +167,7 @@ class CaseResult:
     transcript: tuple[Entry, ...] = ()
     expected_failure: str | None = None
     stability: Stability | None = None
+    ran: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +188,7 @@ class RunResult:
     Attributes:
         stale: expected failures that did not fail.
         notes: what a reader should know.
+        hints: those of the notes that are to be read first: what many failures may come from.
         unreachable: why there was no target to judge; None: there was one.
         capabilities: those that count as declared; None: as the target file has it.
         tried: those that it leaves open → whether each is served, and what showed that.
@@ -198,6 +203,7 @@ class RunResult:
     carrier: str
     stale: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    hints: tuple[str, ...] = ()
     interrupted: bool = False
     server_log: tuple[str, ...] = ()
     unreachable: str | None = None

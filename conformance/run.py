@@ -20,12 +20,13 @@ from relaykit.conformance.deaths import unexplained
 from relaykit.conformance.dialect import Dialect
 from relaykit.conformance.divergence import dialect_cases
 from relaykit.conformance.expectations import in_force
+from relaykit.conformance.hints import hints
 from relaykit.conformance.issuing import Issuer
 from relaykit.conformance.judge import JUDGE_ALL, Rules, expect_failures, requirement_table, shape_cases
 from relaykit.conformance.launch import current
 from relaykit.conformance.pacing import Pace
 from relaykit.conformance.preflight import Readiness, preflight
-from relaykit.conformance.results import GATHERED, Case, CaseResult, RunResult, Verdict
+from relaykit.conformance.results import EXECUTED, GATHERED, Case, CaseResult, RunResult, Verdict
 from relaykit.conformance.schedule import How, Schedule
 from relaykit.conformance.single import Pause
 from relaykit.conformance.target import Target
@@ -49,6 +50,7 @@ class Settings:
         max_fail: unexpected failures after which no further case is begun; None: however many.
         pause: is waited for where a case failed, while its connections are still open.
         destructive: cases that flood, kill or exhaust run on a target that is on another machine, too.
+        gathered: whether what was seen of all frames stands among the cases where it is in order, too.
     """
 
     seed: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -61,6 +63,7 @@ class Settings:
     max_fail: int | None = None
     pause: Pause | None = None
     destructive: bool = False
+    gathered: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,18 +190,21 @@ class Session:
         reason = self._stopped or "the run was interrupted before it came to a verdict"
         left = dict(self.results)
         ordered = [
-            left.pop(case.id, CaseResult(case, Verdict.UNTESTABLE, reason=reason)) for case in cases or ()
+            left.pop(case.id, CaseResult(case, Verdict.UNTESTABLE, reason=reason, ran=False))
+            for case in cases or ()
         ]
         ordered += left.values()
+        first = hints(ordered, self.env.target, fences=self.ready.fences)
         result = conclude(
             self.env,
             ordered,
             self.settings,
             started=self._started,
             duration_s=time.perf_counter() - self._clock,
-            notes=(*self.ready.notes, *self._notes, *((self._stopped,) if self._stopped else ())),
+            notes=(*first, *self.ready.notes, *self._notes, *((self._stopped,) if self._stopped else ())),
             interrupted=interrupted,
         )
+        result.hints = first
         result.clock_skew_s = self.ready.skew_s
         result.capabilities = self.env.target.capabilities
         result.tried = {each.capability: (each.served, each.said) for each in self.tried}
@@ -296,6 +302,9 @@ def conclude(
     """Add what follows from all cases together: shapes, expectations, the table of requirements."""
     shapes = shape_cases(env.catalogue, env.shapes, settings.rules)
     dialect = dialect_cases(env.catalogue, env.dialect.book if env.dialect else None)
+    executed = any(result.verdict in EXECUTED for result in results)
+    if not settings.gathered or not executed:  # then only what was wrong
+        shapes, dialect = (tuple(r for r in each if r.findings) for each in (shapes, dialect))
     expected, lapsed = in_force(env.target.expected, started.date())
     marked, stale = expect_failures((*results, *shapes, *dialect), expected)
     more = [*lapsed, *([env.gone] if env.gone else [])]
@@ -324,8 +333,7 @@ def exit_code(result: RunResult, fail_on: frozenset[str]) -> int:
         return ExitCode.UNREACHABLE
     if result.count(Verdict.ERROR):
         return ExitCode.KIT_DEFECT
-    executed = (Verdict.PASS, Verdict.FAIL, Verdict.WARN)
-    if not any(case.verdict in executed and case.case.kind not in GATHERED for case in result.cases):
+    if not any(case.verdict in EXECUTED and case.case.kind not in GATHERED for case in result.cases):
         return ExitCode.NOTHING
     if result.unexpected or result.stale:
         return ExitCode.FAILED

@@ -75,12 +75,37 @@ def make_target(given: Given, catalogue: Catalogue) -> tuple[Target, dict[str, s
         optional = (name for name, known in catalogue.protocol.capabilities.items() if not known.required)
         data["capabilities"] = dict.fromkeys(optional, "probe")
     document = Document(document.path, data, document.lines)
-    return read_target(document, catalogue, base=base), environment
+    try:
+        return read_target(document, catalogue, base=base), environment
+    except UsageError as error:
+        if given.launch is not None and f"variable {SECRET_VARIABLE} is not set" in str(error):
+            hint = (
+                "set it; or leave `tokens` out of the target file: then the suite makes a secret up, which "
+                f"the launched server finds in its environment as {SECRET_VARIABLE}"
+            )
+            raise UsageError(str(error), hint=hint) from None
+        raise
+
+
+def _other_port(given: Given, url: object, path: str) -> None:
+    """Refuse to wait for a server where it was not told to listen.
+
+    Raises:
+        UsageError: the command gets a free port, and the address names another.
+    """
+    free = given.launch is not None and "{port}" in given.launch
+    if not free or not isinstance(url, str) or "{port}" in url:
+        return
+    raise UsageError(
+        f"{path}: url is {url}, but --launch tells the server to listen at a free port ({{port}})",
+        hint="write {port} in the url, too, or the url's port in the command",
+    )
 
 
 def _address(given: Given, data: dict[str, Any], catalogue: Catalogue) -> None:
     if given.url is not None:
         data["url"] = given.url
+        _other_port(given, given.url, "--url")
     elif "url" not in data and given.launch is not None and "{port}" in given.launch:
         data["url"] = f"ws://127.0.0.1:{{port}}{catalogue.protocol.path}"
     elif "url" not in data and given.file is None:
@@ -90,6 +115,8 @@ def _address(given: Given, data: dict[str, Any], catalogue: Catalogue) -> None:
             else "where does the launched server listen?",
             hint="give --url ws://HOST:PORT/ws, a target file with -t, or --launch 'COMMAND --port {port}'",
         )
+    if given.url is None:
+        _other_port(given, data.get("url"), str(given.file))
     if isinstance(data.get("url"), str):
         data["url"] = given.filled(data["url"])
     elif isinstance(data.get("url"), list):

@@ -53,7 +53,11 @@ def doctor(target_file: Path | None, url: str | None, secret_file: Path | None, 
     target, _ = make_target(Given(target_file, url, secret_file, None, (), {}), catalogue)
     redactor = Redactor(*target.secrets)
 
+    warned = False
+
     def tell(step: Step) -> None:
+        nonlocal warned
+        warned = warned or (step.status == "note" and step.name == "in all")
         mark, colour = _MARKS[step.status]
         click.secho(f"{mark:<7}", fg=colour, nl=False)
         click.echo(f"{step.name}: {visible(redactor.text(step.said))}")
@@ -67,8 +71,9 @@ def doctor(target_file: Path | None, url: str | None, secret_file: Path | None, 
         raise type(error)(redactor.text(str(error)), hint=error.hint) from None
     if good:
         where = f"-t {target_file}" if target_file else f"--url {url}"
+        but = ", but see the last note" if warned else ""
         click.echo(
-            f"A run can be started: relaykit test {where}     (--profile smoke: a few cases, in seconds)"
+            f"A run can be started{but}: relaykit test {where}     (--profile smoke: a few cases, in seconds)"
         )
     else:
         click.echo("A run cannot be started like this.")

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 from relaykit.conformance.applicable import applicable
 from relaykit.conformance.context import CaseStop, Context, Environment, NotApplicableError, UntestableError
+from relaykit.conformance.hints import with_advice
 from relaykit.conformance.judge import Rules, judge
 from relaykit.conformance.restraint import Restraint
 from relaykit.conformance.results import Case, CaseResult, Verdict
@@ -43,6 +44,7 @@ async def run_one(
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
             transcript=tuple(context.recorder.transcript.entries),
         )
+        result = with_advice(result, env.target)
         if pause is not None and result.verdict is Verdict.FAIL:
             await pause(result)
     finally:

@@ -34,6 +34,8 @@ _AT_ONCE = 12
 """So many failures are told while the run goes on."""
 _RULES = 60
 """Broken rules that the summary lists at most."""
+_FULL = 20
+"""Failures that are shown in full at most, but for --verbose: further ones get a line each."""
 _AROUND = 8
 """Lines of the transcript shown before a finding."""
 
@@ -137,8 +139,19 @@ def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) ->
     cases: list[dict[str, Any]] = data["cases"]
     bad = [case for case in cases if case["verdict"] in ("error", "fail") and "expected_failure" not in case]
     rules = {row["id"]: row.get("text", "") for row in data["requirements"]}
-    for case in shown_in_full(bad):
+    for line in data.get("hints", ()):
+        console.print(Text.assemble((" FIRST ", "yellow reverse"), " ", line))
+    full = shown_in_full(bad)
+    most = len(full) if verbose else _FULL
+    for case in full[:most]:
         console.print(_failure(case, rules))
+    for case in full[most:]:
+        console.print(_in_a_line(case))
+    if full[most:]:
+        said = (
+            f"  {len(full) - most} failures have a line only: --verbose shows all of each, and so do reports"
+        )
+        console.print(Text(f"{said} (--report html=report.html)", style="dim"))
     for place, names in in_short(bad):
         console.print(Text.assemble((" FAIL ", STYLES["fail"] + " reverse"), f" {place}/ ", ", ".join(names)))
     warned = [case for case in cases if case["verdict"] == "warn"]
@@ -154,7 +167,10 @@ def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) ->
             console.print(
                 Text.assemble((f"{case['verdict']:>14} ", style), case["id"], (f"  {case['title']}", "dim"))
             )
-    console.print(_by_area(cases))
+    waiting = [case for case in cases if case.get("ran") is False]
+    if waiting:
+        console.print(Text.assemble(("not run ", "magenta"), f"{len(waiting)}: {waiting[0]['reason']}"))
+    console.print(_by_area([case for case in cases if case.get("ran") is not False]))
     if bad:
         console.print(_broken(bad, rules))
     for line in data.get("stale", ()):
@@ -209,6 +225,15 @@ def _failure(case: Mapping[str, Any], rules: Mapping[str, str], options: str = "
     parts.append(Padding(_transcript(case), (0, 0, 0, 2), expand=False))
     parts.append(Text(f"  {case['source']}   relaykit explain {case['id']}{options}", style="dim"))
     return Group(*parts)
+
+
+def _in_a_line(case: Mapping[str, Any]) -> Text:
+    first = next((each for each in case["findings"] if each["severity"] == "fail"), None)
+    said = f"  {first['requirement'] or '-'}: {first['message']}" if first else ""
+    head = (f" {case['verdict'].upper()} ", STYLES[case["verdict"]] + " reverse")
+    line = Text.assemble(head, " ", (case["id"], "bold"), said.replace("\n", " "))
+    line.no_wrap, line.overflow = True, "ellipsis"
+    return line
 
 
 def _finding(
@@ -285,7 +310,7 @@ def _warnings(cases: Iterable[Mapping[str, Any]]) -> Group:
 def _untested(cases: Iterable[Mapping[str, Any]], console: Console, verbose: bool) -> None:
     reasons: dict[tuple[str, str], list[str]] = {}
     for case in cases:
-        if case["verdict"] in ("untestable", "not-applicable"):
+        if case["verdict"] in ("untestable", "not-applicable") and case.get("ran") is not False:
             reasons.setdefault((case["verdict"], case.get("reason", "")), []).append(case["id"])
     for (verdict, reason), ids in sorted(reasons.items()):
         names = ", ".join(ids if verbose else ids[:3]) + ("" if verbose or len(ids) <= 3 else ", …")

@@ -15,7 +15,13 @@ _NOT_SHOWN = ("untestable", "untested")
 
 
 def outcome_text(
-    counts: Mapping[str, int], expected: int, stale: int, flaky: int = 0, *, interrupted: bool
+    counts: Mapping[str, int],
+    expected: int,
+    stale: int,
+    flaky: int = 0,
+    *,
+    not_run: int = 0,
+    interrupted: bool,
 ) -> str:
     """The run in one sentence.
 
@@ -24,7 +30,10 @@ def outcome_text(
         expected: how many failures the target file expects.
         stale: how many of its expectations did not fail.
         flaky: how many cases did not come to the same verdict each time.
+        not_run: how many of the untestable ones had not had their turn when the run ended.
     """
+    counts = {name: count - (not_run if name == "untestable" else 0) for name, count in counts.items()}
+    counts |= {"not run": not_run}
     parts = [
         f"{count} {verdict}{f' ({expected} expected)' if verdict == 'fail' and expected else ''}"
         for verdict, count in counts.items()
@@ -107,7 +116,8 @@ def claim_text(data: Data) -> str:
     first = next((c for c in profiles if c["verdict"] != "not-declared"), None)
     if first is None:
         return "no profile is claimed"
-    return f"{first['name']} cannot be claimed: {against(first)}"
+    said = f"{first['name']} cannot be claimed: {against(first)}"
+    return f"{said}; `relaykit explain {first['name']}` says what shows them" if first["unshown"] else said
 
 
 def against(claim: Data) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,6 +76,21 @@ def write(data: Mapping[str, Any], kind: str, path: Path) -> None:
         UsageError: it cannot be written.
     """
     save(FORMATS[kind].writer(path)(data), path)
+
+
+def writable(path: Path) -> None:
+    """Look whether a report file can be written, as far as can be seen without writing it.
+
+    Raises:
+        UsageError: it cannot.
+    """
+    if path.is_dir():
+        raise UsageError(
+            f"{path}: a report is a file, and this is a folder", hint=f"such as {path / 'report'}"
+        )
+    folder = next(parent for parent in path.absolute().parents if parent.exists())
+    if not folder.is_dir() or not os.access(path if path.exists() else folder, os.W_OK):
+        raise UsageError(f"{path}: the report cannot be written there")
 
 
 def save(content: bytes, path: Path) -> None:

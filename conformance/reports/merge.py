@@ -181,7 +181,8 @@ def _outcome(merged: Data, reports: Sequence[Data]) -> dict[str, Any]:
     else:
         code = ExitCode.OK
     flaky = sum(case.get("stability", {}).get("result") == "flaky" for case in cases)
-    text = outcome_text(merged["summary"], expected, len(merged["stale"]), flaky, interrupted=interrupted)
+    waiting, stale = sum(case.get("ran") is False for case in cases), len(merged["stale"])
+    text = outcome_text(merged["summary"], expected, stale, flaky, not_run=waiting, interrupted=interrupted)
     return {"exit_code": int(code), "text": text, "interrupted": interrupted}
 
 

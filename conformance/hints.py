@@ -1,0 +1,73 @@
+"""What most of a run's failures may come from: said first, before whoever reads goes through each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from relaykit.conformance.record import Entry
+from relaykit.conformance.results import CaseResult, Verdict
+from relaykit.conformance.target import Target
+
+_RATE = frozenset({"frames_per_second", "burst"})
+_NAMED = 3
+
+
+def hints(results: Iterable[CaseResult], target: Target, *, fences: bool) -> tuple[str, ...]:
+    """A line for each such cause.
+
+    Args:
+        fences: whether the target answers heartbeats.
+    """
+    known = tuple(results)
+    found = []
+    if not fences:
+        suffering = sum(each.verdict in (Verdict.FAIL, Verdict.UNTESTABLE) and each.ran for each in known)
+        found.append(
+            "the target answers no `heartbeat` (KEEP-03), by which the suite knows what is served and what "
+            f"did not come: that alone may be why {suffering} cases fail or are untestable. Serve it first; "
+            "a slow answer needs a longer timing.reply_ms"
+        )
+    limited = [each.case.id for each in known if each.verdict is Verdict.FAIL and is_limited(each, target)]
+    if limited:
+        names = ", ".join(limited[:_NAMED]) + (", …" if len(limited) > _NAMED else "")
+        found.append(
+            f"`rate_limited` came in {len(limited)} failing cases that are about something else ({names}): "
+            f"{ADVICE}"
+        )
+    return tuple(found)
+
+
+ADVICE = (
+    "if the target limits frames, state limits.frames_per_second and limits.burst (or "
+    "pacing.frames_per_second) in the target file, and the suite keeps below"
+)
+
+
+def with_advice(result: CaseResult, target: Target) -> CaseResult:
+    """A failure, and at its first finding what to state, if a limit that nobody stated may be why."""
+    if result.verdict is not Verdict.FAIL or not is_limited(result, target):
+        return result
+    first, *others = result.findings
+    said = f"{first.message} (`rate_limited` came: {ADVICE})"
+    return replace(result, findings=(replace(first, message=said), *others))
+
+
+def is_limited(result: CaseResult, target: Target) -> bool:
+    """Whether a case met a limit of frames that the target file does not state."""
+    if result.case.limits & _RATE or target.stated & _RATE or target.frames_per_second is not None:
+        return False
+    return came(result.transcript)
+
+
+def came(transcript: Sequence[Entry]) -> bool:
+    """Whether the target said `rate_limited`."""
+    for line in transcript:
+        payload = line.frame.get("payload") if isinstance(line.frame, dict) else None
+        if (
+            line.direction == "s2c"
+            and isinstance(payload, dict)
+            and payload.get("error_code") == "rate_limited"
+        ):
+            return True
+    return False
