@@ -121,6 +121,9 @@ def merge(files: tuple[Path, ...], output: Path | None, reports: tuple[str, ...]
         wanted.insert(0, ("json", output))
     for kind, path in wanted:
         write(merged, kind, path)
+    for note in merged["notes"]:
+        if note.startswith("not among the reports"):
+            click.echo(f"note: {note}", err=True)
     if wanted:
         click.echo(f"{merged['outcome']['text']}: {', '.join(str(path) for _, path in wanted)}", err=True)
     else:

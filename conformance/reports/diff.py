@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from relaykit.conformance.reports.markdown import code, words
-from relaykit.conformance.reports.text import one_line, plural, visible
+from relaykit.conformance.reports.text import one_line, plural, steadiness, visible
 
 Data = Mapping[str, Any]
 Kind = Literal["worse", "better", "changed", "new", "gone"]
@@ -81,6 +81,17 @@ def _cases(old: Data, new: Data) -> Iterator[Change]:
             _why(second or {}),
             expected,
         )
+        if first and second and first["verdict"] == second["verdict"]:
+            yield from _steadier(first, second)
+
+
+def _steadier(old: Data, new: Data) -> Iterator[Change]:
+    """A case that comes to the same verdict, but now each time where it did not, or the other way round."""
+    before, after = steadiness(old), steadiness(new)
+    if before and after and before.startswith("flaky") != after.startswith("flaky"):
+        verdict = new["verdict"]
+        said = f"{verdict}, {before}", f"{verdict}, {after}"
+        yield Change("changed", "case", new["id"], new["title"], said[0], said[1], _why(new))
 
 
 def _requirements(old: Data, new: Data) -> Iterator[Change]:

@@ -54,6 +54,21 @@ def test_an_expected_failure_is_not_worse() -> None:
     assert one(excused, case("a")) == ("better", False)
 
 
+def test_a_failure_that_comes_only_now_and_then_is_told() -> None:
+    def steady(same: int) -> dict[str, Any]:
+        result = "deterministic" if same == 3 else "flaky"
+        return case("a", "fail", stability={"result": result, "runs": 3, "same": same, "alone": True})
+
+    (change,) = compare(make([steady(3)], []), make([steady(1)], [])).changes
+    assert (change.kind, change.old, change.new) == ("changed", "fail, deterministic", "fail, flaky 1/3")
+    assert not change.bad
+    (change,) = compare(make([steady(2)], []), make([steady(3)], [])).changes
+    assert (change.old, change.new) == ("fail, flaky 2/3", "fail, deterministic")
+    # Two in three or one in three: that is chance, and no news.
+    assert not compare(make([steady(1)], []), make([steady(2)], [])).changes
+    assert not compare(make([steady(1)], []), make([case("a", "fail")], [])).changes
+
+
 def test_an_error_that_replaces_an_expected_failure_is_worse() -> None:
     excused = case("a", "fail", expected_failure="ticket 7")
     assert one(excused, case("a", "error", findings=[finding(blame="kit")])) == ("worse", True)
