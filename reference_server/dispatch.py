@@ -22,7 +22,7 @@ from relaykit.reference_server.session import Session
 from relaykit.reference_server.store import StoreError
 from relaykit.schemas import FrameError
 from relaykit.schemas.leaky import HINTS, may_leak
-from relaykit.schemas.strict_json import AS_FRAME
+from relaykit.schemas.strict_json import AS_FRAME, LONG
 
 if TYPE_CHECKING:
     from relaykit.reference_server.app import App
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 _parse, _write = orjson.loads, orjson.dumps
 _ACCEPT = Ruling.ACCEPT
 _LONGEST_PLACE = 200  # characters
+_MOST_FAULTS = 20  # of a frame that are looked into: a few of them are told
 
 Frame = dict[str, Any]
 Handler = Callable[["App", Session, Frame], None]
@@ -108,7 +109,7 @@ class Dispatcher:
         try:
             frame = catalogue.decode(data, wary=self._wary)
         except FrameError as error:
-            self._wary = self._wary or error.reason in HINTS
+            self._wary = self._wary or error.reason in HINTS or len(data) > LONG
             self._undecodable(session, data, error)
             return
         if catalogue.is_valid(frame, "c2s"):
@@ -148,7 +149,7 @@ class Dispatcher:
             self._refuse(session, INVALID, str(error))
 
     def _invalid(self, session: Session, frame: Frame) -> None:
-        findings = self._app.catalogue.judge(frame, "c2s").findings
+        findings = self._app.catalogue.judge(frame, "c2s", most=_MOST_FAULTS).findings
         text = "; ".join(f"{_place(finding.pointer)}: {finding.message}" for finding in findings[:3])
         self._refuse(session, INVALID, text, frame)
 

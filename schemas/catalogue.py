@@ -128,17 +128,23 @@ class Catalogue:
         *,
         engine: Engine = "jsonschema-rs",
         strict: bool = False,
+        most: int | None = None,
     ) -> Validation:
         """Judge a frame that `decode` gave; see `validate`. Nothing that JSON cannot say is looked for
-        again."""
+        again.
+
+        Args:
+            most: about how many faults to look into, for those who tell the first few only: a frame may have
+                tens of thousands. (jsonschema-rs alone.)
+        """
         name = frame.get("type")
         judge = self._judges.get((direction, name)) if type(name) is str else None
         if judge is None:
             return Validation(None, direction, frame, (self.type_fault(frame, direction),))
         if engine == "jsonschema-rs" and judge.is_valid(frame):
             return Validation(name, direction, frame)
-        faults = judge.faults(frame, engine)
-        return Validation(name, direction, frame, judge.explain(faults, frame, engine, strict))
+        faults = judge.faults(frame, engine, most)
+        return Validation(name, direction, frame, judge.explain(faults, frame, engine, strict, most))
 
     def judge_nearest(
         self,

@@ -65,7 +65,8 @@ def decode(data: bytes | str, *, max_depth: int = MAX_DEPTH, wary: bool = False)
     Args:
         data: the frame as it came over the wire.
         max_depth: levels of objects and arrays that are permitted.
-        wary: leave out the quick look if it may cost memory for good; see `leaky`.
+        wary: leave out the quick look if it may cost memory for good (see `leaky`), and do not scan a long
+            text for the place of its fault, which takes long.
 
     Raises:
         FrameError: with reason `utf8`, `bom`, `json`, `duplicate-key`, `nan`, `surrogate`, `depth`, `integer`
@@ -75,7 +76,7 @@ def decode(data: bytes | str, *, max_depth: int = MAX_DEPTH, wary: bool = False)
         frame = glance(data, max_depth)
         if frame is not None:
             return frame
-    value = loads(data, max_depth=max_depth)
+    value = loads(data, max_depth=max_depth, wary=wary)
     if type(value) is not dict:
         raise FrameError("object", f"a frame is a JSON object, not {kind_of(value)}", offset=0, line=1)
     return value
@@ -110,7 +111,7 @@ def tightened(data: bytes) -> bytes:
     return data.replace(b'": ', b'":').replace(b', "', b',"').replace(b", {", b",{")
 
 
-def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
+def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH, wary: bool = False) -> Any:
     """Parse any JSON value as strictly as `decode` parses a frame, taking the slow look at it; see there."""
     if isinstance(data, str):
         try:
@@ -119,33 +120,45 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH) -> Any:
             raise FrameError(
                 "surrogate", f"a lone surrogate at character {error.start}: half of a character is missing"
             ) from None
+    closely = not (wary and len(data) > LONG)
     try:  # first, since keys that stand twice are not for orjson; see `leaky`
         json.loads(data, object_pairs_hook=_distinct, parse_int=_exact)
-    except (_Suspect, RecursionError):
-        _explain(data, max_depth)
+    except _Suspect as fault:
+        _explain(data, max_depth, closely, fault.reason, fault.message)
+    except RecursionError:
+        _explain(data, max_depth, closely, "depth", f"nested deeper than {max_depth} levels")
     except ValueError as error:
-        _explain(data, max_depth, f"not JSON: {error}")
+        _explain(data, max_depth, closely, "json", f"not JSON: {error}")
     try:
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
-        _explain(data, max_depth, f"not JSON: {error.msg}", error.pos)
+        _explain(data, max_depth, closely, "json", f"not JSON: {error.msg}", error.pos)
     if data.count(b"{") + data.count(b"[") > max_depth and _deeper_than(value, max_depth):
-        _explain(data, max_depth)
+        _explain(data, max_depth, closely, "depth", f"nested deeper than {max_depth} levels")
     return value
+
+
+LONG = 4096
+"""Bytes of a text that takes time to scan: about a millisecond for each kilobyte."""
 
 
 class _Suspect(Exception):  # noqa: N818  (never leaves this module)
     """The slow look found a fault; the scan will say where."""
 
+    def __init__(self, reason: Reason, message: str) -> None:
+        super().__init__(message)
+        self.reason: Reason = reason
+        self.message = message
+
 
 def _distinct(pairs: list[tuple[str, Any]]) -> None:
     if len(dict(pairs)) != len(pairs):
-        raise _Suspect
+        raise _Suspect("duplicate-key", "a key stands twice")
 
 
 def _exact(digits: str) -> None:
     if not _representable(digits):
-        raise _Suspect
+        raise _Suspect("integer", f"an integer is beyond ±2^53: {shorten(digits)}")
 
 
 def _representable(digits: str) -> bool:
@@ -193,8 +206,10 @@ _BLANK = re.compile(rb"[ \t\n\r]*+")
 _FOREIGN = "it looks like UTF-16, UTF-32 or binary data"
 
 
-def _explain(data: bytes, max_depth: int, otherwise: str = "not JSON", position: int = 0) -> Never:
-    """Raise the first fault of `data`, which is known to have one."""
+def _explain(
+    data: bytes, max_depth: int, closely: bool, reason: Reason, otherwise: str, position: int = 0
+) -> Never:
+    """Raise the first fault of `data`, which is known to have one; if not to look closely, the one given."""
     if data[:3] == b"\xef\xbb\xbf":
         raise FrameError("bom", "a byte-order mark stands before the JSON text", offset=0, line=1)
     foreign = data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4]
@@ -212,7 +227,9 @@ def _explain(data: bytes, max_depth: int, otherwise: str = "not JSON", position:
         ) from None
     if foreign:  # zero bytes are UTF-8, so that no server would notice before it looks for JSON
         raise FrameError("json", f"not JSON: {_FOREIGN}", offset=0, line=1)
-    fault = _scan(data, max_depth) or _Fault("json", otherwise, position)
+    if not closely:
+        raise FrameError(reason, otherwise)
+    fault = _scan(data, max_depth) or _Fault(reason, otherwise, position)
     line = data.count(b"\n", 0, fault.offset) + 1
     where = f"at byte {fault.offset}" if line == 1 else f"on line {line} of the frame"
     raise FrameError(fault.reason, f"{fault.message}, {where}", offset=fault.offset, line=line)

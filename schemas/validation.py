@@ -6,11 +6,13 @@ is the same whichever validator found it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import islice
 from typing import Any, NamedTuple
 
 import jsonschema
+import jsonschema_rs
 
 from relaykit.errors import KitDefect
 from relaykit.schemas import messages
@@ -64,6 +66,20 @@ def quick_check(bundled: Sequence[Mapping[str, Any]]) -> Callable[[Any], bool]:
     return check
 
 
+def _items(value: Any) -> int:
+    """How many items all arrays in a value have."""
+    if type(value) is list:
+        return len(value) + sum(map(_items, value))
+    return sum(map(_items, value.values())) if type(value) is dict else 0
+
+
+def _first(validator: Any, frame: dict[str, Any]) -> Iterator[Any]:
+    try:
+        validator.validate(frame)
+    except jsonschema_rs.ValidationError as error:
+        yield error
+
+
 class Judge:
     """The validators of one type in one direction, made when first needed.
 
@@ -97,11 +113,14 @@ class Judge:
         """jsonschema, the reference of the field."""
         return slow(self._spec.bundled)
 
-    def faults(self, frame: dict[str, Any], engine: Engine) -> Faults:
-        """What the validator (of `both`, the fast one) finds, not yet explained."""
+    def faults(self, frame: dict[str, Any], engine: Engine, most: int | None = None) -> Faults:
+        """What the validator (of `both`, the fast one) finds, or the first of it, not yet explained."""
         if engine == "jsonschema":
             return list(from_python(self.reference.iter_errors(frame)))
-        return list(from_rust(self.fast.iter_errors(frame)))
+        if most is not None and _items(frame) > 10 * most:
+            # It finds all of them before it gives the first: 0.3 s for an array that fills a frame.
+            return list(from_rust(_first(self.fast, frame)))
+        return list(islice(from_rust(self.fast.iter_errors(frame)), most))
 
     def weight(self, faults: Faults, frame: dict[str, Any], strict: bool) -> int:
         """How many errors the faults amount to, about: enough to tell which of two directions is meant."""
@@ -122,20 +141,25 @@ class Judge:
         return self._spec.direction == "s2c" and not strict
 
     def explain(
-        self, faults: Faults, frame: dict[str, Any], engine: Engine, strict: bool
+        self,
+        faults: Faults,
+        frame: dict[str, Any],
+        engine: Engine,
+        strict: bool,
+        most: int | None = None,
     ) -> tuple[Finding, ...]:
-        """The faults of a frame in words, errors first.
+        """The faults of a frame in words, errors first; of undocumented properties at most `most`.
 
         Raises:
             KitDefect: with engine `both`, if the validators disagree.
         """
-        found = self._report(faults, frame, strict)
+        found = self._report(faults, frame, strict, most or MAX_FINDINGS)
         if engine == "both":
-            other = self._report(self.faults(frame, "jsonschema"), frame, strict)
+            other = self._report(self.faults(frame, "jsonschema"), frame, strict, MAX_FINDINGS)
             self._require_agreement(found, other, frame)
         return found
 
-    def _report(self, faults: Faults, frame: dict[str, Any], strict: bool) -> tuple[Finding, ...]:
+    def _report(self, faults: Faults, frame: dict[str, Any], strict: bool, most: int) -> tuple[Finding, ...]:
         lenient = self._lenient(strict)
         drafts: list[_Draft] = []
         seen = set()
@@ -143,7 +167,7 @@ class Judge:
             if fault[:2] in seen:  # each missing property is an error of its own: explained together
                 continue
             seen.add(fault[:2])
-            self._explain(fault, frame, lenient, drafts)
+            self._explain(fault, frame, lenient, drafts, most)
             if len(drafts) > 10 * MAX_FINDINGS and any(d.finding.severity == "error" for d in drafts):
                 break  # a frame with a million faults is invalid, and nobody reads them all
         return _in_order(_one_per_fault(drafts)) if len(drafts) > 1 else tuple(d.finding for d in drafts)
@@ -178,16 +202,16 @@ class Judge:
             spot = self._spots[way] = _follow(way, self._spec, self._rules.get("schema"))
         return spot
 
-    def _explain(self, fault: Fault, frame: Any, lenient: bool, drafts: list[_Draft]) -> None:
+    def _explain(self, fault: Fault, frame: Any, lenient: bool, drafts: list[_Draft], most: int) -> None:
         """Add what is to be said of a fault."""
         spot = self._spot(fault.way)
         keyword, requirement = spot.keyword, spot.requirement
         value = value_at(frame, fault.path)
         if fault.branches:
-            self._explain_alternatives(fault, spot, value, frame, lenient, drafts)
+            self._explain_alternatives(fault, spot, value, frame, lenient, drafts, most)
             return
         if keyword == "additionalProperties" and spot.limit is False:
-            self._explain_undocumented(fault.path, spot, value, lenient, drafts)
+            self._explain_undocumented(fault.path, spot, value, lenient, drafts, most)
             return
         pointer = pointer_of(fault.path)
         if keyword == "required":
@@ -206,23 +230,36 @@ class Judge:
             drafts.append(_Draft(Finding("error", pointer, keyword, text, requirement, shorten(value))))
 
     def _explain_undocumented(
-        self, path: Path, spot: _Spot, value: Mapping[str, Any], lenient: bool, drafts: list[_Draft]
+        self,
+        path: Path,
+        spot: _Spot,
+        value: Mapping[str, Any],
+        lenient: bool,
+        drafts: list[_Draft],
+        most: int,
     ) -> None:
         requirement = self._rules.get("undocumented", spot.requirement)
         severity: Severity = "warning" if lenient else "error"
         extras = [name for name in value if name not in spot.properties]
-        for name in extras[:MAX_FINDINGS]:
+        for name in extras[:most]:
             text = messages.undocumented(name, spot.properties)
             pointer = pointer_of((*path, name))
             drafts.append(
                 _Draft(Finding(severity, pointer, spot.keyword, text, requirement, shorten(value[name])))
             )
-        if len(extras) > MAX_FINDINGS:
-            text = f"and {len(extras) - MAX_FINDINGS} more properties that are not documented"
+        if len(extras) > most:
+            text = f"and {len(extras) - most} more properties that are not documented"
             drafts.append(_Draft(Finding(severity, pointer_of(path), spot.keyword, text, requirement)))
 
     def _explain_alternatives(
-        self, fault: Fault, spot: _Spot, value: Any, frame: Any, lenient: bool, drafts: list[_Draft]
+        self,
+        fault: Fault,
+        spot: _Spot,
+        value: Any,
+        frame: Any,
+        lenient: bool,
+        drafts: list[_Draft],
+        most: int,
     ) -> None:
         """Of alternatives that all fail, explain the one that was meant: not of another JSON type."""
         kinds: list[str] = []
@@ -236,7 +273,7 @@ class Judge:
                 meant.append(branch)
         if len(meant) == 1:
             for inner in meant[0]:
-                self._explain(inner, frame, lenient, drafts)
+                self._explain(inner, frame, lenient, drafts, most)
             return
         keyword = spot.keyword if meant else "type"
         text = (

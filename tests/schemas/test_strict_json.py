@@ -294,3 +294,16 @@ def test_wary_or_not_the_same_faults_are_found() -> None:
                 decode(text.encode(), wary=wary)
             found.append((caught.value.reason, str(caught.value)))
         assert found[0] == found[1]
+
+
+@pytest.mark.parametrize("text", ['{"a":1,"a":2', '{"a":1,"a":2}', "[" * 70, f"[{2**60}]", "[1 2]", "[NaN]"])
+def test_a_long_text_is_not_scanned_by_the_wary(text: str) -> None:
+    blanks = " " * strict_json.LONG
+    for wary, placed in ((False, True), (True, False)):
+        with pytest.raises(FrameError) as caught:
+            decode((blanks + text).encode(), wary=wary)
+        assert (caught.value.offset is not None) is placed
+        assert str(caught.value)
+    with pytest.raises(FrameError) as caught:  # a short one is
+        decode(text.encode(), wary=True)
+    assert caught.value.offset is not None

@@ -305,3 +305,17 @@ def test_hostile_values_do_not_make_patterns_slow() -> None:
         findings(sent(ciphertext=value, receiver_id=value))
         findings({"type": "typing", "timestamp": value, "payload": {"conversation_id": value}})
     assert time.process_time() - begun < 30
+
+
+def test_who_tells_the_first_faults_only_need_not_wait_for_all() -> None:
+    catalogue = load_catalogue()
+    receipt = {"type": "read_receipt", "payload": {"message_ids": ["x"] * 15_000}}
+    first = catalogue.judge(receipt, "c2s", most=20).findings
+    assert len(first) == 1
+    assert first[0].pointer == "/payload/message_ids"
+    assert first[0] in catalogue.judge(receipt, "c2s").findings
+    odd = {"type": "heartbeat", **{f"x{number}": 1 for number in range(1000)}}
+    found = catalogue.judge(odd, "c2s", most=20).findings
+    assert len(found) == 21
+    assert any("980 more" in finding.message for finding in found)
+    assert catalogue.judge({"type": "heartbeat"}, "c2s", most=20).valid
