@@ -357,6 +357,12 @@ def test_the_guide_to_errors_says_of_each_code_what_to_do(
         assert f"| `{code}` |" in advice
 
 
+def test_every_key_of_a_target_file_says_what_it_means(files: Mapping[str, str]) -> None:
+    rows = [line for line in files["guides/target-file.md"].splitlines() if '<a id="key-' in line]
+    assert len(rows) > 40
+    assert [row for row in rows if row.rstrip().endswith("|  |")] == []
+
+
 def test_guides_and_their_order_are_complete() -> None:
     assert {path.stem for path in (ROOT / "docs_gen/guides").glob("*.md")} == set(ORDER)
 
