@@ -18,6 +18,8 @@ _MOST = 150
 _BEYOND = 10
 _SHARE = 40
 """Messages that one sender sends, so that no rate is exceeded."""
+_MANY = 160
+"""Messages that wait for one device, where that is what a case is about."""
 _WAITING, _STREAMED, _AFTER = 20, 40, 10
 
 
@@ -58,6 +60,34 @@ async def waiting_bounded(context: Context) -> None:
         )
     else:
         context.prove(("LIM-20",))
+
+
+@probe(
+    "many-waiting",
+    title="However many messages wait for a device, all of them come",
+    area="offline",
+    requirements=("OFF-01",),
+    catches="A server that reads the first page of a queue, and never the next one.",
+    limits=("burst",),
+    frames=("send", "sent_ack", "deliver", "delivery_ack"),
+)
+async def many_waiting(context: Context) -> None:
+    room = int(context.env.target.limits.get("waiting_per_user", 2**31)) - 1
+    share = max(1, min(_SHARE, int(context.env.target.limits["burst"]) // 2))
+    bob = context.device("bob")
+    await (await bob.connect()).close(context.env.waits.reply)  # known, and away
+    sent: list[str] = []
+    for number in range(1, _MANY // _SHARE + 1):
+        sender = context.device(f"sender{number}")
+        await sender.connect()
+        sent += await _sent(context, sender, bob, min(share, room - len(sent)))
+    connection = await bob.connect()
+    missing = await _missing(context, connection, [name.lower() for name in sent])
+    if missing:
+        said = f"of {len(sent)} messages that waited, {len(missing)} did not come"
+        context.fail(("OFF-01",), said, expected="all of them", actual=said, actor=bob.label)
+    else:
+        context.prove(("OFF-01",))
 
 
 async def _acknowledged(context: Context, connection: Connection, name: str) -> bool:

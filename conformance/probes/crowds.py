@@ -87,15 +87,25 @@ async def connections_of_a_user(context: Context) -> None:
     context.prove(("LIM-04",))
     context.step = "a free place"
     await within[0].live.close(context.env.waits.reply)
-    # The target may notice a moment later than we do: the place must be free before the reply deadline.
+    if not await _has_room(context, beyond, "was closed"):
+        return
+    # The newcomer has stayed: the user is at the limit again.
+    context.step = "another free place"
+    within[-1].live.abort()
+    if await _has_room(context, within[0], "was cut"):
+        context.prove(("LIM-05",))
+
+
+async def _has_room(context: Context, beyond: Device, how: str) -> bool:
+    """Judge that one more is served before long. (The target may notice a moment later than we do.)"""
     deadline = until(context, None)
     while (outcome := await _beyond(context, beyond)).form != "session":
         if asyncio.get_running_loop().time() > deadline:
-            said = f"a connection of the user ended, but a new one: {outcome.said}"
+            said = f"a connection of the user {how}, but a new one: {outcome.said}"
             context.fail(("LIM-05",), said, expected="a session", actual=outcome.said, actor=beyond.label)
-            return
+            return False
         await context.wait(asyncio.get_running_loop().time() + context.env.waits.quiet)
-    context.prove(("LIM-05",))
+    return True
 
 
 @probe(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import ssl
+import zlib
 
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
@@ -15,6 +17,7 @@ from relaykit.conformance.context import (
     present,
 )
 from relaykit.conformance.probes.sizes import sized
+from relaykit.conformance.probes.transport import CONT, TEXT, raw_frame
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import (
     UNPADDED,
@@ -87,6 +90,15 @@ async def deflate_offer(context: Context) -> None:
         await expect_frame(context, connection, wanted, ("TRAN-04",))
         wanted = {"type": "deliver", "message_id": frame["message_id"], "payload": {"ciphertext": ciphertext}}
         await expect_frame(context, bob.live, wanted, ("TRAN-04",))
+    context.step = "in fragments"
+    frame = message(context, bob.user.id)
+    packer = zlib.compressobj(wbits=-15)  # of its own, so that it leans on nothing that went before
+    packed = packer.compress(json.dumps(frame).encode()) + packer.flush(zlib.Z_SYNC_FLUSH)
+    packed = packed.removesuffix(b"\x00\x00\xff\xff")  # RFC 7692, 7.2.1
+    connection.write(raw_frame(TEXT, packed[:20], fin=False, rsv=4), "20 bytes of a compressed send")
+    connection.write(raw_frame(CONT, packed[20:]), "the rest of the send")
+    wanted = {"type": "sent_ack", "message_id": frame["message_id"]}
+    await expect_frame(context, connection, wanted, ("TRAN-04",))
     context.prove(("TRAN-04",))
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import orjson
 
 from relaykit.conformance.context import Context, UntestableError
+from relaykit.conformance.matching import pointer_get
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import expect_frame, judge_refusal, message, nothing_reached
 
@@ -32,7 +33,7 @@ def sized(context: Context, receiver: str, size: int) -> dict[str, Any]:
     "frame-at-the-limit",
     title="A frame as large as the stated limit is served",
     area="limits",
-    requirements=("LIM-16",),
+    requirements=("LIM-16", "MSG-18"),
     catches="A server whose true limit is lower than it says, perhaps in a proxy before it.",
     limits=("max_frame_bytes",),
     frames=("send", "sent_ack", "deliver"),
@@ -46,13 +47,14 @@ async def at_the_limit(context: Context) -> None:
     alice.live.send(frame)
     name = frame["message_id"]
     await expect_frame(context, alice.live, {"type": "sent_ack", "message_id": name}, ("LIM-16",))
-    wanted = {
-        "type": "deliver",
-        "message_id": name,
-        "payload": {"ciphertext": frame["payload"]["ciphertext"]},
-    }
-    await expect_frame(context, bob.live, wanted, ("LIM-16",))
+    came = await expect_frame(context, bob.live, {"type": "deliver", "message_id": name}, ("LIM-16",))
     context.prove(("LIM-16",))
+    sent, got = frame["payload"]["ciphertext"], pointer_get(came, "/payload/ciphertext")
+    if got == sent:
+        context.prove(("MSG-18",))
+    else:
+        said = f"of {len(sent)} characters of ciphertext {len(got) if isinstance(got, str) else 0} came"
+        context.fail(("MSG-18",), said, expected="what was sent", actual=said, actor=bob.label)
 
 
 @probe(

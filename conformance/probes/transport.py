@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.registry import Probe, probe
 from relaykit.conformance.talk import UNPADDED, end_of, expect_frame, judge_refusal, message, nothing_reached
+from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import ABNORMAL
 
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0x0, 0x1, 0x2, 0x8, 0x9, 0xA
@@ -93,11 +94,13 @@ async def invalid_utf8(context: Context) -> None:
 async def fragments(context: Context) -> None:
     alice, bob = await _pair(context)
     frame = message(context, bob.user.id)
-    data = json.dumps(frame).encode()
+    frame["payload"] |= {"media_id": f"media-{fresh_uuid(context.rng)}", "media_type": "text/plain; x=\u00fc"}
+    data = json.dumps(frame, ensure_ascii=False).encode()
+    amid = data.index(b"\xc3") + 1  # within a character: the message is UTF-8, and not each of its fragments
     alice.live.write(raw_frame(TEXT, data[:7], fin=False), "the first 7 bytes of a send, as a fragment")
     alice.live.write(raw_frame(PING, b"between"), "WebSocket ping b'between'")
-    alice.live.write(raw_frame(CONT, data[7:20], fin=False), "13 bytes more")
-    alice.live.write(raw_frame(CONT, data[20:]), "the rest of the send")
+    alice.live.write(raw_frame(CONT, data[7:amid], fin=False), "more of it, up to the middle of a character")
+    alice.live.write(raw_frame(CONT, data[amid:]), "the rest of the send")
     wanted = {"type": "sent_ack", "message_id": frame["message_id"]}
     await expect_frame(context, alice.live, wanted, ("TRAN-07",))
     wanted = {"type": "deliver", "message_id": frame["message_id"], "payload": {"ciphertext": UNPADDED}}

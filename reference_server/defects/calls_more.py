@@ -11,6 +11,7 @@ from relaykit.reference_server.app import App
 from relaykit.reference_server.calls_state import (
     BUSY,
     END,
+    ICE,
     OFFER,
     REJECT,
     Call,
@@ -23,7 +24,7 @@ from relaykit.reference_server.calls_state import (
     Tell,
 )
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import Frame, dropping, staying, was_cut
+from relaykit.reference_server.defects.blocks import Frame, altering, dropping, staying, was_cut
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.session import Session
 
@@ -290,5 +291,33 @@ GONE = (
         "A device that closes its connection remains in its call.",
         ("CALL-35",),
         staying(calls.left, lambda session: not was_cut(session)),
+    ),
+)
+
+
+def _in_ascii(text: str) -> str:
+    return text.encode("ascii", "replace").decode()
+
+
+def _all_in_ascii(value: Any) -> Any:
+    if isinstance(value, str):
+        return _in_ascii(value)
+    if isinstance(value, dict):
+        return {_in_ascii(name): _all_in_ascii(item) for name, item in value.items()}
+    return [_all_in_ascii(item) for item in value] if isinstance(value, list) else value
+
+
+ASCII = (
+    Defect(
+        "sdp-in-ascii",
+        "In an sdp, what is not ASCII arrives as question marks.",
+        ("CALL-13",),
+        altering(OFFER, "/payload/sdp", _in_ascii),
+    ),
+    Defect(
+        "candidate-in-ascii",
+        "In a candidate, what is not ASCII arrives as question marks.",
+        ("CALL-14",),
+        altering(ICE, "/payload/candidate", _all_in_ascii),
     ),
 )

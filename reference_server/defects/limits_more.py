@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 from relaykit.reference_server.app import App
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
+from relaykit.reference_server.defects.blocks import was_cut
 from relaykit.reference_server.defects.limits import entering, larger
 from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.defects.validation_lenient import taking_text
+from relaykit.reference_server.handshake import Refusal
 from relaykit.reference_server.limits import Bucket, Ruling
+from relaykit.reference_server.session import Session
 
 DEPTH = (
     Defect(
@@ -72,3 +76,22 @@ def served_late_again(seams: Seams) -> None:
         return ruling
 
     seams.around(Bucket, "take", take)
+
+
+@defect("cut-connections-count", "Connections that were cut, and not closed, go on counting.", "LIM-05")
+def cut_connections_count(seams: Seams) -> None:
+    cut: Counter[str] = Counter()
+
+    def leave(original: Callable[[App, Session], None], self: App, session: Session) -> None:
+        original(self, session)
+        if was_cut(session):
+            cut[session.user] += 1
+
+    def enter(original: Any, self: App, connection: Connection, admission: Any, response: Any) -> None:
+        user = admission.identity.user
+        if len(self.hub.of_user(user)) + cut[user] >= self.settings.limits["connections_per_user"]:
+            raise Refusal(429, "This user has too many connections.")
+        original(self, connection, admission, response)
+
+    seams.around(App, "leave", leave)
+    seams.around(App, "enter", enter)

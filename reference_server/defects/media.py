@@ -103,3 +103,13 @@ KEYS = (
         saying("media_key", "/payload/recipient_id", "00000000-0000-4000-8000-000000000000"),
     ),
 )
+
+
+ASCII = (
+    Defect(
+        "algorithm-in-ascii",
+        "In an algorithm, what is not ASCII arrives as question marks.",
+        ("MED-07",),
+        altering("media_key", "/payload/algorithm", lambda text: text.encode("ascii", "replace").decode()),
+    ),
+)

@@ -11,7 +11,7 @@ from relaykit.reference_server import messages
 from relaykit.reference_server.app import App
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import Frame, Handler, entry_of, handling
+from relaykit.reference_server.defects.blocks import Frame, Handler, altering, entry_of, handling
 from relaykit.reference_server.defects.messages_status import sender_of
 from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.ids import key_of
@@ -188,3 +188,15 @@ def direct_messages_overtaken(seams: Seams) -> None:
             app.clock.call_later(0.03, now)
 
     seams.around(messages, "_deliver", deliver)
+
+
+_COLUMN = 16_384
+
+CUT = (
+    Defect(
+        "long-ciphertext-cut",
+        f"Of a ciphertext no more than {_COLUMN} characters arrive.",
+        ("MSG-18",),
+        altering("deliver", "/payload/ciphertext", lambda text: text[:_COLUMN]),
+    ),
+)

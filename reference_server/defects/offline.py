@@ -275,3 +275,37 @@ def acks_forgotten_on_restart(seams: Seams) -> None:
     seams.around(Mailboxes, "acknowledge", acknowledge)
     seams.around(Mailboxes, "waiting", waiting)
     seams.around(Mailboxes, "_end_turn", end_turn)
+
+
+@defect(
+    "backlog-cut",
+    "Of what waits for a device, sixty-four messages alone come.",
+    "OFF-01",
+)
+def backlog_cut(seams: Seams) -> None:
+    def waiting(original: Callable[..., Rows], self: Mailboxes, box: Box, after: int, limit: int) -> Rows:
+        return [] if after else original(self, box, after, limit)
+
+    seams.around(Mailboxes, "waiting", waiting)
+
+
+def _for_those_present(original: Handler, app: App, session: Session, frame: Frame) -> None:
+    original(app, session, frame)
+    receiver = (frame["payload"].get("receiver_id") or "").lower()
+    entry = entry_of(app.mailboxes, key_of(frame["message_id"]))
+    if entry is None or not app.hub.of_user(receiver):
+        return
+    app.mailboxes._settle()
+    for box in app.mailboxes.boxes(receiver):
+        if not app.hub.of_device(receiver, box.device):
+            app.store.write("DELETE FROM waiting WHERE box = ? AND message = ?", box.id, entry.seq)
+
+
+PRESENT = (
+    Defect(
+        "absent-device-passed-over",
+        "A message waits for no device that is away while another one is connected.",
+        ("OFF-01", "MSG-17"),
+        handling("send", _for_those_present),
+    ),
+)

@@ -317,3 +317,27 @@ def utf8_of_fragments_unchecked(seams: Seams) -> None:
         original(self, frame)
 
     seams.around(Connection, "_frame", frame)
+
+
+@defect("utf8-of-each-fragment", "Each fragment of a text has to be UTF-8 by itself.", "TRAN-07")
+def utf8_of_each_fragment(seams: Seams) -> None:
+    def frame(original: Callable[..., None], self: Connection, frame: WireFrame) -> None:
+        if frame.opcode in (Opcode.TEXT, Opcode.CONT) and not (frame.opcode is Opcode.TEXT and frame.fin):
+            try:
+                bytes(frame.data).decode()
+            except UnicodeDecodeError:
+                self.fail(1007, "not UTF-8")
+                return
+        original(self, frame)
+
+    seams.around(Connection, "_frame", frame)
+
+
+@defect("compressed-fragments-lost", "Of a compressed message the first fragment alone is read.", "TRAN-04")
+def compressed_fragments_lost(seams: Seams) -> None:
+    def frame(original: Callable[..., None], self: Connection, frame: WireFrame) -> None:
+        if self._protocol.extensions and frame.opcode is Opcode.CONT:
+            frame = WireFrame(Opcode.CONT, b"", frame.fin)
+        original(self, frame)
+
+    seams.around(Connection, "_frame", frame)
