@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
+from pathlib import Path
 
 from relaykit.conformance.dial_error import DialError
 from relaykit.conformance.environment import Environment
@@ -76,8 +77,8 @@ def cut_hint(env: Environment) -> str:
     return f"its own log should say why; {perhaps}"
 
 
-def tls_hint(said: str) -> str:
-    """What to change where TLS fails, by what OpenSSL says of it."""
+def tls_hint(said: str, ca_file: Path | None = None) -> str:
+    """What to change where TLS fails, by what OpenSSL says of it; `ca_file`: as the target file states it."""
     said = said.upper().replace(" ", "_")
     if "ALERT" in said and ("CERTIFICATE" in said or "HANDSHAKE_FAILURE" in said or "UNKNOWN_CA" in said):
         return (
@@ -93,6 +94,10 @@ def tls_hint(said: str) -> str:
         return "its certificate is for another name: use that in `url`, or state tls.insecure: true"
     if "EXPIRED" in said or "NOT_YET_VALID" in said:
         return "its certificate is not valid today: renew it, or state tls.insecure: true"
+    if ca_file is not None:
+        return (
+            f"{ca_file} does not hold the authority that signed the server's certificate: check tls.ca_file"
+        )
     return "for a certificate of your own state tls.ca_file in the target file, or tls.insecure: true"
 
 
@@ -100,7 +105,9 @@ def hopeless(env: Environment, error: DialError) -> UnreachableError:
     """The error for a server with which it is no use to go on."""
     url = env.target.url
     if error.kind == "unreachable" and env.tls is not None and "SSL" in str(error):
-        return UnreachableError(f"{url} cannot be reached: {error}", hint=tls_hint(str(error)))
+        return UnreachableError(
+            f"{url} cannot be reached: {error}", hint=tls_hint(str(error), env.target.tls.ca_file)
+        )
     if error.kind == "unreachable":
         return UnreachableError(
             f"{url} cannot be reached: {error}",

@@ -102,7 +102,7 @@ async def _connection(env: Environment, tell: Tell) -> bool:
         said = os_words(error)
         advice = "is the server running there? Check host and port of `url`"
         if isinstance(error, ssl.SSLError):
-            advice = tls_hint(said)
+            advice = tls_hint(said, env.target.tls.ca_file)
         elif env.tls is not None and isinstance(error, ConnectionResetError):
             advice = "it ended the TLS handshake: ws:// in place of wss://? Its own log should say why"
         tell(Step("connection", "failed", f"{where}: {said}", advice))
@@ -216,17 +216,20 @@ async def _provisioning(env: Environment, tell: Tell) -> bool:
             continue
         except ControlMissingError:
             told.add(operation)
+            if not env.target.offers(operation):
+                tell(Step(name, "skipped", "not among the operations that the target file lists"))
+                continue
             advice = "cases that need it are untestable; list `operations` to say so in the target file"
             tell(Step(name, "note", "not offered", advice))
             continue
         except ControlFailedError as error:
             told.add(operation)
             good = False
-            tell(
-                Step(
-                    name, "failed", str(error), "check `control` in the target file: address, token, command"
-                )
-            )
+            refused = f"{operation}: HTTP 401" in str(error) or f"{operation}: HTTP 403" in str(error)
+            what = "control.http.token: it is refused" if refused else "`control`: address, token, command"
+            tell(Step(name, "failed", str(error), f"check in the target file {what}"))
+            if refused:
+                break  # the others would say the same
             continue
         known.update(answer)
         wrong = _misfit(operation, answer)

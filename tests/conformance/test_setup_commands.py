@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import os
 import socket
+import time
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from support.suite import Ended, relaykit
 from relaykit.config import parse_yaml, problems
 from relaykit.conformance.starting import CONTROLS, TOKENS, Answers, target_text
 from relaykit.conformance.target import target_schema
+from relaykit.reference_server.tls import make_certificate
 from relaykit.schemas import load_catalogue
 
 CATALOGUE = load_catalogue()
@@ -211,14 +213,22 @@ def test_doctor_knows_tls_from_none(tmp_path: Path, scheme: str, faults: tuple[s
 
 
 def test_doctor_says_that_an_authority_is_not_trusted(tmp_path: Path) -> None:
-    async def main() -> Ended:
-        async with running_server(tls_self_signed=True) as server:
-            return await relaykit("doctor", "--url", server.url, RELAYKIT_SECRET=SECRET)
+    path = tmp_path / "t.yaml"
 
-    ended = asyncio.run(main())
-    assert ended.code == 3, ended
-    assert "FAILED connection" in ended.out
-    assert "state tls.ca_file in the target file" in ended.out
+    async def main() -> tuple[Ended, Ended]:
+        async with running_server(tls_self_signed=True) as server:
+            bare = await relaykit("doctor", "--url", server.url, RELAYKIT_SECRET=SECRET)
+            other = make_certificate(time.time())
+            (tmp_path / "ca.pem").write_bytes(other.authority)
+            tokens = "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}"
+            path.write_text(f"url: {server.url}\n{tokens}\ntls: {{ca_file: ca.pem}}\n")
+            return bare, await relaykit("doctor", "-t", str(path), RELAYKIT_SECRET=SECRET)
+
+    advice = ("state tls.ca_file in the target file", "ca.pem does not hold the authority")
+    for ended, said in zip(asyncio.run(main()), advice, strict=True):
+        assert ended.code == 3, ended
+        assert "FAILED connection" in ended.out
+        assert said in ended.out
 
 
 @pytest.mark.parametrize(
@@ -248,7 +258,7 @@ def test_doctor_finds_tokens_that_are_none(tmp_path: Path, tokens: str, code: in
 
 @pytest.mark.parametrize(
     ("token", "code", "said"),
-    [(TOKEN, 0, "ok     provisioning: decide_device_approval"), ("wrong", 3, "HTTP 401")],
+    [(TOKEN, 0, "ok     provisioning: decide_device_approval"), ("wrong", 3, "token: it is refused")],
 )
 def test_doctor_tries_provisioning(tmp_path: Path, token: str, code: int, said: str) -> None:
     async def main() -> Ended:
