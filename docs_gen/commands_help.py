@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from importlib.metadata import entry_points
 
 import click
@@ -13,10 +14,11 @@ _WIDTH = 88
 
 def commands_help() -> tuple[tuple[str, str], ...]:
     """Name and help text of each of the kit's commands, subcommands after their group."""
-    return kept("help", "", _help)
+    return kept("help", "", rendered)
 
 
-def _help() -> tuple[tuple[str, str], ...]:
+def rendered() -> tuple[tuple[str, str], ...]:
+    """The same, rendered anew."""
     found: list[tuple[str, str]] = []
     for entry in sorted(entry_points(group="relaykit.commands"), key=lambda entry: entry.name):
         if entry.dist is not None and entry.dist.name != "relaykit":
@@ -26,6 +28,8 @@ def _help() -> tuple[tuple[str, str], ...]:
 
 
 def _collect(found: list[tuple[str, str]], command: click.Command, name: str) -> None:
+    command = copy.copy(command)
+    command._help_option = None  # a command remembers how --help was spelt when it first ran in this process
     context = click.Context(
         command,
         info_name=name,

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from relaykit.docs_gen import build
+from relaykit.docs_gen import build, commands_help
 from relaykit.docs_gen.commands import docs
 from relaykit.docs_gen.guides import ORDER, read_guide
 from relaykit.docs_gen.kept import cache_folder, kept
@@ -211,6 +211,14 @@ def test_what_is_kept_between_builds_changes_nothing(tmp_path: Path, monkeypatch
     for path in kept:
         path.write_bytes(path.read_bytes()[:100])
     assert built() == plain
+
+
+def test_help_is_the_same_whatever_ran_before(files: Mapping[str, str], tmp_path: Path) -> None:
+    assert CliRunner().invoke(docs, ["diff", "--help"]).exit_code == 0
+    assert _run("--markdown", "--out", tmp_path)[0] == 0
+    (said,) = (text for name, text in commands_help.rendered() if name == "relaykit docs diff")
+    assert "-h, --help" in said
+    assert said in files["guides/commands.md"]
 
 
 def test_what_others_may_write_is_not_trusted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
