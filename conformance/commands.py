@@ -248,11 +248,12 @@ def _listed(case: Case) -> dict[str, Any]:
     "--scenarios", "folders", multiple=True, type=click.Path(path_type=Path), help="Further scenarios."
 )
 def explain(name: str, folders: tuple[Path, ...]) -> int:
-    """Explain a requirement or a case: its text, its source, and what happens.
+    """Explain a requirement, a case or a profile: its text, its source, what happens, what shows it.
 
     \b
     relaykit explain MSG-02
     relaykit explain message-life
+    relaykit explain core
     """
     catalogue = load_catalogue()
     cases = api.load_cases(catalogue, folders)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from relaykit.config import suggest
+from relaykit.conformance.claimable import profile
 from relaykit.conformance.grammar import (
     Advance,
     AnyOf,
@@ -24,6 +25,7 @@ from relaykit.conformance.grammar import (
     Unordered,
     walk,
 )
+from relaykit.conformance.happenings import happenings
 from relaykit.conformance.judge import shape_ids
 from relaykit.conformance.matching import plain
 from relaykit.conformance.mistakes import mistakes
@@ -37,7 +39,7 @@ _MISTAKES = 12
 
 
 def explain(catalogue: Catalogue, cases: Sequence[Case], name: str) -> str:
-    """What a requirement or a case is about.
+    """What a requirement, a case or a profile is about.
 
     Raises:
         UsageError: there is neither of that name.
@@ -47,14 +49,16 @@ def explain(catalogue: Catalogue, cases: Sequence[Case], name: str) -> str:
     found = next((case for case in cases if case.id == name), None)
     if found is not None:
         return _case(catalogue, found)
+    if name in catalogue.protocol.profiles:
+        return profile(catalogue, cases, name)
     if name in shape_ids(catalogue):
         return (
             f"{name} · stands for the shape of every such frame that arrives in a run, in whichever case.\n"
             "Each distinct violation of the frame's schema (pointer, keyword, type) is reported there once."
         )
-    known = [*catalogue.requirements, *(case.id for case in cases)]
+    known = [*catalogue.requirements, *catalogue.protocol.profiles, *(case.id for case in cases)]
     raise UsageError(
-        f"there is no requirement and no case {name!r}{suggest(name, known)}",
+        f"there is no requirement, no profile and no case {name!r}{suggest(name, known)}",
         hint="`relaykit list` shows the cases",
     )
 
@@ -137,6 +141,8 @@ def _case(catalogue: Catalogue, case: Case) -> str:
     lines += _wrong(mistakes().of_case.get(case.id, ()))
     if case.scenario is not None:
         lines += ["", "what happens", *sequence(case.scenario)]
+    else:
+        lines += ["", "what happens", *happenings(catalogue, case)]
     lines += ["", f"run it alone: relaykit test … --run {case.id}"]
     return "\n".join(lines)
 
