@@ -14,7 +14,6 @@ from support.suite import QUICK, all_cases, by_id, judge, make_target, scenario_
 
 from relaykit.conformance import wire
 from relaykit.conformance.results import Verdict
-from relaykit.errors import UnreachableError
 
 CORE = ("message-life", "stranger-hears-nothing", "redelivery-until-acknowledged", "ack-by-a-stranger")
 
@@ -186,37 +185,6 @@ def test_a_server_that_closes_at_random_gets_verdicts() -> None:
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(
-    ("talk", "said"),
-    [
-        (fakes.never_answers, "no answer to the handshake"),
-        (fakes.says_rubbish, "no valid WebSocket handshake"),
-        (fakes.hangs_up, "ends each without answering"),
-        (fakes.refuses, "takes none of our tokens"),
-    ],
-    ids=lambda value: getattr(value, "__name__", None),
-)
-def test_what_is_no_target_is_said_before_the_first_case(talk: fakes.Talk, said: str) -> None:
-    async def main() -> None:
-        async with fakes.raw(talk) as url:
-            with pytest.raises(UnreachableError, match=said) as caught:
-                await judge(make_target(url, timing=QUICK), all_cases("message-life"))
-        assert caught.value.hint
-
-    asyncio.run(main())
-
-
-def test_a_wrong_secret_is_said_as_such() -> None:
-    async def main() -> None:
-        other = {"mint": {"secret": {"value": "quite another secret, long enough"}}}
-        async with fakes.minimal().running() as url:
-            with pytest.raises(UnreachableError, match="takes none of our tokens") as caught:
-                await judge(make_target(url, tokens=other), all_cases("message-life"))
-        assert "secret" in str(caught.value.hint)
-
-    asyncio.run(main())
-
-
 def test_a_target_that_goes_away_is_noticed_and_every_case_gets_a_verdict() -> None:
     async def main() -> None:
         server = fakes.minimal()
@@ -242,75 +210,6 @@ def test_a_target_that_goes_away_is_noticed_and_every_case_gets_a_verdict() -> N
         assert any("no longer accepts connections" in note for note in result.notes)
         blamed = {f.blame for r in result.cases if r.verdict is Verdict.FAIL for f in r.findings}
         assert "environment" in blamed
-
-    asyncio.run(main())
-
-
-def test_the_carrier_that_works_is_used() -> None:
-    async def main() -> None:
-        server = fakes.minimal()
-        plain = server.token
-
-        def query_only(request: fakes.Request) -> str | None:
-            return plain(request) if "token=" in request.path else None
-
-        server.token = query_only  # type: ignore[method-assign]
-        async with server.running() as url:
-            result = await judge(
-                make_target(url), all_cases("message-life", "carrier-header", "carrier-query")
-            )
-        assert result.carrier == "query"
-        cases = by_id(result)
-        assert cases["message-life"].verdict is Verdict.PASS
-        assert cases["carrier-query"].verdict is Verdict.PASS
-        assert cases["carrier-header"].verdict is Verdict.FAIL
-
-    asyncio.run(main())
-
-
-def test_tokens_follow_the_clock_that_judges_them() -> None:
-    async def main() -> None:
-        short = {"mint": {"secret": {"value": fakes.SECRET}, "lifetime_s": 2400}}
-        for fault, said in (
-            ("clock-ahead", "made by its clock"),
-            ("clock-behind", "made by its clock"),
-            ("stamps-ahead", "by another"),
-        ):
-            async with fakes.minimal(fault).running() as url:
-                result = await judge(
-                    make_target(url, tokens=short), all_cases("message-life", "token-expired")
-                )
-            (note,) = result.notes
-            assert said in note
-            assert {by_id(result)[name].verdict for name in ("message-life", "token-expired")} == {
-                Verdict.PASS
-            }
-
-    asyncio.run(main())
-
-
-def test_a_clock_that_was_moved_beyond_the_life_of_tokens_is_asked_for(tmp_path: Path) -> None:
-    adapter = tmp_path / "control.py"
-    adapter.write_text(
-        f"""
-from datetime import UTC, datetime, timedelta
-
-class Adapter:
-    def advance_clock(self, seconds):
-        return {{"now": (datetime.now(UTC) + timedelta(seconds={fakes.AHEAD_S})).isoformat()[:23] + "Z"}}
-"""
-    )
-    control = {"python": {"adapter": f"{adapter}:Adapter"}}
-    short = {"mint": {"secret": {"value": fakes.SECRET}, "lifetime_s": 600}}
-
-    async def main() -> None:
-        async with fakes.minimal("clock-ahead").running() as url:
-            with pytest.raises(UnreachableError, match="takes none of our tokens"):
-                await judge(make_target(url, tokens=short), all_cases("message-life"))
-            target = make_target(url, tokens=short, control=control)
-            result = await judge(target, all_cases("message-life", "token-expired"))
-        assert {by_id(result)[name].verdict for name in ("message-life", "token-expired")} == {Verdict.PASS}
-        assert [note for note in result.notes if "made by its clock" in note]
 
     asyncio.run(main())
 
