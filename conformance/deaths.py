@@ -6,11 +6,10 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from relaykit.conformance.context import Environment, present
 from relaykit.conformance.dialing import dial
-from relaykit.conformance.launch import Launched, current
+from relaykit.conformance.launch import Launched, current, listens
 from relaykit.conformance.matching import short
 from relaykit.conformance.presenting import dressed
 from relaykit.conformance.record import Recorder, ShapeBook
@@ -202,17 +201,9 @@ async def _moment(seconds: float) -> None:
 
 async def _back(env: Environment) -> bool:
     """Whether the target listens again before the patience ends: others may start it anew."""
-    parts = urlsplit(env.target.url)
-    port = parts.port or (443 if parts.scheme == "wss" else 80)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(env.waits.reply * 5):
-            while True:
-                try:
-                    _, writer = await asyncio.open_connection(parts.hostname, port)
-                except OSError:
-                    # Nothing tells when it begins to listen: ask again.
-                    await _moment(_LOOK_S)
-                    continue
-                writer.close()
-                return await _unanswered(env) is None
+            while not await listens(env.target.url):
+                await _moment(_LOOK_S)  # nothing tells when it begins to listen: ask again
+            return await _unanswered(env) is None
     return False

@@ -55,6 +55,18 @@ Start = Callable[[Sequence[str], Mapping[str, str]], Awaitable[Process]]
 """Starts a process with these words, and these variables besides its environment; in a group of its own."""
 
 
+async def listens(url: str) -> bool:
+    """Whether something accepts connections at the address; a caller says by when it wants to know."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "wss" else 80)
+    try:
+        _, writer = await asyncio.open_connection(parts.hostname, port)
+    except OSError:
+        return False
+    writer.close()
+    return True
+
+
 class Launched:
     """A target process that we started; `tail` holds the last lines it wrote."""
 
@@ -117,20 +129,14 @@ class Launched:
         Raises:
             UnreachableError: the process ended, or nothing listens in time.
         """
-        parts = urlsplit(url)
-        port = parts.port or (443 if parts.scheme == "wss" else 80)
         try:
             async with asyncio.timeout(seconds):
                 while self._process.returncode is None:
-                    try:
-                        _, writer = await asyncio.open_connection(parts.hostname, port)
-                    except OSError:
-                        # Nothing tells when a foreign process begins to listen: ask again, or hear its end.
-                        with contextlib.suppress(TimeoutError):
-                            await asyncio.wait_for(self._process.wait(), 0.05)
-                        continue
-                    writer.close()
-                    return
+                    if await listens(url):
+                        return
+                    # Nothing tells when a foreign process begins to listen: ask again, or hear its end.
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._process.wait(), 0.05)
         except TimeoutError:
             raise UnreachableError(
                 f"the launched target does not listen at {url} after {seconds:g} s{self.said()}",

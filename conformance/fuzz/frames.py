@@ -21,8 +21,8 @@ from relaykit.conformance.aiming import Aim, standing
 from relaykit.conformance.cases import from_scenario
 from relaykit.conformance.environment import Environment
 from relaykit.conformance.fuzz.corpus import Corpus
+from relaykit.conformance.fuzz.finding import Finding
 from relaykit.conformance.fuzz.hunt import Hunt, Limits
-from relaykit.conformance.fuzz.inquiry import Finding
 from relaykit.conformance.fuzz.reach import summary
 from relaykit.conformance.fuzz.showing import found_in_all, found_or_expected, start_line
 from relaykit.conformance.fuzz.writing import reproduction

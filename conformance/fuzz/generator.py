@@ -199,9 +199,7 @@ def _list(schema: Mapping[str, Any]) -> Maker:
 
 
 def _text(schema: Mapping[str, Any], kind: str, name: str, rng: random.Random) -> Maker:
-    # A flattened schema leaves it to the format to say what a UUID is.
-    uuids = "^[0-9a-fA-F]{8}-" if schema.get("format") == "uuid" else ""
-    pattern = str(schema.get("pattern", uuids))
+    pattern = str(schema.get("pattern", ""))
     if name in _NAMED and _UUID.match(pattern):
         return _NAMED[name] if (name, kind) != ("message_id", "delivery_ack") else _received
     found = _UUID.match(pattern)

@@ -15,8 +15,9 @@ from relaykit.conformance.deaths import Deaths
 from relaykit.conformance.fence import quiet
 from relaykit.conformance.fuzz.cells import Cell, make_cell
 from relaykit.conformance.fuzz.corpus import Corpus
+from relaykit.conformance.fuzz.finding import Finding
 from relaykit.conformance.fuzz.generator import Generator
-from relaykit.conformance.fuzz.inquiry import Finding, Inquiry
+from relaykit.conformance.fuzz.inquiry import Inquiry
 from relaykit.conformance.fuzz.link import Batch, Check, Interval, Link, Sent
 from relaykit.conformance.fuzz.making import Maker
 from relaykit.conformance.fuzz.memory import Memory

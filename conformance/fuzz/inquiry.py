@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,6 +13,7 @@ from relaykit.conformance.deaths import Deaths
 from relaykit.conformance.derived.violations import STOWAWAY
 from relaykit.conformance.expectations import Expectation, excuse, in_force
 from relaykit.conformance.fuzz.cells import Cell, gaps
+from relaykit.conformance.fuzz.finding import Finding, kind_of
 from relaykit.conformance.fuzz.link import Link, Sent
 from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.fuzz.shrinking import shrunk
@@ -24,31 +25,6 @@ _SUSPECTS = 240
 """So many messages are tried for one suspicion at most."""
 _DEATHS = 6
 """Of how many deaths a deadly message is made smaller; the target is started again after each."""
-
-
-@dataclass(slots=True)
-class Finding:
-    """One disagreement, crash or hang.
-
-    Attributes:
-        kind: `not-refused`, `not-served`, `forwarded`, `connection`, `crash`, `shape`, `memory` or
-            `unexplained`.
-        message: what happened.
-        requirements: that it breaks.
-        failure: the smallest message that shows it; None: it did not show again.
-        file: where its scenario was written.
-        outcome: what replaying that said at once.
-        expected: why the target file expects it; None: it does not.
-    """
-
-    kind: str
-    message: str
-    requirements: tuple[str, ...] = ()
-    failure: Failure | None = None
-    frame: Any = None
-    file: str | None = None
-    outcome: str | None = None
-    expected: str | None = None
 
 
 @dataclass(slots=True)
@@ -71,6 +47,7 @@ class Inquiry:
     _expected: tuple[Expectation, ...] = ()
     _signatures: set[Any] = field(default_factory=set)
     _shapes: set[Any] = field(default_factory=set)
+    _unexplained: dict[Any, Finding] = field(default_factory=dict)
     _closes: int = 0
     _crashed: bool = False
 
@@ -97,18 +74,28 @@ class Inquiry:
         if cell.limited:
             await self._look_for_death(cell)
             return
+        before = len(self.findings)
+        self._unexplained.clear()
         for name, link in cell.links.items():
             if link.ended is not None or link.inflight:
                 await self._gone(name, link)
+        if cell.usable:
+            await self._look_at_frames(cell)
+        for name, link in cell.links.items():
             for batch in link.suspicious:
                 few = batch.errors < batch.least
                 said = f"{batch.errors} errors came for {batch.least} frames that must be refused"
                 # Too many errors: for what is valid, or several for one.
                 likely = sorted(batch.sent, key=lambda sent: (sent.duty is Duty.REFUSE) != few)
                 await self._find(said, [(name, link, s) for s in likely])
-        if not cell.whole or cell.hangs:
-            return
-        names = {id(link): name for name, link in cell.links.items()}
+        if cell.usable:
+            await self._look_at_numbers(cell)
+        if len(self.findings) == before and not self.full:  # else it may be a consequence of what was found
+            self.findings += list(self._unexplained.values())[:1]
+            self._signatures |= self._unexplained.keys()
+
+    async def _look_at_frames(self, cell: Cell) -> None:
+        """What came and must not: that tells most of what is wrong."""
         for name, link in cell.links.items():
             if link.interval.twice and "twice" not in self._signatures:
                 self._signatures.add("twice")
@@ -119,14 +106,18 @@ class Inquiry:
                 said = f"{name} got a {frame.get('type')} that holds what must be refused"
                 suspects = self._forbidden(cell, frame)
                 await self._find(said, suspects, frame=frame)
+            await self._smuggled(cell, link)
+            self._shapes_of(link)
+
+    async def _look_at_numbers(self, cell: Cell) -> None:
+        """What came too often, or not often enough."""
+        names = {id(link): name for name, link in cell.links.items()}
         for gap in gaps(cell):
             right = f"{gap.least} to {gap.most} were right"
             said = f"{gap.came} frames of type {gap.kind} came to {gap.who}, {right}"
             await self._find(said, [(names[id(link)], link, s) for link, s in gap.suspects])
         for name, link in cell.links.items():
             await self._unacknowledged(name, link)
-            await self._smuggled(cell, link)
-            self._shapes_of(link)
 
     async def _look_for_death(self, cell: Cell) -> None:
         """A target may end connections that send too much; or it is gone."""
@@ -209,9 +200,8 @@ class Inquiry:
                 return
         key = ("unexplained", said.split(" ", 1)[-1])
         if not silent and key not in self._signatures:
-            self._signatures.add(key)
             message = f"{said}; no message among {len(templates)} shows it when it is sent alone"
-            self.findings.append(Finding("unexplained", message, frame=frame))
+            self._unexplained.setdefault(key, Finding("unexplained", message, frame=frame))
 
     async def _keep(self, failure: Failure) -> None:
         how = await self.died()
@@ -371,16 +361,6 @@ class Inquiry:
 
 def _received(link: Link) -> set[str]:
     return {name.lower() for name in link.interval.got}
-
-
-def kind_of(failure: Failure) -> str:
-    """A failure in a word."""
-    names: Iterable[str] = failure.requirements
-    if failure.outcomes and set(names) & {"VAL-09", "VAL-11", "VAL-12"}:
-        return "forwarded"
-    if set(failure.outcomes[0].requirements) & {"VAL-13"} or not failure.outcomes[0].requirements:
-        return "connection"
-    return "not-served" if failure.template.duty is Duty.VALID else "not-refused"
 
 
 def _type(data: bytes) -> Any:

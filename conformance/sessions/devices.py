@@ -50,6 +50,7 @@ def decide(state: State, step: Step) -> tuple[Branch, ...]:
             watchers = state.watchers(user)
             overheard += (*may(watchers, came), *may(watchers, went), *may(watchers, frames.status_of(user)))
             overheard += relays.newcomer(state, device)
+            overheard += tuple(Expected(device, each.forms) for each in state.told.get(user, ()))
 
     def change(new: State) -> None:
         new.pending.pop(device, None)

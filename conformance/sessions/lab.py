@@ -12,12 +12,11 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
 
 from relaykit.conformance.aiming import Aim, standing
 from relaykit.conformance.context import Environment
 from relaykit.conformance.expectations import Expectation, excuse, in_force
-from relaykit.conformance.launch import Launched
+from relaykit.conformance.launch import Launched, listens
 from relaykit.conformance.preflight import preflight
 from relaykit.conformance.run import Settings, environment
 from relaykit.conformance.sessions import model
@@ -221,15 +220,10 @@ class Lab:
 
     async def _listens(self) -> bool:
         """Whether the target takes connections: news of its end may come long after they do not."""
-        parts = urlsplit(self.aimed.target.url)
-        port = parts.port or (443 if parts.scheme == "wss" else 80)
         try:
-            async with asyncio.timeout(self.env.waits.connect):
-                _, writer = await asyncio.open_connection(parts.hostname, port)
-        except (OSError, TimeoutError):
+            return await asyncio.wait_for(listens(self.aimed.target.url), self.env.waits.connect)
+        except TimeoutError:
             return False
-        writer.close()
-        return True
 
     def play(self, program: Sequence[Step]) -> Played:
         """Play a whole session from its steps; those that cannot be carried out are left out.

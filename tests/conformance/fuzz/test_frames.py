@@ -84,12 +84,13 @@ def test_a_hang_is_found(tmp_path: Path) -> None:
 
 
 def test_a_crash_of_a_launched_target_is_found(tmp_path: Path) -> None:
-    launch = f"{sys.executable} {PROCESS} {{port}} dies-of-null"
+    launch = f"{sys.executable} {PROCESS} {{port}} dies-of-a-key"
     words = ("--launch", launch, "--out", str(tmp_path), *WORDS, "--frames", "4000", "--most", "1")
     ended = asyncio.run(relaykit("fuzz", *words, seconds=100))
     data = json.loads(ended.out)
     assert [each["kind"] for each in data["findings"]] == ["crash"], ended
-    assert data["findings"][0]["sent"] is not None
+    assert "__proto__" in data["findings"][0]["sent"]
+    assert len(data["findings"][0]["sent"]) < 260, "made smaller"
 
 
 SEEDED = {
@@ -124,7 +125,7 @@ def test_seeded_defects_are_found_made_small_and_replayed(tmp_path: Path) -> Non
         )
         for defect, (kind, requirement) in SEEDED.items():
             finding = findings[defect]
-            assert finding["kind"] == kind
+            assert finding["kind"] == kind, finding
             assert requirement in {rule["id"] for rule in finding["requirements"]}
             assert finding["replayed"] == "reproduced"
             assert len(finding["sent"]) < 260, "no more than it takes"

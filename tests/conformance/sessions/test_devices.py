@@ -85,6 +85,15 @@ def test_a_decision_made_while_the_device_was_away_is_told_when_it_connects() ->
     assert model.possible(state, Step("knock", "alice.laptop"))
 
 
+def test_a_device_that_is_served_as_soon_as_it_is_approved_may_hear_what_waited_for_its_user() -> None:
+    state = everybody("alice.laptop")
+    pending(state)
+    go(state, send(1))
+    go(state, Step("drop", "alice.phone"))
+    go(state, Step("ack", "bob.phone", {"m": 1}))
+    assert ("alice.laptop", "status_update") in could(go(state, decide(approved=True)))
+
+
 def test_an_approved_device_gets_no_backlog_and_may_get_what_came_since() -> None:
     state = everybody("alice.laptop")
     go(state, send(1, "bob.phone", "alice"))
