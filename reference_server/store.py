@@ -232,13 +232,15 @@ class Store:
             log.warning("the store works again")
 
     def _measure(self, most: int) -> None:
-        (pages,), (free,) = (
-            self._db.execute(f"PRAGMA {what}").fetchone() for what in ("page_count", "freelist_count")
-        )
-        full = pages - free > most - most // _ROOM
+        bound = most - most // _ROOM
+        full = self._count("page_count") > bound
+        full = full and self._count("page_count") - self._count("freelist_count") > bound
         if full and not self.full:
             log.error("the store in memory is full; messages are refused until some were acknowledged")
         self.full = full
+
+    def _count(self, what: str) -> int:
+        return int(self._db.execute(f"PRAGMA {what}").fetchone()[0])
 
     def clear(self) -> None:
         """Drop every row, and what was remembered of it."""
