@@ -130,7 +130,7 @@ def _accepting(change: Callable[[Response, Request | None], None]) -> Callable[[
         requests: dict[Connection, Request] = {}
 
         def request_(original: Callable[..., None], self: Connection, request: Request, alone: bool) -> None:
-            requests[self] = request
+            requests[self] = replace(request)  # what the server has answered it forgets
             original(self, request, alone=alone)
 
         def accept(original: Callable[..., None], self: Connection, response: Response) -> None:
