@@ -172,7 +172,7 @@ def list_(selection: Selection, format_: str, covered: bool, derived: bool) -> i
     \b
     relaykit list --run 'area:messages'
     relaykit list --run 'requirement:MSG-0*' --format json
-    relaykit list --coverage --profile full
+    relaykit list --coverage                  of all cases, the slow ones too; or --profile default
     relaykit list --run derived/send        the derived cases of a frame, one by one
     relaykit list --derived                 constraint by constraint, for all frames
     """
@@ -180,6 +180,9 @@ def list_(selection: Selection, format_: str, covered: bool, derived: bool) -> i
     if derived:
         _table(catalogue, format_)
         return 0
+    source = click.get_current_context().get_parameter_source("profile")
+    if covered and source in (None, click.core.ParameterSource.DEFAULT):
+        selection = replace(selection, profile="full")  # what slow cases prove is proved
     chosen = selection.choose(catalogue, selection.load(catalogue))
     if covered:
         tables = coverage.coverage(catalogue, chosen)

@@ -76,7 +76,7 @@ def test_states_are_reached_and_moves_lead_somewhere() -> None:
 
 
 def test_the_tables_are_printed() -> None:
-    said = CliRunner().invoke(list_, ["--coverage", "--profile", "full"], standalone_mode=False)
+    said = CliRunner().invoke(list_, ["--coverage"], standalone_mode=False)
     assert not said.exception
     assert "free → free: call_offer to somebody who talks" in said.output
     assert "DEV-11" in said.output
