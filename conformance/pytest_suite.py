@@ -18,7 +18,7 @@ from relaykit.conformance.options import Running, Selection
 from relaykit.conformance.pausing import pausing
 from relaykit.conformance.reports.claims import claim_text
 from relaykit.conformance.reports.formats import write
-from relaykit.conformance.reports.text import rerun, scrubbed, visible
+from relaykit.conformance.reports.text import rerun, scrubbed, sent_text, visible
 from relaykit.conformance.results import Case, CaseResult, RunResult, Verdict
 from relaykit.conformance.run import Progress
 from relaykit.conformance.setup import Given, make_target
@@ -134,7 +134,8 @@ class Suite:
             return self.clean(f"{result.verdict.value}: {result.reason}")
         alone = RunResult((result,), (), "", 0.0, self.settings.seed, "", options=self._said)
         data = api.as_report(alone, self.target, redactor=self.redactor, catalogue=self.catalogue)
-        return "\n".join(visible(line) for line in _lines(data, data["cases"][0]))
+        rules = {name: known.text for name, known in self.catalogue.requirements.items()}
+        return "\n".join(visible(line) for line in _lines(data, data["cases"][0], rules))
 
     def clean(self, text: str) -> str:
         """A text without secrets, and harmless to a terminal."""
@@ -224,12 +225,15 @@ class Suite:
         return [visible(line) for line in self._lines]
 
 
-def _lines(data: Mapping[str, Any], case: Mapping[str, Any]) -> Iterator[str]:
+def _lines(data: Mapping[str, Any], case: Mapping[str, Any], rules: Mapping[str, str]) -> Iterator[str]:
     """A case of a report as pytest shows a failure: first the message, for its summary repeats that."""
     for finding in case["findings"]:
         yield finding["message"]
+        if finding.get("sent"):
+            yield f"    sent      {sent_text(finding['sent'])}"
         if finding["requirement"]:
-            yield f"    breaks {finding['requirement']} ({finding['level']}, {finding['provenance']})"
+            name = finding["requirement"]
+            yield f"    breaks {name} ({finding['level']}, {finding['provenance']}): {rules[name]}"
         if finding["blame"] in ("kit", "environment"):
             yield f"    to blame: {finding['blame']}"
         if finding["expected"] is not None:

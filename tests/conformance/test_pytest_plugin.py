@@ -112,6 +112,7 @@ def test_a_failure_is_told_as_such_and_how_to_see_it_again(tmp_path: Path) -> No
     found = ended.outcomes()
     assert (found["message-life"], found["shapes"], found["test_own"]) == ("failed", "failed", "passed")
     assert "breaks PRIV-01 (MUST" in ended.out
+    assert "    sent      " in ended.out
     assert "again: relaykit test -t target.yaml --run message-life --seed abc" in ended.out
     assert "Traceback" not in ended.out
     assert "eyJ" not in ended.out
