@@ -7,7 +7,9 @@ import os
 import struct
 from dataclasses import dataclass, replace
 
+from relaykit.conformance.awaiting import until
 from relaykit.conformance.context import Context, Device
+from relaykit.conformance.matching import compare
 from relaykit.conformance.registry import Probe, probe
 from relaykit.conformance.talk import UNPADDED, end_of, expect_frame, judge_refusal, message, nothing_reached
 from relaykit.conformance.values import fresh_uuid
@@ -83,6 +85,15 @@ async def invalid_utf8(context: Context) -> None:
     await nothing_reached(context, bob, "what the message holds", "VAL-12")
 
 
+async def _taken(context: Context, device: Device, name: str) -> bool:
+    """Whether the next answer acknowledges a message; it is taken out of the inbox."""
+    deadline = until(context, None)
+    while not device.live.inbox and device.live.alive and await context.wait(deadline):
+        pass
+    answer = device.live.inbox.pop(0).frame if device.live.inbox else None
+    return compare({"type": "sent_ack", "message_id": name}, answer) is None
+
+
 @probe(
     "fragments-are-joined",
     title="A frame that comes in fragments, with a ping between them, is one frame",
@@ -93,18 +104,24 @@ async def invalid_utf8(context: Context) -> None:
 )
 async def fragments(context: Context) -> None:
     alice, bob = await _pair(context)
-    frame = message(context, bob.user.id)
-    frame["payload"] |= {"media_id": f"media-{fresh_uuid(context.rng)}", "media_type": "text/plain; x=\u00fc"}
+    frame, whole = message(context, bob.user.id), message(context, bob.user.id)
+    media = {"media_id": f"media-{fresh_uuid(context.rng)}", "media_type": "text/plain; x=\u00fc"}
+    whole["payload"] |= media
+    alice.live.send(whole)
+    # Who fails on media fails on them whole, too: that is another case's affair.
+    if await _taken(context, alice, whole["message_id"]):
+        frame["payload"] |= media
     data = json.dumps(frame, ensure_ascii=False).encode()
-    amid = data.index(b"\xc3") + 1  # within a character: the message is UTF-8, and not each of its fragments
+    # Within a character, if there is one: the message is UTF-8, and not each of its fragments.
+    amid = data.find(b"\xc3") + 1 or len(data) // 2
     alice.live.write(raw_frame(TEXT, data[:7], fin=False), "the first 7 bytes of a send, as a fragment")
     alice.live.write(raw_frame(PING, b"between"), "WebSocket ping b'between'")
-    alice.live.write(raw_frame(CONT, data[7:amid], fin=False), "more of it, up to the middle of a character")
+    alice.live.write(raw_frame(CONT, data[7:amid], fin=False), "more of it")
     alice.live.write(raw_frame(CONT, data[amid:]), "the rest of the send")
     wanted = {"type": "sent_ack", "message_id": frame["message_id"]}
     await expect_frame(context, alice.live, wanted, ("TRAN-07",))
     wanted = {"type": "deliver", "message_id": frame["message_id"], "payload": {"ciphertext": UNPADDED}}
-    await expect_frame(context, bob.live, wanted, ("TRAN-07",))
+    await expect_frame(context, bob.live, wanted, ("TRAN-07",), skip=True)
     context.prove(("TRAN-07",))
     if alice.live.pongs == [b"between"]:
         context.prove(("TRAN-13",))
