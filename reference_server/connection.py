@@ -23,6 +23,7 @@ from websockets.server import ServerProtocol
 
 from relaykit.reference_server.clock import Timer
 from relaykit.reference_server.handshake import Refusal
+from relaykit.reference_server.limits import Bucket, Ruling
 from relaykit.reference_server.session import Session
 from relaykit.reference_server.wire import HEADERS, SHORT, Cutter, text_header
 
@@ -36,6 +37,7 @@ _LIBRARY_LOG.setLevel(logging.ERROR)
 
 _TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
 _ONE_TURN = 1024 * 1024  # bytes that one turn may say to a client who has read all, above what may wait
+_FAIR = 64 * 1024  # bytes that are read from one client before the others have their turn
 _TLS = b"\x16"  # how a client begins that speaks TLS, and no line of HTTP
 _MAX_CONTROL = 125  # bytes of a control frame (RFC 6455, 5.5)
 _REASONS = {400: "Bad Request", 426: "a WebSocket client is required", 431: "Request header fields too large"}
@@ -63,7 +65,7 @@ class Connection(asyncio.Protocol):
     """Reads and writes one connection. It is the `Link` beneath a session."""
 
     __slots__ = (
-        "_app", "_chunks", "_closing", "_count", "_cutter", "_ending", "_eof", "_parts", "_plain",
+        "_app", "_chunks", "_closing", "_control", "_count", "_cutter", "_ending", "_eof", "_parts", "_plain",
         "_protocol", "_received", "_tail", "_text", "_timer", "_transport",
         "heard", "paused", "session", "unread",
     )  # fmt: skip
@@ -88,6 +90,7 @@ class Connection(asyncio.Protocol):
         self._parts: bytearray | None = None  # a message of which fragments are still to come
         self._count = 0  # its fragments
         self._text = True
+        self._control: Bucket | None = None
         self._plain = True  # no extension
         self._chunks: list[bytes] = []  # to be written at the end of the turn
         self._closing = False  # a close frame is among what was written: no frame may follow
@@ -114,7 +117,15 @@ class Connection(asyncio.Protocol):
         elif self._may_receive(data):
             self._tail = (self._tail + data)[-4:]
             self._to_library(data)
-        self._app.turn.relieve(len(data))
+        size = len(data)
+        if size > _FAIR:  # others have their turn before more of it is read
+            self._transport.pause_reading()
+            self._app.turn.afterwards(self._read_on, self)
+        self._app.turn.relieve(size)
+
+    def _read_on(self) -> None:
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def _to_library(self, data: bytes) -> bool:
         """Let the library judge; whether the connection goes on."""
@@ -281,6 +292,16 @@ class Connection(asyncio.Protocol):
             elif frame.fin:
                 parts, self._parts = self._parts, None
                 self._message(parts, text=self._text)
+        elif opcode is Opcode.PING or opcode is Opcode.PONG:
+            self._note_control()
+
+    def _note_control(self) -> None:
+        """Every ping is answered, until there are so many that other frames would be called a flood."""
+        if self._control is None:
+            self._control = Bucket(self._app.rate, self.heard)
+        if self._control.take(self.heard) is Ruling.CLOSE:
+            log.warning("closing a connection that floods with control frames")
+            self.fail(1008, "too many control frames for too long")
 
     def _message(self, data: bytes | bytearray | memoryview, *, text: bool = True) -> None:
         session, app = self.session, self._app

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import pytest
-from support.raw import TEXT, Raw, encode
+from support.raw import CLOSE, PING, PONG, TEXT, Raw, encode
 from support.server import frame, in_loop, message, new_id, running_server
 
 from relaykit.reference_server.limits import Bucket, Rate, Ruling
@@ -124,6 +125,36 @@ async def test_a_client_that_does_not_read_is_dropped_and_its_messages_wait() ->
         for _ in range(sent):
             await again.expect("deliver")
         await again.silent()
+
+
+@pytest.mark.parametrize("opcode", [PING, PONG])
+@in_loop
+async def test_a_flood_of_control_frames_is_closed(opcode: int) -> None:
+    limits = {"frames_per_second": 1, "burst": 50}
+    async with running_server(limits=limits, refusals_before_close=100) as server:
+        raw = await Raw.open(server.port)
+        assert (await raw.request(f"/ws?token={server.token(new_id(), new_id())}")).status == 101
+        await raw.send(encode(opcode, b"x") * 140)  # many, and no flood
+        await raw.send(encode(TEXT, json.dumps(frame("heartbeat")).encode()))
+        while (got := await raw.receive()).opcode != TEXT:
+            assert got.opcode == PONG
+        await raw.send(encode(opcode, b"x") * 20_000)
+        while (got := await raw.receive()).opcode != CLOSE:
+            assert got.opcode == PONG
+        assert got.code == 1008
+        await raw.close()
+        await server.until(lambda: not server.app.connections)
+
+
+@in_loop
+async def test_others_have_their_turn_before_more_is_read_from_a_busy_client() -> None:
+    async with running_server(limits={"burst": 10_000_000}) as server:
+        client = await server.connect()
+        (connection,) = server.app.connections
+        connection.data_received(encode(TEXT, b'{"type":"pong"}') * 5_000)
+        assert not connection._transport.is_reading()
+        await client.silent()
+        assert connection._transport.is_reading()
 
 
 @in_loop
