@@ -9,6 +9,9 @@ from typing import Any
 from relaykit.conformance.record import Entry
 from relaykit.conformance.results import Finding
 
+_LOOKED_AT = 400
+"""Lines of a long transcript, the last ones, in which the message is looked for."""
+
 
 def sent_before(finding: Finding, transcript: Sequence[Entry]) -> Entry | None:
     """The last that the case sent or did before the finding; None if nothing was.
@@ -28,6 +31,7 @@ def sent_before(finding: Finding, transcript: Sequence[Entry]) -> Entry | None:
         for entry in transcript
         if entry.direction == "c2s" and not entry.kit and entry.t_ms <= moment and not _arrival(entry)
     ]
+    done = done[-_LOOKED_AT:]
     names = {name.lower() for value in (finding.expected, finding.actual) for name in _message_ids(value)}
     about = [entry for entry in done if any(name in _text(entry) for name in names)]
     return (about or done)[-1] if done else None
