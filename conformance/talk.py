@@ -22,6 +22,20 @@ def message(context: Context, receiver: str, ciphertext: str = UNPADDED) -> dict
     return {"type": "send", "message_id": fresh_uuid(context.rng), "payload": payload}
 
 
+async def may_send(connection: Connection, data: bytes, frame: Mapping[str, Any] | None = None) -> None:
+    """Before what is no text message in one piece is sent: wait for its turn under the stated rate.
+
+    Args:
+        frame: what it comes to, if that is valid.
+
+    Raises:
+        UntestableError: it is beyond a limit that the target states.
+    """
+    connection.asks(len(data), frame)
+    if connection.pace is not None:
+        await connection.pace.turn()
+
+
 async def expect_frame(
     context: Context,
     connection: Connection,

@@ -91,7 +91,8 @@ async def connections_of_a_user(context: Context) -> None:
         return
     # The newcomer has stayed: the user is at the limit again.
     context.step = "another free place"
-    within[-1].live.abort()
+    last = within[-1].live if len(within) > 1 else context.connections[-1]
+    last.abort()
     if await _has_room(context, within[0], "was cut"):
         context.prove(("LIM-05",))
 

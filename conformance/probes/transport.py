@@ -11,7 +11,15 @@ from relaykit.conformance.awaiting import until
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.matching import compare
 from relaykit.conformance.registry import Probe, probe
-from relaykit.conformance.talk import UNPADDED, end_of, expect_frame, judge_refusal, message, nothing_reached
+from relaykit.conformance.talk import (
+    UNPADDED,
+    end_of,
+    expect_frame,
+    judge_refusal,
+    may_send,
+    message,
+    nothing_reached,
+)
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import ABNORMAL
 
@@ -53,7 +61,9 @@ async def _pair(context: Context) -> tuple[Device, Device]:
 )
 async def binary_message(context: Context) -> None:
     alice, bob = await _pair(context)
-    alice.live.send_binary(json.dumps(message(context, bob.user.id)).encode())
+    data = json.dumps(message(context, bob.user.id)).encode()
+    await may_send(alice.live, data)
+    alice.live.send_binary(data)
     await judge_refusal(context, alice, "a binary message", (1003,), "TRAN-09")
     await nothing_reached(context, bob, "what the binary message holds", "VAL-12")
 
@@ -73,6 +83,7 @@ async def invalid_utf8(context: Context) -> None:
     wrong = json.dumps(message(context, bob.user.id)).encode().replace(b'"text"', b'"te\xc3\x28xt"')
     alice.live.send_text(wrong)
     cut = wrong.index(b"\xc3") + 1  # amid the sequence, so that no fragment is wrong by itself
+    await may_send(carol.live, wrong)
     carol.live.write(raw_frame(TEXT, wrong[:cut], fin=False), "invalid UTF-8: a first fragment")
     carol.live.write(raw_frame(CONT, wrong[cut:]), "the rest of the message")
     for device, what in ((alice, "invalid UTF-8"), (carol, "invalid UTF-8 in fragments")):
@@ -114,6 +125,7 @@ async def fragments(context: Context) -> None:
     data = json.dumps(frame, ensure_ascii=False).encode()
     # Within a character, if there is one: the message is UTF-8, and not each of its fragments.
     amid = data.find(b"\xc3") + 1 or len(data) // 2
+    await may_send(alice.live, data, frame)
     alice.live.write(raw_frame(TEXT, data[:7], fin=False), "the first 7 bytes of a send, as a fragment")
     alice.live.write(raw_frame(PING, b"between"), "WebSocket ping b'between'")
     alice.live.write(raw_frame(CONT, data[7:amid], fin=False), "more of it")

@@ -11,6 +11,7 @@ from fixtures.fakes import minimal
 from support.suite import PATIENT, QUICK, all_cases, by_id, judge, make_target
 
 from relaykit.conformance.pacing import BurstPace
+from relaykit.conformance.restraint import Restraint
 from relaykit.conformance.results import Case, RunResult, Verdict
 
 CASES = (
@@ -70,6 +71,28 @@ def test_a_case_that_is_about_a_limit_goes_beyond_it() -> None:
     limits: dict[str, float] = {"max_frame_bytes": 1024}
     found = by_id(run(limits, limits, all_cases("frame-beyond-the-limit")))
     assert found["frame-beyond-the-limit"].verdict is Verdict.PASS
+
+
+RAW = ("binary-message", "invalid-utf8", "fragments-are-joined")
+
+
+def test_what_is_sent_raw_keeps_the_limits_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[tuple[int, bool]] = []
+    monkeypatch.setattr(Restraint, "text", lambda _, size: asked.append((size, False)))
+    turns: list[object] = []
+    reserve = BurstPace.reserve
+    monkeypatch.setattr(BurstPace, "reserve", lambda pace: turns.append(pace) or reserve(pace))
+    run({}, {"burst": 100, "frames_per_second": 100}, all_cases(*RAW))
+    beats = sum(size == len(b'{"type":"heartbeat"}') for size, _ in asked)
+    assert len(asked) - beats >= 5, "a binary message, a text, fragments twice, and a whole frame before them"
+    assert turns
+
+
+def test_one_connection_of_a_user_is_enough_to_judge_that_limit_by() -> None:
+    limits: dict[str, float] = {"connections_per_user": 1}
+    found = by_id(run(limits, limits, all_cases("connections-of-a-user", "connections-of-others")))
+    bad = [each.findings for each in found.values() if each.verdict is not Verdict.PASS]
+    assert not bad
 
 
 def test_frames_keep_below_the_rate_and_their_order() -> None:
