@@ -143,6 +143,7 @@ def report(
     data = {
         "kit": {"name": "relaykit", "version": relaykit.__version__},
         "mode": "sessions",
+        "restarts": lab.restarts,
         "target": {"name": lab.aimed.target.name, "url": lab.aimed.target.url},
         "seed": seed,
         "exit_code": int(code),
@@ -201,7 +202,7 @@ def show(data: Mapping[str, Any], console: Console) -> None:
                 if each["actual"]
                 else []
             ),
-            f"again   relaykit fuzz --sessions --seed {each['seed']} …",
+            f"again   relaykit fuzz --sessions{' --restarts' * data['restarts']} --seed {each['seed']} …",
             *([f"file    {each['file']} ({_said(each)})"] if each["file"] else []),
             *(
                 [f"expected by the target file: {visible(each['expected_failure'])}"]

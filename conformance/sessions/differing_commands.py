@@ -129,7 +129,9 @@ def _unspecified(each: Unspecified) -> dict[str, Any]:
 
 def _show(data: Mapping[str, Any], console: Console) -> None:
     for each in data["broken"]:
-        who = {"mine": data["mine"]["name"], "other": data["other"]["name"], "both": "both"}[each["by"]]
+        places = {"mine": "first", "other": "second"}
+        by = each["by"]
+        who = f"the {places[by]} target, {data[by]['name']}" if by in places else "both targets"
         console.print(
             Text.assemble(
                 (" BROKEN ", "bold red reverse")
