@@ -226,3 +226,20 @@ def test_a_thousand_cases_can_be_searched(browser: Browser, pages: dict[str, Pat
     with opened(browser, pages["huge"]) as page:
         page.locator("#q").fill("case-777")
         expect(page.locator(".case:visible")).to_have_count(1)
+
+
+@pytest.mark.parametrize("viewport", [DESK, PHONE], ids=["desk", "phone"])
+def test_a_frame_stands_in_one_row_with_who_sent_it(
+    browser: Browser, tmp_path: Path, viewport: dict[str, Any]
+) -> None:
+    lines = [entry("alice", "c2s", {"type": "heartbeat"}, 1.0) | {"kit": True}]
+    path = tmp_path / "report.html"
+    found = [finding("MSG-12", actor="alice", t_ms=2.0, actual=None)]
+    path.write_bytes(
+        to_html(make([case("a", "fail", findings=found, transcript=lines)], [row("MSG-12", "fail")]))
+    )
+    with opened(browser, path, viewport=viewport) as page:
+        places = [page.locator(f".frames li.kit .{name}").bounding_box() for name in ("a", "l", "k")]
+        assert all(places)
+        tops = [place["y"] + place["height"] / 2 for place in places if place]
+        assert max(tops) - min(tops) < 8
