@@ -151,7 +151,9 @@ def test_no_target_is_told_by_the_code(tmp_path: Path) -> None:
     job = Job(tmp_path, url="ws://127.0.0.1:1/ws")
     code, said = job.run()
     assert code == 3, said
-    assert job.outputs() == {"exit-code": "3"}
+    outputs = job.outputs()
+    assert (outputs["exit-code"], outputs["conformant-to"]) == ("3", "")
+    assert outputs["outcome"].startswith("not judged: ws://127.0.0.1:1/ws cannot be reached")
 
 
 def test_frames_are_validated_with_annotations(tmp_path: Path) -> None:
