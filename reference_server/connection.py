@@ -14,7 +14,6 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from websockets.datastructures import Headers
-from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
 from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
@@ -22,7 +21,7 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from relaykit.reference_server.clock import Timer
-from relaykit.reference_server.handshake import Refusal
+from relaykit.reference_server.handshake import ANSWER_HEADERS, REASONS, Refusal, unreadable
 from relaykit.reference_server.limits import Bucket, Ruling
 from relaykit.reference_server.session import Session
 from relaykit.reference_server.wire import HEADERS, SHORT, Cutter, text_header
@@ -40,17 +39,6 @@ _ONE_TURN = 1024 * 1024  # bytes that one turn may say to a client who has read 
 _FAIR = 64 * 1024  # bytes that are read from one client before the others have their turn
 _TLS = b"\x16"  # how a client begins that speaks TLS, and no line of HTTP
 _MAX_CONTROL = 125  # bytes of a control frame (RFC 6455, 5.5)
-_REASONS = {400: "Bad Request", 426: "a WebSocket client is required", 431: "Request header fields too large"}
-
-
-def _unreadable(error: Exception) -> Refusal:
-    """Why a request that the library gave up reading is refused."""
-    if isinstance(error, RequestLineTooLong):
-        return Refusal(414, "The request line is too long.")
-    if isinstance(error, (HeaderLineTooLong, TooManyHeaders)):
-        return Refusal(431, _REASONS[431])
-    return Refusal(400, "This is no HTTP/1.1 request for a WebSocket.")
-
 
 # No context is kept between messages: an idle connection then costs no compression state at all.
 DEFLATE = ServerPerMessageDeflateFactory(
@@ -138,7 +126,7 @@ class Connection(asyncio.Protocol):
                 # The client waits for the answer (RFC 6455, 4.1), so the request is all there is.
                 self._request(event, alone=self._tail == b"\r\n\r\n" and not protocol.eof_sent)
         if protocol.handshake_exc is not None and self.session is None and not self._ending:
-            self._refuse(_unreadable(protocol.handshake_exc))
+            self._refuse(unreadable(protocol.handshake_exc))
         elif protocol.writes:
             # In order: what the frames before, say, a close frame asked for is said first.
             self._app.turn.do(self, self._write_protocol)
@@ -201,7 +189,7 @@ class Connection(asyncio.Protocol):
             self.abort()  # the answer is on its way, and the client should have waited for it (RFC 6455, 4.1)
             return False
         if self._received > self._app.settings.max_handshake_bytes:
-            self._refuse(Refusal(431, _REASONS[431]))
+            self._refuse(Refusal(431, REASONS[431]))
             return False
         return True
 
@@ -213,7 +201,7 @@ class Connection(asyncio.Protocol):
             response = self._protocol.accept(request)
             if response.status_code != 101:
                 status = response.status_code
-                raise Refusal(status, _REASONS.get(status, "the WebSocket handshake is malformed"))
+                raise Refusal(status, REASONS.get(status, "the WebSocket handshake is malformed"))
             if not alone:
                 raise Refusal(400, "data came before the handshake was answered")
             if admission.subprotocol is not None:
@@ -252,12 +240,8 @@ class Connection(asyncio.Protocol):
         log.info("handshake refused with %d: %s", refusal.status, refusal.text)
         self._protocol.data_to_send()  # what the library has to say of it, or would not say, stays unsaid
         response = self._protocol.reject(refusal.status, refusal.text + "\n")
-        if refusal.status == 426:
-            response.headers["Upgrade"] = "websocket"
-        if refusal.status == 401:
-            response.headers["WWW-Authenticate"] = "Bearer"
-        if refusal.status == 405:
-            response.headers["Allow"] = "GET"
+        for name, value in ANSWER_HEADERS.get(refusal.status, {}).items():
+            response.headers[name] = value
         if not self._chunks:
             self._app.turn.unwritten.append(self)
         self._chunks.append(response.serialize())

@@ -6,16 +6,24 @@ Everything here looks at the request only. A refusal is an HTTP status; its text
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from urllib.parse import parse_qsl
 
 from websockets.datastructures import Headers
+from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
 from websockets.http11 import Request
 
 from relaykit.reference_server.auth import AuthError, Identity, Verifier
 
+REASONS = {400: "Bad Request", 426: "a WebSocket client is required", 431: "Request header fields too large"}
+ANSWER_HEADERS: Mapping[int, Mapping[str, str]] = {
+    401: {"WWW-Authenticate": "Bearer"},
+    405: {"Allow": "GET"},
+    426: {"Upgrade": "websocket"},
+}
+"""What HTTP wants to stand beside a status (RFC 9110)."""
 _TOKEN_PARAMETER = "token"  # noqa: S105  (a name)
 _LEGACY_PARAMETER = "frames"
 _MAX_PARAMETERS = 32
@@ -27,6 +35,15 @@ class Refusal(Exception):  # noqa: N818  (an answer rather than a fault)
 
     status: int
     text: str
+
+
+def unreadable(error: Exception) -> Refusal:
+    """Why a request that the library gave up reading is refused."""
+    if isinstance(error, RequestLineTooLong):
+        return Refusal(414, "The request line is too long.")
+    if isinstance(error, (HeaderLineTooLong, TooManyHeaders)):
+        return Refusal(431, REASONS[431])
+    return Refusal(400, "This is no HTTP/1.1 request for a WebSocket.")
 
 
 @dataclass(frozen=True, slots=True)
