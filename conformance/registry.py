@@ -38,6 +38,7 @@ class Probe:
     destructive: bool
     frames: tuple[str, ...]
     moves: tuple[str, ...]
+    where: str
     run: Run
     origin: Callable[..., object]
 
@@ -58,6 +59,7 @@ def probe(
     destructive: bool = False,
     frames: Iterable[str] = (),
     moves: Iterable[str] = (),
+    where: str = "",
 ) -> Callable[[Run], Probe]:
     """Make a probe of an async function that gets the case's `Context`.
 
@@ -81,6 +83,7 @@ def probe(
             destructive=destructive,
             frames=tuple(frames),
             moves=tuple(moves),
+            where=where,
             run=function,
             origin=function,
         )
@@ -138,6 +141,7 @@ def case_of(catalogue: Catalogue, probe: Probe) -> Case:
         source=f"{code.co_filename}:{code.co_firstlineno}",
         run=probe.run,
         moves=probe.moves,
+        where=probe.where,
         destructive=probe.destructive,
     )
 

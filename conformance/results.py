@@ -55,6 +55,8 @@ class Case:
         frames: types that it sends or expects, for `--run frame:…`.
         run: does it; whatever it finds is put into the context.
         moves: ways of the protocol's state machines that it goes.
+        where: on which targets it has anything to judge, in words, if not on all that have its capabilities;
+            on others it ends as not applicable.
         scenario: what it was made of; None for a probe.
         source: `file:line`.
     """
@@ -78,6 +80,7 @@ class Case:
     run: Callable[[Context], Awaitable[None]]
     scenario: Scenario | None = None
     moves: tuple[str, ...] = ()
+    where: str = ""
     destructive: bool = False
 
 

@@ -18,7 +18,9 @@ DOWNLOADS = (
     Download(
         "protocol.schema.json",
         "JSON Schema",
-        "Every frame in one self-contained schema, draft 2020-12, for any validator and without network.",
+        "Every frame in one self-contained schema, draft 2020-12, for any validator and without network. One "
+        "frame's is `#/$defs/c2s.send`, by direction and type: put that as `$ref` in place of `anyOf`, or "
+        "let `relaykit export bundle --frame send` do it.",
         "relaykit export bundle",
     ),
     Download(

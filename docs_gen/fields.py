@@ -12,7 +12,7 @@ from relaykit.errors import UsageError
 from relaykit.schemas import FrameSpec
 
 STAMPS = {
-    "user": "the authenticated sender",
+    "user": "the authenticated user whose doing it tells of",
     "device": "the sender's device",
     "now": "the server's time",
     "server": "the server's own name",

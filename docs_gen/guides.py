@@ -30,6 +30,7 @@ ORDER = (
     "deprecated",
     "client",
     "server",
+    "suite",
     "target-file",
     "control",
     "ci",

@@ -29,7 +29,7 @@ def _cases(catalogue: Catalogue) -> tuple[ListedCase, ...]:
     basic = {
         case.id
         for case in select(catalogue, cases, profile="smoke")
-        if case.capabilities <= always and not case.operations and not case.limits
+        if case.capabilities <= always and not (case.operations or case.limits or case.where)
     }
     return tuple(
         ListedCase(
@@ -42,6 +42,7 @@ def _cases(catalogue: Catalogue) -> tuple[ListedCase, ...]:
             _short(case.source),
             _scene(catalogue, case.scenario) if case.scenario else None,
             case.id in basic,
+            case.where,
         )
         for case in cases
     )

@@ -177,13 +177,16 @@ def states(material: Material, ids: tuple[str, ...]) -> tuple[Block, ...]:
 
 
 def example(material: Material, types: tuple[str, ...]) -> tuple[Block, ...]:
-    """The first example of a frame: `c2s/send`."""
+    """An example of a frame: the first (`c2s/send`), or the first that holds a word (`c2s/send:group-`)."""
     blocks = []
-    for name in types:
+    for asked in types:
+        name, _, word = asked.partition(":")
         view = next((view for view in material.frames if view.target == f"frames/{name}"), None)
         if view is None:
             raise UsageError(f"there is no frame {name!r} (write c2s/send or s2c/deliver)")
-        shown = view.examples[0]
+        shown = next((each for each in view.examples if word in each.text), None)
+        if shown is None:
+            raise UsageError(f"no example of {name} holds {word!r}")
         blocks.append(Code("You send" if view.sends else "You receive", "json", shown.text, shown.lines))
     return tuple(blocks)
 
@@ -244,7 +247,7 @@ def _members(schema: Mapping[str, Any]) -> str:
         about = merge_all(sub, defs).description.rstrip(".")
         optional = "" if name in merged.required else " (optional)"
         words.append(f"`{name}`{optional}" + (f": {about}" if about else ""))
-    return "; ".join(words) or "nothing"
+    return "; ".join(words) or "`{}`"
 
 
 def commands(_: Material, __: tuple[str, ...]) -> tuple[Block, ...]:

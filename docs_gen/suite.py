@@ -33,7 +33,8 @@ class ListedCase:
 
     Attributes:
         basic: it belongs to the smallest run: profile `smoke`, and a target that declares no capability,
-            states no limit and offers no control interface.
+            states no limit and offers no control interface; and there is something to judge for it then.
+        where: on which targets it has anything to judge, in words, if not on all.
     """
 
     id: str
@@ -45,6 +46,7 @@ class ListedCase:
     source: str
     scene: Scene | None
     basic: bool
+    where: str = ""
 
     @property
     def target(self) -> str:

@@ -159,6 +159,7 @@ async def deflate_bomb(context: Context) -> None:
     area="transport",
     requirements=("TRAN-01", "TRAN-02"),
     catches="A server whose TLS library still permits versions that are broken.",
+    where="The target is reached by wss://.",
 )
 async def tls_versions(context: Context) -> None:
     env = context.env

@@ -51,6 +51,7 @@ async def endpoint_path(context: Context) -> None:
     area="connection",
     requirements=("CONN-15", "CONN-17", "CONN-08"),
     catches="A server whose list of origins any web page can pass, or whose refusal looks like a bad token.",
+    where="The target has a list of permitted origins.",
 )
 async def foreign_origin(context: Context) -> None:
     device = context.device("alice")

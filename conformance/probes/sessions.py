@@ -55,6 +55,7 @@ async def expires_in_session(context: Context) -> None:
     requirements=("AUTH-23", "AUTH-14"),
     catches="A server that knows one key at a time, so that a rotation logs everybody out.",
     forges=True,
+    where="The target file states the previous key (tokens.previous).",
 )
 async def rotation(context: Context) -> None:
     previous = context.env.target.previous

@@ -84,6 +84,7 @@ class Family:
     requirement: str
     catches: str
     make: Make
+    where: str = ""
 
     def probe(self) -> Probe:
         async def run(context: Context) -> None:
@@ -96,6 +97,7 @@ class Family:
             requirements=(self.requirement, "CONN-08"),
             catches=self.catches,
             forges=True,
+            where=self.where,
         )(run)
         return replace(made, origin=self.make)
 
@@ -280,6 +282,7 @@ FAMILIES = tuple(
             "AUTH-06",
             "A server that hands its public key to whatever algorithm the token names.",
             _confusion,
+            "The target verifies tokens with a public key.",
         ),
         Family(
             "token-brings-key",

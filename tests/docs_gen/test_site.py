@@ -340,6 +340,7 @@ def test_a_guide_that_names_what_does_not_exist_fails_with_its_place(
         ("::rules XYZ", "no requirement or area 'XYZ'"),
         ("::frames nothing", "no frame or area called nothing"),
         ("::example c2s/nothing", "no frame 'c2s/nothing'"),
+        ("::example c2s/send:absent-word", "no example of c2s/send holds 'absent-word'"),
     ):
         with pytest.raises(UsageError, match=rf"guides/x\.md:6: .*{said}"):
             read_guide("x", f"# X\n\nAbout.\n\nWords.\n{line}\n", material)
@@ -350,11 +351,13 @@ def test_a_guide_that_names_what_does_not_exist_fails_with_its_place(
 def test_the_checklist_for_servers_names_what_the_smallest_run_judges_and_nothing_else(
     files: Mapping[str, str],
 ) -> None:
-    page = files["guides/server.md"].partition("## Checklist")[2]
+    page = files["guides/suite.md"].partition("## Checklist")[2]
     named = set(re.findall(r"\| \[([A-Z]+-[0-9]+)\]", page))
     assert named >= {"CONN-04", "AUTH-09", "VAL-01", "MSG-12", "OFF-08", "KEEP-03", "ERR-04", "PRIV-03"}
     groups, crash, needs_control, floods = "GRP-02", "MSG-14", "OFF-07", "LIM-07"
     assert named.isdisjoint({groups, crash, needs_control, floods})
+    public_key, second_key, origins, tls = "AUTH-06", "AUTH-23", "CONN-15", "TRAN-01"
+    assert named.isdisjoint({public_key, second_key, origins, tls})
 
 
 def test_the_guide_to_errors_says_of_each_code_what_to_do(
