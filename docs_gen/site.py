@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from relaykit.docs_gen.defects import linked_matrix
+from relaykit.docs_gen.entries import entries
 from relaykit.docs_gen.examples import invalid_examples
 from relaykit.docs_gen.fields import merge, types_in_words
 from relaykit.docs_gen.frames import frame_view
 from relaykit.docs_gen.guides import read_guides, shown_scenarios
 from relaykit.docs_gen.kept import kept
-from relaykit.docs_gen.links import ERRORS, LIMITS, Names
+from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.material import Material
 from relaykit.docs_gen.model import (
-    Entry,
     Example,
     FrameView,
-    Guide,
     Link,
     RequirementView,
     ScenarioView,
@@ -27,7 +26,7 @@ from relaykit.docs_gen.model import (
 from relaykit.docs_gen.requirements import requirement_views
 from relaykit.docs_gen.states import state_diagrams
 from relaykit.docs_gen.suite import ListedCase, Results, Told
-from relaykit.docs_gen.text import code, plain, slug
+from relaykit.docs_gen.text import code
 from relaykit.schemas import Catalogue, Direction, FrameSpec, Vector
 
 
@@ -57,7 +56,15 @@ def resolve(catalogue: Catalogue, told: Told, results: Results) -> Site:
         guides=guides,
         areas=areas,
         defects=matrix.defects,
-        entries=tuple(_entries(catalogue, frames, requirements.values(), scenarios, guides)),
+        entries=entries(
+            catalogue,
+            frames,
+            shared_types(catalogue, frames),
+            requirements.values(),
+            scenarios,
+            (case for case in cases if case.kind == "probe"),
+            guides,
+        ),
         report=results.name,
     )
 
@@ -191,48 +198,3 @@ def _shared(name: str, defs: Mapping[str, Mapping[str, Any]], used: tuple[Link, 
 def _once(links: Iterable[Link]) -> tuple[Link, ...]:
     """One link per word: types that go both ways are named once."""
     return tuple({link.words: link for link in links}.values())
-
-
-def _entries(
-    catalogue: Catalogue,
-    frames: Iterable[FrameView],
-    requirements: Iterable[RequirementView],
-    scenarios: Iterable[ScenarioView],
-    guides: Iterable[Guide],
-) -> Iterable[Entry]:
-    for view in frames:
-        kind = "you send" if view.sends else "you receive"
-        yield Entry(view.type, kind, view.target, f"{view.title}. {plain(view.description)}")
-        for field in view.fields:
-            if not field.extra:
-                yield Entry(
-                    field.name,
-                    f"field of {view.type}",
-                    f"{view.target}#{field.anchor}",
-                    plain(field.description),
-                )
-    protocol = catalogue.protocol
-    for error in protocol.error_codes.values():
-        yield Entry(error.name, "error code", f"{ERRORS}#{error.name}", error.description)
-    for close in protocol.close_codes.values():
-        yield Entry(
-            str(close.code), "close code", f"{ERRORS}#close-{close.code}", f"{close.title}. {close.when}"
-        )
-    for limit in (*protocol.limits.values(), *protocol.timing.values()):
-        yield Entry(limit.name, "limit", f"{LIMITS}#{limit.name}", limit.title)
-    for each in protocol.capabilities.values():
-        yield Entry(each.name, "capability", f"reference/capabilities#{each.name}", each.description)
-    for guide in guides:
-        yield Entry(guide.title, "guide", guide.target, plain(guide.summary))
-        for heading in headings(guide):
-            yield Entry(heading, guide.title, f"{guide.target}#{slug(heading)}", "")
-    for rule in requirements:
-        yield Entry(rule.id, f"{rule.level}, {rule.area_title}", rule.target, plain(rule.text))
-    for scenario in scenarios:
-        yield Entry(scenario.id, "scenario", scenario.target, scenario.title)
-
-
-def headings(guide: Guide) -> list[str]:
-    """The second-level headings of a guide's prose."""
-    texts = (getattr(block, "text", "") for block in guide.blocks if block.__class__.__name__ == "Prose")
-    return [line[3:].strip() for text in texts for line in text.splitlines() if line.startswith("## ")]

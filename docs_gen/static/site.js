@@ -116,7 +116,7 @@
       if (place === 0) link.ariaSelected = "true";
       return link;
     })())));
-    note.textContent = !input.value.trim() ? "Frames, fields, requirements, error codes, guides." : found.length ? "" : "Nothing of that name.";
+    note.textContent = !input.value.trim() ? "Frames, fields, requirements, codes, types, cases, keys of the target file, guides." : found.length ? "" : "Nothing of that name.";
   }
   function choose(step) {
     const links = [...list.querySelectorAll("a")];

@@ -12,8 +12,13 @@ from relaykit.schemas import load_catalogue
 
 
 @pytest.fixture(scope="module")
-def files() -> Mapping[str, str]:
-    return build.markdown_files(build.documentation(load_catalogue()))
+def documentation() -> build.Documentation:
+    return build.documentation(load_catalogue())
+
+
+@pytest.fixture(scope="module")
+def files(documentation: build.Documentation) -> Mapping[str, str]:
+    return build.site_files(documentation)
 
 
 def test_the_guide_to_limits_states_what_the_suite_tries(files: Mapping[str, str]) -> None:
@@ -36,3 +41,32 @@ def test_the_first_example_of_a_guide_is_of_what_it_speaks(
 def test_a_probe_says_on_which_targets_it_judges(files: Mapping[str, str]) -> None:
     about = files["scenarios/probes.md"].partition("## tls-versions\n")[2].partition("\n## ")[0]
     assert "Where: The target is reached by wss://." in about
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("Getting started", "index.html"),
+        ("RELAYKIT_SECRET", "guides/server.html#what-the-suite-gives-you"),
+        ("{control_port}", "guides/"),
+        ("--launch", "guides/"),
+        ("untestable", "guides/"),
+        ("smoke", "guides/suite.html"),
+        ("profile", "guides/suite.html"),
+        ("Durable", "guides/server.html#4-messages"),
+        ("JSON Schema", "reference/downloads.html"),
+        ("uuid", "reference/types.html#uuid"),
+        ("pacing", "guides/target-file.html#key-pacing"),
+        ("advance_clock", "guides/control.html#control-advance_clock"),
+        ("inject_fault", "guides/control.html#control-inject_fault"),
+        ("survives-sigkill", "scenarios/probes.html#survives-sigkill"),
+    ],
+)
+def test_what_the_guides_speak_of_is_found(
+    documentation: build.Documentation, files: Mapping[str, str], name: str, place: str
+) -> None:
+    links = [href for title, _, href, _ in build.search_entries(documentation.site) if title == name]
+    assert any(href.startswith(place) for href in links), links
+    for href in links:
+        page, _, anchor = href.partition("#")
+        assert not anchor or f'id="{anchor}"' in files[page]
