@@ -86,9 +86,6 @@ def test(
     chosen = selection.choose(catalogue, cases)
     target, environment = make_target(given, catalogue)
     api.check(target, catalogue, cases)
-    if selection.shard is None:  # all shards are to come to the same capabilities
-        asked = frozenset[str]().union(*(case.capabilities | case.without for case in chosen))
-        target = replace(target, probed=target.probed & asked)  # no others are worth the time
     redactor = Redactor(*target.secrets)
     expected, _ = in_force(target.expected, datetime.now(UTC).date())
     live = terminal.Live(
@@ -97,6 +94,7 @@ def test(
         lambda failed: expected_reason(failed, expected) is not None,
     )
     settings = running.settings(selection.rules, redactor.add, pausing(redactor, live.away))
+    settings = replace(settings, try_all=selection.shard is not None)
     settings = replace(settings, gathered=not selection.exact(chosen))
     launch = api.Launch(given.command, environment) if given.command is not None else None
     console = terminal.console()

@@ -50,6 +50,8 @@ class Settings:
         max_fail: unexpected failures after which no further case is begun; None: however many.
         pause: is waited for where a case failed, while its connections are still open.
         destructive: cases that flood, kill or exhaust run on a target that is on another machine, too.
+        try_all: try every capability that the target leaves open, not only those that a case asks for: the
+            shards of a run are to come to the same.
         gathered: whether what was seen of all frames stands among the cases where it is in order, too.
     """
 
@@ -64,6 +66,7 @@ class Settings:
     pause: Pause | None = None
     destructive: bool = False
     gathered: bool = True
+    try_all: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,6 +280,9 @@ async def run_session(
     """
     watch = progress or silent()
     interrupted = False
+    if not settings.try_all:
+        asked = frozenset[str]().union(*(case.capabilities | case.without for case in cases))
+        target = replace(target, probed=target.probed & asked)
     async with open_session(target, catalogue, settings, watch) as session:
         watch.ready(len(cases), session.ready.carrier)
         try:

@@ -24,7 +24,7 @@ def verdicts(result: RunResult) -> dict[str, Verdict]:
 def run(url: str, *cases: str, **more: Any) -> Any:
     async def main() -> tuple[RunResult, Target]:
         target = make_target(url, capabilities=OPEN, **more)
-        return await judge(target, all_cases(*cases)), target
+        return await judge(target, all_cases(*cases), try_all=True), target
 
     return main()
 

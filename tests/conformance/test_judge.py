@@ -212,7 +212,7 @@ def test_shapes_are_reported_per_type_once_per_violation() -> None:
 
 
 def run_of(*results: CaseResult, stale: tuple[str, ...] = (), interrupted: bool = False) -> RunResult:
-    return RunResult(results, (), "2026-01-01T00:00:00Z", 1.0, "s", "header", stale, (), interrupted)
+    return RunResult(results, (), "2026-01-01T00:00:00Z", 1.0, "s", "header", stale, interrupted=interrupted)
 
 
 def shape_passes() -> CaseResult:
