@@ -33,7 +33,7 @@ export type CallAnswerPayload = {
 
 /** End of a call. Refuses or ends a call, with the reason if there is one to give. */
 export type CallEndingPayload = {
-  /** The user at the other end of the call. */
+  /** The user whom the frame is for: for its sender the other end of the call, for its receiver themselves. */
   target_id: Uuid;
   /** Why, as an open token. */
   reason?: Reason;
@@ -98,7 +98,7 @@ export type IceCandidate = {
 
 /** ICE candidate of a call. Offers one network path for a call. */
 export type IceCandidatePayload = {
-  /** The user at the other end of the call. */
+  /** The user whom the frame is for: for its sender the other end of the call, for its receiver themselves. */
   target_id: Uuid;
   /** The candidate itself. */
   candidate: IceCandidate;
