@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 from pathlib import Path
 
@@ -15,6 +16,11 @@ _NEEDS = {
     "browser": (("chromium", "chromium-browser", "google-chrome"), "no Chromium on this machine"),
     "node": (("node",), "no Node.js on this machine"),
 }
+
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell leaves it for what runs in the background. Tests of Ctrl-C start processes, which inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -6,6 +6,7 @@ import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 from relaykit.conformance.fuzz.trial import Bench, Failure, Template, sample_of
@@ -72,8 +73,8 @@ def _written(frame: Any) -> bytes:
 
 def _values(value: Any) -> Iterator[Any]:
     if isinstance(value, dict):
-        for key in value:
-            yield {name: inner for name, inner in value.items() if name != key}
+        for gone in (*combinations(value, 1), *combinations(value, 2)):  # two may need each other
+            yield {name: inner for name, inner in value.items() if name not in gone}
         for key, inner in value.items():
             for smaller in _values(inner):
                 yield {**value, key: smaller}
