@@ -281,7 +281,8 @@ running: Callable[[F], F] = grouped(
     click.option("-j", "--jobs", type=click.IntRange(1, 1024), help="Cases at the same time.  [default: 32]"),
     click.option(
         "--seed",
-        help="Makes up the same users and texts as the run that printed it (on a server that forgot it).",
+        help="Makes up the same users and texts as the run that printed it: for a server that starts anew "
+        "(one that runs on knows them by now, and answers otherwise).",
     ),
     timeout_factor,
     click.option(

@@ -6,6 +6,7 @@ Otherwise the messages that one case left behind would arrive in the next one.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from relaykit.conformance.context import Environment, present
 from relaykit.conformance.dialect import Interpreter, Peer
@@ -49,7 +50,7 @@ async def _empty(env: Environment, user_id: str, device_id: str, token: str) -> 
     try:
         served = await connection.beat(env.waits.reply)
         while served and connection.alive:
-            names = [f.get("message_id") for f in connection.frames if _waits(f)]
+            names = [name for name in map(_waiting, connection.frames) if name is not None]
             connection.inbox.clear()
             if not names:
                 break
@@ -62,5 +63,8 @@ async def _empty(env: Environment, user_id: str, device_id: str, token: str) -> 
         connection.leave()
 
 
-def _waits(frame: dict[str, object]) -> bool:
-    return frame.get("type") in ("deliver", "group_message") and isinstance(frame.get("message_id"), str)
+def _waiting(frame: dict[str, Any]) -> str | None:
+    """The message that a frame delivers, if it is one that waits to be acknowledged."""
+    place = {"deliver": frame, "group_message": frame.get("payload")}.get(str(frame.get("type")))
+    name = place.get("message_id") if isinstance(place, dict) else None
+    return name if isinstance(name, str) else None

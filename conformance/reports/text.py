@@ -95,7 +95,7 @@ def place(source: str) -> tuple[str, int | None]:
 
 
 def rerun(data: Data, case: Data) -> str:
-    """The command that runs just this case again, as it was."""
+    """The command that runs just this case again: as it was, where the server starts anew."""
     options = data.get("options", {})
     words = ["relaykit", "test"]
     for name, option in (
@@ -123,7 +123,11 @@ def rerun(data: Data, case: Data) -> str:
         words += ["--run", name]
     if options.get("allow_destructive"):
         words.append("--allow-destructive")
-    words += ["--seed", str(case.get("seed", data["seed"]))]
+    for name in ("level", "provenance", "timeout_factor"):
+        if options.get(name) not in (None, "all", 1.0):
+            words += [f"--{name.replace('_', '-')}", str(options[name])]
+    if options.get("launch"):  # a server that goes on running knows the seed's users and messages by now
+        words += ["--seed", str(case.get("seed", data["seed"]))]
     return visible(shlex.join(words))
 
 
