@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 _MB = 2**20
-_GROWTH, _BYTES = 1.5, 64 * _MB
+_GROWTH, _BYTES = 1.25, 64 * _MB
+_FEWEST = 4  # samples that say anything
 
 
 @dataclass(slots=True)
@@ -20,13 +21,14 @@ class Memory:
             self.samples.append((count, size))
 
     def growth(self) -> tuple[int, int, int] | None:
-        """(bytes at half time, bytes at the end, bytes per thousand frames between), once that says anything.
+        """(bytes after half of the frames, at the end, and for a thousand between), once that says anything.
 
-        What a server needs to get going is there by half time; what it keeps of every frame is not.
+        What a server needs to get going is there by then; what it keeps of every frame is not.
         """
-        if len(self.samples) < 8:
+        if len(self.samples) < _FEWEST:
             return None
-        middle, last = self.samples[len(self.samples) // 2], self.samples[-1]
+        last = self.samples[-1]
+        middle = min(self.samples, key=lambda sample: abs(sample[0] - last[0] / 2))
         frames = max(1, last[0] - middle[0])
         return middle[1], last[1], (last[1] - middle[1]) * 1000 // frames
 
@@ -38,8 +40,8 @@ class Memory:
         """
         half, last, each = self.growth() or (0, 0, 0)
         return (
-            f"the memory of the launched target grew from {half // _MB} MB at half time to {last // _MB} MB, "
-            f"by {each:,} bytes for a thousand {what}"
+            f"the memory of the launched target grew from {half // _MB} MB after half of all {what} "
+            f"to {last // _MB} MB, by {each:,} bytes for a thousand"
         )
 
     def megabytes(self, most: int = 20) -> list[float]:
@@ -51,6 +53,6 @@ class Memory:
 
     @property
     def grows(self) -> bool:
-        """Whether it grew by half, and by much, in the second half."""
+        """Whether it grew by a quarter, and by much, in the second half."""
         growth = self.growth()
         return growth is not None and growth[1] > growth[0] * _GROWTH and growth[1] - growth[0] > _BYTES

@@ -14,6 +14,8 @@ import pytest
 from fixtures.fakes import SECRET, Minimal, Peer, minimal, now
 from support.suite import Ended, relaykit, start
 
+from relaykit.schemas import load_catalogue
+
 PROCESS = Path(__file__).parents[2] / "fixtures" / "fake_process.py"
 WORDS = ("--connections", "6", "--seed", "1", "--format", "json", "--timeout-factor", "2")
 
@@ -81,6 +83,29 @@ def test_a_hang_is_found(tmp_path: Path) -> None:
     _, data = fuzz(Hangs(), tmp_path, "--frames", "6000", "--most", "1", "--timeout-factor", "0.5")
     assert "VAL-13" in found(data)["connection"]
     assert "__proto__" in data["findings"][0]["sent"]
+
+
+class HangsOnMedia(Minimal):
+    """Stops serving a connection that sends a valid message with media."""
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        if '"media_type":"' in str(data) and load_catalogue().validate(data, "c2s").valid:
+            await peer.socket.wait_closed()
+        await super().frame(peer, data)
+
+
+def test_what_a_valid_frame_does_to_one_server_is_no_fault_of_a_sound_one(tmp_path: Path) -> None:
+    _, data = fuzz(HangsOnMedia(), tmp_path, "--frames", "6000", "--most", "1", "--timeout-factor", "0.5")
+    (finding,) = data["findings"]
+    assert (finding["kind"], finding["replayed"]) == ("connection", "reproduced")
+
+    async def again() -> Ended:
+        async with minimal().running() as url:
+            words = ("replay", finding["file"], "--url", url, "--format", "json")
+            return await relaykit(*words, RELAYKIT_SECRET=SECRET)
+
+    ended = asyncio.run(again())
+    assert [each["outcome"] for each in json.loads(ended.out)["scenarios"]] == ["fixed"], ended
 
 
 def test_a_crash_of_a_launched_target_is_found(tmp_path: Path) -> None:

@@ -127,6 +127,7 @@ def test_memory_grows_if_it_does_so_for_as_long_as_frames_come() -> None:
 
     assert not samples(50, 90, 120, 130, 131, 130, 131, 132, 131).grows
     assert samples(50, 100, 150, 200, 250, 300, 350, 400, 450).grows
+    assert samples(120, 160, 200, 240, 280, 320, 360, 400, 440, 480).grows, "by the same for each frame"
     assert not samples(50, 500).grows
     memory = Memory()
     memory.note(1, None)

@@ -138,7 +138,7 @@ def test_a_server_that_forgets_nothing_is_found(tmp_path: Path) -> None:
         data = json.loads(ended.out)
         memory = [each for each in data["findings"] if each["kind"] == "memory"]
         assert len(memory) == 1, data
-        assert "MB at half time" in memory[0]["message"]
+        assert "MB after half of all" in memory[0]["message"]
         assert ended.code == data["exit_code"] == 1
 
     asyncio.run(main())
