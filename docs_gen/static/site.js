@@ -101,7 +101,8 @@
   const entries = () => known ??= window.relaySearch ?? JSON.parse(document.getElementById("relay-search").textContent);
   const ready = () => window.relaySearch || document.getElementById("relay-search");
   function search(query) {
-    const words = query.toLowerCase().split(/\s+/).filter(Boolean);
+    // A field is found by its place, too, as the tables of fields have it.
+    const words = query.toLowerCase().split(/\s+/).filter(Boolean).map((word) => word.replace(/^payload\.(?:.*\.)?(?=.)/, ""));
     if (!words.length) return [];
     return entries().map((entry) => [rank(entry, words), entry]).filter(([score]) => score)
       .sort(([a], [b]) => b - a).slice(0, 30).map(([, entry]) => entry);

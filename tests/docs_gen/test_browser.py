@@ -203,6 +203,7 @@ def test_every_name_is_found_on_the_first_page(page: Page, site: Path, name: str
         sorted(queries),
     )
     assert missing == []
+    assert page.evaluate("relayFind('payload.ciphertext')[0][0]") == "ciphertext"
 
 
 def test_search_goes_by_keyboard(page: Page, site: Path) -> None:
