@@ -10,7 +10,7 @@ from typing import Any
 from relaykit.docs_gen.model import Link
 from relaykit.schemas import DIRECTIONS, Catalogue, Direction
 
-ERRORS, LIMITS, COMMANDS = "guides/errors", "guides/limits", "guides/commands"
+ERRORS, LIMITS = "guides/errors", "guides/limits"
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
 
 from relaykit.docs_gen.diagrams import Sequence, StateDiagram
 from relaykit.schemas import Direction
-
-Tone = Literal["send", "receive", "good", "bad", "warn", "quiet"]
 
 
 @dataclass(frozen=True, slots=True)
