@@ -149,18 +149,6 @@ def _case(catalogue: Catalogue) -> Case:
         title="Fuzzed frames",
         area=catalogue.protocol.areas["VAL"].file,
         kind="derived",
-        level="MUST",
-        requirements=(),
-        catches="",
-        capabilities=frozenset(),
-        without=frozenset(),
-        operations=frozenset(),
-        limits=frozenset(),
-        forges=False,
-        exclusive=False,
-        slow=False,
-        frames=frozenset(),
-        source="",
         run=nothing,
     )
 

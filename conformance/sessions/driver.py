@@ -48,18 +48,6 @@ _CASE = Case(
     title="A fuzzed session",
     area="messages",
     kind="probe",
-    level="MUST",
-    requirements=(),
-    catches="",
-    capabilities=frozenset(),
-    without=frozenset(),
-    operations=frozenset(),
-    limits=frozenset(),
-    forges=False,
-    exclusive=False,
-    slow=False,
-    frames=frozenset(),
-    source="",
     run=lambda _: _nothing(),
 )
 
