@@ -7,12 +7,13 @@ permit, undocumented properties aside, since clients tolerate those.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import jsonschema_rs
 
+from relaykit.docs_gen.diff.languages import Compared, beyond
 from relaykit.schemas import Direction, thaw
 from relaykit.schemas.bundle import opened
 from relaykit.schemas.flatten import flattened
@@ -43,12 +44,66 @@ def decide(direction: Direction, old: Any, new: Any, samples: Iterable[Any] = ()
     """
     sends, takes = (old, new) if direction == "c2s" else (_closed(new), _opened(old))
     verdict = _satisfiable(sends, takes)
+    if verdict == "unknown":
+        verdict = _satisfiable(sends, _aligned(sends, takes))
     if verdict == "no":
         return Decision("no")
-    shown = [sample for sample in samples if _fits(sends, sample) and not _fits(takes, sample)]
+    tried = (*samples, *_made_up(sends, takes))
+    shown = [sample for sample in tried if _fits(sends, sample) and not _fits(takes, sample)]
     if shown:
         return Decision("yes", min(shown, key=lambda sample: len(str(sample))))
     return Decision(verdict)
+
+
+# jsonschema-rs leaves regular expressions alone. What follows reads those that stand in the same place.
+
+
+def _aligned(sends: Any, takes: Any) -> Any:
+    """What is taken, narrowed to the sender's patterns wherever those match nothing else.
+
+    Then nothing that is sent is refused for a pattern, and the other keywords decide. Only where a schema
+    demands something, never below `not`, `if` or `oneOf`: there narrower would mean wider.
+    """
+    if not isinstance(sends, Mapping) or not isinstance(takes, Mapping):
+        return takes
+    narrowed = dict(takes)
+    if _differ(sends, takes, "pattern"):
+        compared = _beyond(sends, takes)
+        if compared.whole and not compared.texts:
+            narrowed["pattern"] = sends["pattern"]
+    if isinstance(takes.get("properties"), Mapping):
+        theirs = sends.get("properties", {})
+        narrowed["properties"] = {
+            name: _aligned(theirs.get(name), sub) for name, sub in takes["properties"].items()
+        }
+    if "items" in takes:
+        narrowed["items"] = _aligned(sends.get("items"), takes["items"])
+    for keyword in ("anyOf", "allOf"):
+        here, there = sends.get(keyword, ()), takes.get(keyword, ())
+        if there and len(here) == len(there):
+            narrowed[keyword] = [_aligned(one, other) for one, other in zip(here, there, strict=True)]
+    return narrowed
+
+
+def _made_up(sends: Any, takes: Any) -> Iterator[Any]:
+    """Values that a pattern of the sender matches and the other's does not."""
+    if not isinstance(sends, Mapping) or not isinstance(takes, Mapping):
+        return
+    if _differ(sends, takes, "pattern"):
+        yield from _beyond(sends, takes).texts
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        for one, other in zip(sends.get(keyword, ()), takes.get(keyword, ()), strict=False):
+            yield from _made_up(one, other)
+    for value in _made_up(sends.get("items"), takes.get("items")):
+        yield [value]
+
+
+def _beyond(sends: Mapping[str, Any], takes: Mapping[str, Any]) -> Compared:
+    return beyond(sends["pattern"], takes["pattern"], sends.get("minLength", 0), sends.get("maxLength"))
+
+
+def _differ(one: Mapping[str, Any], other: Mapping[str, Any], keyword: str) -> bool:
+    return keyword in one and keyword in other and bool(one[keyword] != other[keyword])
 
 
 def same(one: Any, other: Any) -> bool:

@@ -1,0 +1,121 @@
+"""Texts that one regular expression matches and another does not, and whether there are any.
+
+`conformance.derived.patterns` reads the plain kind that the catalogue uses; of others nothing is said. Both
+are followed letter by letter at once, one letter for all that they treat alike.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Set
+from dataclasses import dataclass, replace
+
+from relaykit.conformance.derived.patterns import ENDLESS, Part, parse
+from relaykit.errors import KitDefect
+
+_MOST_STATES = 20_000
+_MOST_TEXTS = 24
+_LONGEST = 256
+"""Up to this a length is counted; a longer bound is left aside."""
+_ANY_LETTER = 95
+"""A class as large as this stands for `.`, of which only the printable letters are known."""
+Rest = tuple[Part, ...]
+"""What is still to come: a state of an automaton."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """What matches one pattern and not the other.
+
+    Attributes:
+        texts: some that do, the shortest first.
+        whole: nothing was left out: without `texts` there are none.
+    """
+
+    texts: tuple[str, ...]
+    whole: bool
+
+
+def beyond(inner: str, outer: str, least: int = 0, most: int | None = None) -> Compared:
+    """Texts that `inner` matches and `outer` does not.
+
+    Args:
+        least, most: letters that such a text has at least and at most (None: any number).
+    """
+    try:
+        start, against = parse(inner), parse(outer)
+    except KitDefect:
+        return Compared((), whole=False)
+    alphabet = tuple(_letters((*start, *against)))
+    exact = all(len(set(part.chars)) < _ANY_LETTER for part in _all_parts((*start, *against)))
+    exact, least = exact and least <= _LONGEST, min(least, _LONGEST)
+    most = ENDLESS if most is None else most
+    counted = most if most <= _LONGEST else least  # beyond it one length is like the other
+    first = (start, frozenset({against}), 0)
+    seen = {first}
+    waiting = deque([(first, "")])
+    texts: list[str] = []
+    while waiting and len(texts) < _MOST_TEXTS:
+        (rest, others, length), text = waiting.popleft()
+        if length >= least and _may_end(rest) and not any(map(_may_end, others)):
+            texts.append(text)
+        for letter in alphabet if length < most else ():
+            onward = frozenset(after for other in others for after in _after(other, letter))
+            for after in _after(rest, letter):
+                state = (after, onward, min(length + 1, counted))
+                if state not in seen:
+                    if len(seen) == _MOST_STATES:
+                        return Compared(tuple(texts), whole=False)
+                    seen.add(state)
+                    waiting.append((state, text + letter))
+    return Compared(tuple(texts), whole=exact)
+
+
+def _all_parts(parts: Iterable[Part]) -> Iterator[Part]:
+    for part in parts:
+        yield part
+        yield from _all_parts(part.inner)
+
+
+def _letters(parts: Rest) -> Iterator[str]:
+    """One letter for each set of letters that stand in the same classes."""
+    classes = {part.chars for part in _all_parts(parts) if part.chars}
+    seen: set[frozenset[str]] = set()
+    for letter in sorted(set().union(*classes)):
+        alike = frozenset(chars for chars in classes if letter in chars)
+        if alike not in seen:
+            seen.add(alike)
+            yield letter
+
+
+def _may_end(rest: Rest) -> bool:
+    return all(part.least == 0 or (not part.chars and _may_end(part.inner)) for part in rest)
+
+
+def _after(rest: Rest, letter: str) -> Set[Rest]:
+    """Everything that may still come after a letter."""
+    found: set[Rest] = set()
+    open_ = [rest]
+    seen = {rest}
+    while open_:
+        current = open_.pop()
+        if not current:
+            continue
+        part, tail = current[0], current[1:]
+        onward = (*_once_less(part), *tail)
+        if part.chars:
+            if letter in part.chars:
+                found.add(onward)
+            nexts = [tail] if part.least == 0 else []
+        else:
+            nexts = [(*part.inner, *onward)] + ([tail] if part.least == 0 else [])
+        for each in nexts:
+            if each not in seen:
+                seen.add(each)
+                open_.append(each)
+    return found
+
+
+def _once_less(part: Part) -> Rest:
+    most = part.most if part.most >= ENDLESS else part.most - 1
+    return (replace(part, least=max(0, part.least - 1), most=most),) if most else ()

@@ -1,0 +1,70 @@
+"""`relaykit docs diff` reads regular expressions, and says whether one takes what the other does."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from relaykit.docs_gen.diff.changes import changes
+from relaykit.docs_gen.diff.editions import read_edition
+from relaykit.docs_gen.diff.languages import Compared, beyond
+
+LONGER = "^conv-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12,13}$"
+
+
+@pytest.mark.parametrize(
+    ("wider", "c2s", "s2c"),
+    [(True, "no", "yes"), (False, "yes", "no")],
+    ids=["widened", "narrowed"],
+)
+def test_a_shared_pattern_is_judged_in_both_directions(
+    changed: Path, tmp_path: Path, wider: bool, c2s: str, s2c: str
+) -> None:
+    loose = tmp_path / "loose"
+    shutil.copytree(changed, loose)
+    for place, pattern in ((loose, LONGER), (changed, LONGER.replace("12,13", "12"))):
+        path = place / "types.schema.json"
+        types = json.loads(path.read_text("utf-8"))
+        types["$defs"]["conversationId"].update(pattern=pattern, maxLength=42)
+        path.write_text(json.dumps(types), "utf-8")
+    tight_one, loose_one = read_edition(str(changed)), read_edition(str(loose))
+    found = changes(tight_one, loose_one) if wider else changes(loose_one, tight_one)
+    judged = {(change.place, change.field): change for change in found}
+    for place, breaks in (("c2s typing", c2s), ("s2c typing", s2c), ("s2c message", s2c)):
+        change = judged[place, "payload.conversation_id"]
+        assert change.breaks == breaks, change
+        if breaks == "yes":
+            assert re.fullmatch(LONGER, change.witness)
+            assert len(change.witness) == 42
+
+
+@pytest.mark.parametrize(
+    ("inner", "outer", "texts", "whole"),
+    [
+        ("^[a-z]+$", "^[a-z0-9]+$", [], True),
+        ("^[a-z0-9]+$", "^[a-z]+$", ["0"], True),
+        ("^(a?)*b$", "^a*b$", [], True),
+        ("^(ab)+c{0,40}$", "^(ab)*c*$", [], True),
+        ("^(ab)*$", "^(ab)+$", [""], True),
+        ("^a{3,5}$", "^a{4}$", ["aaa", "aaaaa"], True),
+        (r"^\.[0-9]{2}$", "^.[0-9]{2}$", [], False),  # what else a dot means is not said
+        ("^a|b$", "^a$", [], False),
+        ("^[ab]*a[ab]{40}$", "^[ab]*b[ab]{40}$", None, False),  # too many states: given up, in bounded time
+    ],
+)
+def test_two_patterns_are_compared(inner: str, outer: str, texts: list[str] | None, whole: bool) -> None:
+    found = beyond(inner, outer)
+    assert found.whole == whole
+    assert texts is None or list(found.texts) == texts
+    for text in found.texts:
+        assert re.fullmatch(inner, text)
+        assert not re.fullmatch(outer, text)
+
+
+def test_lengths_bound_what_is_compared() -> None:
+    assert beyond("^a{3,5}$", "^a{3}$", most=3) == Compared((), whole=True)
+    assert beyond("^a{3,5}$", "^a{3}$", least=5).texts == ("aaaaa",)
