@@ -17,8 +17,10 @@ into "proved by", and `suite.read_report` adds how each case and requirement end
 that there is none yet.
 
 The validator in the pages (`static/validator.js`) interprets the bundled schemas itself. `script_schemas`
-fails the build at a keyword that it does not implement, and a test compares it with the catalogue on
-every vector. The console takes what `relaykit serve --dev` may put in place of the `null` in `<script
-type="application/json" id="relay-dev">` of console.html, with `<` written as `\\u003c`: see console.js. The
-server finds the pages through the entry-point group `relaykit.pages`.
+fails the build at a keyword that it does not implement, and a test compares it with the catalogue on every
+vector. What the search looks through (`entries`) is data, never script: `search.json`, the same inside
+`assets/search.html` for pages opened from a file, and in a single file beside the sections. The console
+takes what `relaykit serve --dev` may put in place of the `null` in `<script type="application/json"
+id="relay-dev">` of console.html, with `<` written as `\\u003c`: see console.js. The server finds the pages
+through the entry-point group `relaykit.pages`.
 """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,9 +58,10 @@ def site_files(docs: Documentation) -> Mapping[str, str]:
     files["assets/site.css"] = static("site.css")
     for name in SCRIPTS:
         files[f"assets/{name}"] = static(name)
+    # A page that was opened from a file may not fetch search.json: it shows this one, which tells it.
+    found = script_json(search_entries(docs.site, ".html"))
+    files["assets/search.html"] = _SEARCH_PAGE.format(found)
     files["assets/schemas.js"] = f"const relaySchemas = {script_json(script_schemas(docs.catalogue))};\n"
-    found = search_entries(docs.site)
-    files["assets/search.js"] = f"window.relaySearch = {script_json(found)};\n"
     files |= _for_programs(docs, ".html")
     return dict(sorted(files.items()))
 
@@ -68,14 +69,31 @@ def site_files(docs: Documentation) -> Mapping[str, str]:
 def single_file(docs: Documentation) -> str:
     """Everything in one HTML file, scripts and styles included."""
 
-    def tail(pen: HtmlPen) -> str:
-        entries = [[title, kind, pen.href(to), text[:90]] for title, kind, to, text in _rows(docs.site)]
-        schemas = script_json(script_schemas(docs.catalogue))
-        data = f'<script type="application/json" id="relay-search">{script_json(entries)}</script>'
-        parts = (f"const relaySchemas = {schemas};", *map(static, SCRIPTS))
-        return "\n".join((data, *(f"<script>{part}</script>" for part in parts)))
+    schemas = script_json(script_schemas(docs.catalogue))
+    parts = (f"const relaySchemas = {schemas};", *map(static, SCRIPTS))
+    found: dict[str, list[Entry]] = {}
+    for entry in docs.site.entries:
+        found.setdefault(entry.target.partition("#")[0], []).append(entry)
 
-    return docs.drawer.single(tail)
+    def beside(pen: HtmlPen) -> str:
+        # Beside the texts that it repeats, so that they compress well; links as site.js completes them.
+        rows = [_row(entry, _within(entry, pen)) for entry in found.get(pen.page, ())]
+        return _FOUND.format(script_json(rows)) if rows else ""
+
+    return docs.drawer.single(beside, "\n".join(f"<script>{part}</script>" for part in parts))
+
+
+def _within(entry: Entry, pen: HtmlPen) -> str:
+    """A link without the ID of the section that the entry stands beside, and with `*` for its title."""
+    return pen.href(entry.target).removeprefix(f"#{pen.section}").replace(entry.title, "*", 1)
+
+
+_FOUND = '<script type="application/json" class="found">{}</script>'
+_SEARCH_PAGE = (
+    '<!doctype html><html lang="en"><title>What the search looks through</title>'
+    '<script type="application/json" id="found">{}</script>'
+    '<script>parent.postMessage(document.getElementById("found").textContent, "*")</script></html>\n'
+)
 
 
 def pages_to_serve() -> Mapping[str, str]:
@@ -90,30 +108,24 @@ def markdown_files(docs: Documentation) -> Mapping[str, str]:
 
 def _for_programs(docs: Documentation, suffix: str) -> dict[str, str]:
     """What machines find. `suffix`: of the pages that the search leads to."""
-    entries = [_json_entry(entry, suffix) for entry in docs.site.entries]
     return {
         **download_files(docs.catalogue, docs.site),
-        "search.json": json_text(entries),
+        "search.json": json_text(search_entries(docs.site, suffix)),
         "llms.txt": llms(docs),
     }
 
 
-def _rows(site: Site) -> Iterator[tuple[str, str, str, str]]:
-    for entry in site.entries:
-        yield entry.title, entry.kind, entry.target, entry.text
+def search_entries(site: Site, suffix: str) -> list[dict[str, str]]:
+    """What the search looks through: title, kind, link from the site's root, text, and further words."""
+    return [_row(entry, _file(entry.target, suffix)) for entry in site.entries]
 
 
-def search_entries(site: Site) -> list[list[str]]:
-    """What the search looks through: title, kind, link from the site's root, text."""
-    return [[title, kind, _file(to), text[:90]] for title, kind, to, text in _rows(site)]
+def _row(entry: Entry, href: str) -> dict[str, str]:
+    row = {"title": entry.title, "kind": entry.kind, "href": href, "text": entry.text}
+    return {**row, "words": entry.words} if entry.words else row
 
 
-def _json_entry(entry: Entry, suffix: str) -> dict[str, str]:
-    href = _file(entry.target, suffix)
-    return {"title": entry.title, "kind": entry.kind, "href": href, "text": entry.text}
-
-
-def _file(target: str, suffix: str = ".html") -> str:
+def _file(target: str, suffix: str) -> str:
     page, mark, anchor = target.partition("#")
     return f"{page}{suffix}{mark}{anchor.lower() if suffix == '.md' else anchor}"  # see MarkdownPen
 

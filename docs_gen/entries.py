@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 
 from relaykit.docs_gen.downloads import DOWNLOADS
 from relaykit.docs_gen.links import ERRORS, LIMITS
 from relaykit.docs_gen.model import (
+    Code,
     Entry,
     FrameView,
     Guide,
@@ -24,6 +26,9 @@ from relaykit.schemas import Catalogue
 _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _WORD = re.compile(r"`((?:--)?\{?[A-Za-z][\w.-]{3,}\}?)`|\*\*([A-Za-z][\w -]{3,30})\*\*")
 """What a guide sets off: a name in code (`RELAYKIT_SECRET`, `--launch`), or a term in bold."""
+_SPOKEN = re.compile(r"[a-z0-9]{3,}")
+_OFTEN = 4
+"""A word that stands in more sections than this is no clue to any of them."""
 _ROWS = {"key-": "target file", "control-": "control interface"}
 """Rows of generated tables that are found, by how their anchors begin: others are named elsewhere."""
 
@@ -37,7 +42,7 @@ def entries(
     probes: Iterable[ListedCase],
     guides: Iterable[Guide],
 ) -> tuple[Entry, ...]:
-    """Everything that search finds. Where the name says enough there is no text: single files stay small."""
+    """Everything that search finds. Where the name says enough there is no text."""
     found = [Entry("Getting started", "overview", "index", "Write a client or a server, check a frame.")]
     for view in frames:
         found += _of_frame(view)
@@ -50,8 +55,9 @@ def entries(
     ]
     found += [Entry(each.id, "scenario", each.target, each.title) for each in scenarios]
     found += [Entry(each.id, "probe", each.target, "") for each in probes]
+    spoken = _spoken(guides := tuple(guides))
     for guide in guides:
-        found += _of_guide(guide)
+        found += _of_guide(guide, spoken)
     named = {entry.title for entry in found}
     for guide in guides:
         for entry in _words(guide):
@@ -83,12 +89,17 @@ def _of_protocol(catalogue: Catalogue) -> Iterator[Entry]:
         yield Entry(each.name, "capability", f"reference/capabilities#{each.name}", each.description)
 
 
-def _of_guide(guide: Guide) -> Iterator[Entry]:
-    yield Entry(guide.title, "guide", guide.target, plain(guide.summary))
+def _of_guide(guide: Guide, spoken: Mapping[str, str]) -> Iterator[Entry]:
+    yield Entry(guide.title, "guide", guide.target, plain(guide.summary), spoken.get(guide.target, ""))
     for block in guide.blocks:
         if isinstance(block, Prose):
             for heading in _headings(block.text):
-                yield Entry(heading, guide.title, f"{guide.target}#{slug(heading)}", "")
+                target = f"{guide.target}#{slug(heading)}"
+                yield Entry(heading, f"guide, {guide.title}", target, "", spoken.get(target, ""))
+        elif isinstance(block, Code) and block.language == "console":
+            about = block.text.partition("\n\n")[2].strip().partition("\n\n")[0]
+            target = f"{guide.target}#{block.caption.replace(' ', '-')}"
+            yield Entry(block.caption, "command", target, " ".join(about.split()))
         elif isinstance(block, Table):
             for row in block.rows:
                 for prefix, kind in _ROWS.items():
@@ -104,11 +115,29 @@ def _headings(text: str) -> list[str]:
 
 def _words(guide: Guide) -> Iterator[Entry]:
     """The words that a guide sets off, each under the heading where it first does."""
+    for place, text in _sections(guide):
+        for code, term in _WORD.findall(text):
+            yield Entry(code or term, guide.title, place, "")
+
+
+def _sections(guide: Guide) -> Iterator[tuple[str, str]]:
+    """A guide's prose, paragraph lines with the target of the heading above them."""
     place = guide.target
     for block in guide.blocks:
         if isinstance(block, Prose):
             for line in _FENCED.sub("", block.text).splitlines():
                 if line.startswith("## "):
                     place = f"{guide.target}#{slug(line[3:].strip())}"
-                for code, term in _WORD.findall(line):
-                    yield Entry(code or term, guide.title, place, "")
+                yield place, line
+
+
+def _spoken(guides: Iterable[Guide]) -> Mapping[str, str]:
+    """What the sections of guides speak of: target → the words that tell it from others, each once."""
+    found: dict[str, dict[str, None]] = {}
+    for guide in guides:
+        for place, text in ((guide.target, guide.summary), *_sections(guide)):
+            found.setdefault(place, {}).update(dict.fromkeys(_SPOKEN.findall(plain(text).lower())))
+    counts = Counter(word for words in found.values() for word in words)
+    return {
+        place: " ".join(word for word in words if counts[word] <= _OFTEN) for place, words in found.items()
+    }

@@ -353,12 +353,13 @@ class Download:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """Something that search finds."""
+    """Something that search finds. `words`: what else is spoken of there, to be found and not shown."""
 
     title: str
     kind: str
     target: str
     text: str
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)

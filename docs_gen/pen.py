@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from relaykit.docs_gen import diagrams, model, svg
 from relaykit.docs_gen.links import Names
-from relaykit.docs_gen.text import drawn, pieces, slug, with_requirements
+from relaykit.docs_gen.text import drawn, is_requirement, pieces, slug, with_requirements
 from relaykit.schemas import Direction
 
 
@@ -45,6 +45,8 @@ class HtmlPen:
         """The link to a target."""
         page, _, anchor = target.partition("#")
         if self.single:
+            if is_requirement(anchor):
+                return f"#{anchor}"
             return f"#{(page or self.page).replace('/', '.')}" + (f"--{anchor}" if anchor else "")
         suffix = f"#{anchor}" if anchor else ""
         return (
@@ -57,7 +59,7 @@ class HtmlPen:
 
     def id(self, name: str) -> str:
         """An element ID, unique in the document."""
-        return f"{self.section}--{name}" if self.single else name
+        return f"{self.section}--{name}" if self.single and not is_requirement(name) else name
 
     def text(self, text: str) -> Markup:
         """An inline text: code, links, known names linked."""

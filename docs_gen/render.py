@@ -93,8 +93,13 @@ class Drawer:
                 ),
             )
 
-    def single(self, tail: Callable[[HtmlPen], str]) -> str:
-        """Everything in one HTML file: scenarios in words, diagrams only in guides."""
+    def single(self, beside: Callable[[HtmlPen], str], tail: str) -> str:
+        """Everything in one HTML file: scenarios in words, diagrams only in guides.
+
+        Args:
+            beside: what follows a page's section.
+            tail: what ends the document.
+        """
         pen = HtmlPen("index", self.names, single=True)
         sections: list[str] = []
         for page in self.pages:
@@ -103,7 +108,7 @@ class Drawer:
             if sections and page.template != "tools":
                 body = f"<noscript>{body}</noscript>"  # site.js makes elements of it: see there
             shown = "" if sections else ' class="shown"'
-            sections.append(f'<section id="{here.section}"{shown}>{body}</section>')
+            sections.append(f'<section id="{here.section}"{shown}>{body}</section>{beside(here)}')
         shell = _environment(True).get_template("shell.html.j2")
         return shell.render(
             site=self.site,
@@ -120,7 +125,7 @@ class Drawer:
             previous=None,
             following=None,
             css=drawn(static("site.css")),
-            tail=drawn(tail(pen)),
+            tail=drawn(tail),
         )
 
     def markdown(self) -> Iterator[tuple[str, str]]:

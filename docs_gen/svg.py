@@ -144,17 +144,14 @@ def _arrow(canvas: _Canvas, row: Arrow) -> None:
     start, end, y = canvas.x(row.start), canvas.x(row.end), canvas.y - 10
     right = end > start
     label = _label(row)
-    middle = (start + end) / 2
-    width = len(label) * _LETTER + 10
-    canvas.over.append(
-        f'<rect x="{_n(middle - width / 2)}" y="{_n(y - 22)}" width="{_n(width)}" height="17" class="back"/>'
-    )
-    canvas.over.append(_text(middle, y - 9, label, f"label {row.tone}"))
+    canvas.over.append(_text((start + end) / 2, y - 9, label, f"label {row.tone}"))
     canvas.over.append(
         f'<line x1="{_n(start)}" y1="{_n(y)}" x2="{_n(end - (8 if right else -8))}" y2="{_n(y)}"'
         f' class="wire {row.tone}"/>'
     )
-    canvas.over.append(_tip(end, y, 0 if right else 3.14159265, row.tone))
+    canvas.over.append(
+        f'<path d="M{_n(end)} {_n(y)}l{"-" if right else ""}9-4.5v9z" class="tip {row.tone}"/>'
+    )
     if row.tone == "invalid":
         canvas.over.append(_text(end + (10 if right else -10), y + 4, "✗", "label invalid"))
 

@@ -83,6 +83,11 @@ def with_requirements(text: str, known: Callable[[str], str | None]) -> list[Pie
     return found
 
 
+def is_requirement(word: str) -> bool:
+    """Whether it has the form of a requirement's ID, which is unique among all that has a name."""
+    return _REQUIREMENT.fullmatch(word) is not None
+
+
 def plain(text: str) -> str:
     """A text without its inline markup."""
     return "".join(plain(words) if kind == "link" else words for kind, words, _ in pieces(text))

@@ -59,8 +59,10 @@
     };
     const follow = () => {
       const name = decodeURIComponent(location.hash.slice(1));
-      const section = document.getElementById(name.split("--")[0]) ?? sections[0];
-      if (!sections.includes(section)) return;
+      // Requirements are unique by themselves; their section may still wait.
+      const known = document.getElementById(name.split("--")[0]);
+      const section = known ? known.closest("main > section") : sections.find((each) => name && each.textContent.includes(`id="${name}"`)) ?? sections[0];
+      if (!section) return; // not of a page: the link that skips to the content
       show(section);
       const target = document.getElementById(name);
       if (!target || target === section) scrollTo({ top: 0, behavior: "instant" }); else target.scrollIntoView({ behavior: "instant" });
@@ -87,19 +89,46 @@
   if (current && current.offsetTop > pages.clientHeight * 0.7) pages.scrollTop = current.offsetTop - pages.clientHeight / 2;
   addEventListener("beforeprint", () => { openAll(); for (const details of document.querySelectorAll("main details")) details.open = true; });
 
-  // Search: exact names first, then beginnings, then whatever contains the words.
-  function rank([title, kind, , text], words) {
-    const name = title.toLowerCase(), all = `${name} ${kind} ${text}`.toLowerCase(), query = words.join(" ");
-    if (!words.every((word) => all.includes(word))) return 0;
-    const frame = kind.startsWith("you ") ? 5 : kind.startsWith("field") ? 0 : 3;
-    if (name === query || name.replaceAll("_", " ") === query) return 100 + frame;
-    if (name.startsWith(query)) return 60 + frame - name.length / 100;
-    if (name.includes(query)) return 40 + frame - name.length / 100;
-    return words.every((word) => name.includes(word)) ? 30 + frame : 10 + frame;
+  // Search. What it looks through is data: search.json, as programs find it, too. A page that was opened from a file may
+  // not fetch one, but it may show another page, which holds the same data; a single file has it beside its sections.
+  let known, asked;
+  function entries() {
+    if (!known && single) {
+      known = [...document.querySelectorAll("script.found")].flatMap((each) => JSON.parse(each.textContent).map((entry) => {
+        const href = entry.href.replace("*", () => entry.title);
+        return { ...entry, href: href.startsWith("#") ? href : `#${each.previousElementSibling.id}${href}` };
+      }));
+    }
+    return known;
   }
-  let known;
-  const entries = () => known ??= window.relaySearch ?? JSON.parse(document.getElementById("relay-search").textContent);
-  const ready = () => window.relaySearch || document.getElementById("relay-search");
+  function ask() {
+    if (asked || entries()) return;
+    asked = true;
+    const take = (text) => { known = JSON.parse(text); show(); };
+    if (location.protocol !== "file:") {
+      fetch(`${root}search.json`).then((answer) => answer.text()).then(take).catch(() => { asked = false; note.textContent = "The index could not be loaded."; });
+      return;
+    }
+    const frame = make("iframe", { src: `${root}assets/search.html`, hidden: true, title: "Data of the search" });
+    addEventListener("message", (event) => { if (event.source === frame.contentWindow) take(event.data); });
+    document.body.append(frame);
+  }
+  // What a kind of thing weighs among others that match as well: what readers look for by name comes first.
+  const WEIGHTS = [[/^you /, 9], [/ code$/, 8], [/^guide/, 7], [/^field /, 6], [/^(limit|capability|MUST|SHOULD|MAY)/, 5], [/^shared type$/, 4], [/^(scenario|probe)$/, 1]];
+  const weigh = (kind) => WEIGHTS.find(([form]) => form.test(kind))?.[1] ?? 3;
+  // Exact names first, then whole words of names, beginnings, parts; then what a guide speaks of, and other texts.
+  function rank({ title, kind, text, words = "" }, asked) {
+    const name = title.toLowerCase(), query = asked.join(" "), inName = ` ${name.replace(/^the /, "").replace(/[_.-]/g, " ")} `, extra = weigh(kind) - name.length / 100;
+    const all = `${name} ${kind} ${text} ${words}`.toLowerCase();
+    if (!asked.every((word) => all.includes(word))) return 0;
+    if (name === query || inName === ` ${query} `) return 100 + extra;
+    if (inName.includes(` ${query} `)) return 80 + extra;
+    if (name.startsWith(query)) return 60 + extra;
+    if (name.includes(query)) return 40 + extra;
+    if (asked.every((word) => name.includes(word))) return 30 + extra;
+    const spoken = ` ${text.toLowerCase().replace(/[^a-z0-9]+/g, " ")} ${words} `;
+    return (asked.every((word) => spoken.includes(` ${word} `)) ? 20 : 10) + extra;
+  }
   function search(query) {
     // A field is found by its place, too, as the tables of fields have it.
     const words = query.toLowerCase().split(/\s+/).filter(Boolean).map((word) => word.replace(/^payload\.(?:.*\.)?(?=.)/, ""));
@@ -111,8 +140,9 @@
 
   let dialog, input, list, note;
   function show() {
+    if (!entries()) return;
     const found = search(input.value);
-    list.replaceChildren(...found.map(([title, kind, href, text], place) => make("li", {}, (() => {
+    list.replaceChildren(...found.map(({ title, kind, href, text }, place) => make("li", {}, (() => {
       const link = make("a", { href: href.startsWith("#") ? href : root + href }, make("strong", { textContent: title }), make("em", { textContent: kind }), make("small", { textContent: text }));
       if (place === 0) link.ariaSelected = "true";
       return link;
@@ -136,21 +166,17 @@
       note.setAttribute("role", "status");
       dialog = make("dialog", { className: "search", ariaLabel: "Search" }, input, list, note);
       document.body.append(dialog);
-      input.addEventListener("input", () => ready() && show());
+      input.addEventListener("input", show);
       dialog.addEventListener("keydown", (event) => {
         if (event.key === "ArrowDown" || event.key === "ArrowUp") { event.preventDefault(); choose(event.key === "ArrowDown" ? 1 : -1); }
         if (event.key === "Enter" && event.target === input) { event.preventDefault(); list.querySelector("[aria-selected=true]")?.click(); }
       });
       dialog.addEventListener("click", (event) => { if (event.target === dialog || event.target.closest("a")) dialog.close(); });
-      if (!ready()) {
-        const script = make("script", { src: `${root}assets/search.js` });
-        script.addEventListener("load", show);
-        document.head.append(script);
-      }
     }
     dialog.showModal();
     input.select();
-    if (ready()) show();
+    ask();
+    show();
   }
   document.querySelector(".find").addEventListener("click", (event) => { event.preventDefault(); openSearch(); });
   addEventListener("keydown", (event) => {
@@ -184,7 +210,7 @@
     item.append(finding.message);
     if (finding.requirement) {
       const page = `requirements/${relaySchemas.areas[finding.requirement.split("-")[0]]}`;
-      const href = single ? `#${page.replace("/", ".")}--${finding.requirement}` : `${root}${page}.html#${finding.requirement}`;
+      const href = `${single ? "" : `${root}${page}.html`}#${finding.requirement}`;
       item.append(" ", make("a", { className: "rid", href, textContent: finding.requirement }));
     }
     return item;

@@ -34,9 +34,8 @@ SINGLE = ("single#frames.c2s.send", "single#validator")
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def site(tmp_path_factory: pytest.TempPathFactory, documentation: build.Documentation) -> Path:
     folder = tmp_path_factory.mktemp("site")
-    documentation = build.documentation(load_catalogue())
     build.write(build.site_files(documentation), folder)
     (folder / "single.html").write_text(build.single_file(documentation), "utf-8")
     return folder
@@ -184,26 +183,58 @@ def test_the_single_file_shows_one_page_at_a_time(page: Page, site: Path) -> Non
 # --- search -------------------------------------------------------------------------------------------------
 
 
+FIRST = [
+    ["backoff", "guide", "client"],
+    ["JWT", "guide", "connecting"],
+    ["ack", "you ", "_ack"],
+    ["token", "guide", "connecting"],
+    ["offline", "you ", "user_offline"],
+    ["read receipt", "you ", "read_receipt"],
+    ["relaykit serve", "command", "commands"],
+]
+"""What is found first: a query, the kind, and a part of the place."""
+
+
 @pytest.mark.parametrize("name", ["frames/c2s/send", "single"])
-def test_every_name_is_found_on_the_first_page(page: Page, site: Path, name: str) -> None:
+def test_every_name_is_found_on_the_first_page(
+    page: Page, site: Path, documentation: build.Documentation, name: str
+) -> None:
     _open(page, site, name)
     page.keyboard.press("/")
     page.get_by_role("searchbox").fill("send")
     expect(page.locator("dialog.search li").first).to_be_visible()
     catalogue = load_catalogue()
-    documentation = build.documentation(catalogue)
     queries = {
         *(kind for _, kind in catalogue.frames),
         *catalogue.requirements,
         *catalogue.protocol.error_codes,
         *(field.name for view in documentation.site.frames for field in view.fields if not field.extra),
     }
+    wrong = page.evaluate(
+        """expected => expected.filter(([q, kind, place]) => {
+          const [first] = relayFind(q);
+          return !(first.kind.startsWith(kind) && first.href.replace(".html", "").includes(place));
+        })""",
+        FIRST,
+    )
+    assert wrong == []
     missing = page.evaluate(
-        "queries => queries.filter(q => !relayFind(q).slice(0, 10).some(([title]) => title === q))",
+        "queries => queries.filter(q => !relayFind(q).slice(0, 10).some(({ title }) => title === q))",
         sorted(queries),
     )
     assert missing == []
-    assert page.evaluate("relayFind('payload.ciphertext')[0][0]") == "ciphertext"
+    assert page.evaluate("relayFind('payload.ciphertext')[0].title") == "ciphertext"
+
+
+def test_search_loads_data_and_no_script(page: Page, site: Path) -> None:
+    kinds: list[tuple[str, str]] = []
+    page.on("request", lambda ask: kinds.append((ask.resource_type, ask.url.rpartition("/")[2])))
+    _open(page, site, "frames/c2s/send")
+    page.keyboard.press("/")
+    page.get_by_role("searchbox").fill("JWT")
+    expect(page.locator("dialog.search li").first).to_contain_text("The token")
+    assert [name for kind, name in kinds if kind == "script"] == ["site.js"]
+    assert kinds[-1] == ("document", "search.html")
 
 
 def test_search_goes_by_keyboard(page: Page, site: Path) -> None:
