@@ -46,6 +46,14 @@ class Cell:
         return any(link.inflight for link in self.links.values())
 
     @property
+    def suspicious(self) -> bool:
+        """Whether something came that must be looked into, as far as single connections show."""
+        return not self.limited and any(
+            link.ended is not None or link.inflight or link.suspicious or link.interval.forbidden
+            for link in self.links.values()
+        )
+
+    @property
     def usable(self) -> bool:
         """Whether more can be sent, and judged."""
         return self.whole and not self.limited and not self.hangs

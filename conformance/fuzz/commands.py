@@ -38,7 +38,10 @@ _PATH = click.Path(path_type=Path)
     "--against-launch", metavar="CMD", help="Start the second target with this command, as --launch does."
 )
 @click.option(
-    "--seconds", type=click.FloatRange(1), help="When to end; by default after 60, or when --frames says so."
+    "--seconds",
+    type=click.FloatRange(1),
+    help="When to end; by default after 60, or when --frames says so. Making what was found smaller may take "
+    "15 more, and replaying it a few.",
 )
 @click.option(
     "--frames",
@@ -53,7 +56,7 @@ _PATH = click.Path(path_type=Path)
 @click.option(
     "--corpus",
     type=_PATH,
-    help="Folder of frames to begin from; those that reach something new are added to it.",
+    help="Folder of frames to begin with; what reaches something that none of them does is added to it.",
 )
 @click.option(
     "--allow-destructive",
@@ -118,7 +121,11 @@ def fuzz(
     `relaykit replay FILE -t target.yaml` says later whether it still occurs, and in a folder of your own
     `relaykit test --scenarios FOLDER` keeps it from coming back.
 
-    Ctrl-C ends it with the summary of what was done until then.
+    Sessions go up to what the target file states of limits (connections per user, frames per second), and let
+    requests for approval expire where the control interface moves the clock.
+
+    Ctrl-C ends it with the summary of what was done until then. What was being shrunk is left as small as it
+    had become, and not tried again.
 
     Failures of requirements that the target file expects (expected_failures) are shown, and do not count.
 

@@ -1,4 +1,7 @@
-"""Frames worth keeping: each was the first to violate some constraint. A folder keeps them for later."""
+"""Frames worth keeping: each was the first to violate some constraint. A folder keeps them for later.
+
+A run begins with those of the folder: only what reaches something that none of them does is added.
+"""
 
 from __future__ import annotations
 

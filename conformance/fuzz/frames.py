@@ -24,7 +24,7 @@ from relaykit.conformance.fuzz.corpus import Corpus
 from relaykit.conformance.fuzz.finding import Finding
 from relaykit.conformance.fuzz.hunt import Hunt, Limits
 from relaykit.conformance.fuzz.reach import summary
-from relaykit.conformance.fuzz.showing import found_in_all, found_or_expected, start_line
+from relaykit.conformance.fuzz.showing import UNTRIED, found_in_all, found_or_expected, start_line
 from relaykit.conformance.fuzz.writing import reproduction
 from relaykit.conformance.judge import JUDGE_ALL
 from relaykit.conformance.launch import Launched
@@ -108,20 +108,25 @@ async def _search(
         if search.memory.grows:
             search.findings.append(Finding("memory", search.memory.said("frames")))
         notes = [*session.ready.notes, *corpus.notes, *search.inquiry.lapsed, *search.tally.notes]
+        if search.inquiry.unexamined:
+            notes.append(f"time was up before {search.inquiry.unexamined} suspicions were looked into")
         if not search.inquiry.hopeless:
-            notes += await _write(env, search, options, server)
+            notes += await _write(env, search, options, server, replay=not interrupted)
         if server is not None and server.ended is not None:
             notes.append(f"the launched target {server.ended}")
     return search, notes, interrupted
 
 
-async def _write(env: Environment, search: Hunt, options: Options, server: Launched | None) -> Sequence[str]:
+async def _write(
+    env: Environment, search: Hunt, options: Options, server: Launched | None, *, replay: bool
+) -> Sequence[str]:
     """Leave a scenario for every failure that has a message, and see what replaying it says.
 
     Returns:
         notes of what could not be written: what was found is shown all the same.
     """
     offered = frozenset(name for name in control_operations() if env.target.offers(name))
+    written: list[tuple[Finding, Path]] = []
     for finding in search.findings:
         if finding.failure is None or not finding.failure.outcomes or finding.expected is not None:
             continue
@@ -131,12 +136,21 @@ async def _write(env: Environment, search: Hunt, options: Options, server: Launc
         except UsageError as error:
             return [str(error)]
         finding.file = str(path)
+        written.append((finding, path))
+
+    async def again(finding: Finding, path: Path) -> None:
         case = from_scenario(env.catalogue, load(path, env.catalogue)[0])
         finding.outcome = str(replayed(await run_one(env, case, JUDGE_ALL)).outcome)
-        if server is not None:
-            await server.settled(0.05)
-            if server.ended is not None:
-                await server.restart()
+
+    if replay:
+        deadly = [each for each in written if each[0].kind == "crash"]
+        await asyncio.gather(*(again(*each) for each in written if each not in deadly))
+        for each in deadly:
+            await again(*each)
+            if server is not None:
+                await server.settled(0.05)
+                if server.ended is not None:
+                    await server.restart()
     return []
 
 
@@ -160,16 +174,21 @@ class Progress:
         self._limits = limits
         self._live = sys.stderr.isatty()
         self._next = time.monotonic()
+        self._shrinks = False
 
     def __call__(self, search: Hunt) -> None:
-        if time.monotonic() < self._next:
+        begins, self._shrinks = not self._shrinks, bool(search.inquiry.shrinking)
+        if time.monotonic() < self._next and not (begins and self._shrinks):
             return
         self._next = time.monotonic() + (0.25 if self._live else _EVERY_S)
         tally, limits = search.tally, self._limits
         until = f" of {limits.frames:,}" if limits.frames is not None else ""
+        doing = summary(search.reach, search.served)
+        if search.inquiry.shrinking:
+            doing = f"shrinking {search.inquiry.shrinking}…"
         line = (
             f"{tally.seconds:.0f} s · {tally.frames:,}{until} frames, {tally.rate:,.0f}/s · "
-            f"{summary(search.reach, search.served)} · {len(search.findings)} found"
+            f"{doing} · {len(search.findings)} found"
         )
         click.echo(f"\r\x1b[K{line}" if self._live else line, err=True, nl=not self._live)
 
@@ -209,6 +228,7 @@ def report(
         "must_be_refused": tally.refused,
         "must_be_accepted": tally.accepted,
         "either": tally.either,
+        "must_close": tally.closing,
         "types_served": dict(sorted(search.served.items())),
         "constraints": {
             "reached": len(reach.reached),
@@ -260,7 +280,7 @@ def show(data: Mapping[str, Any], console: Console) -> None:
             lines.append(f"expected {visible(short(each['expected'], 300))}")
         lines.append(f"actual   {visible(short(each['actual'], 300))}")
         if each["file"]:
-            lines.append(f"file     {each['file']} ({each['replayed']})")
+            lines.append(f"file     {each['file']} ({each['replayed'] or UNTRIED})")
         if each["expected_failure"] is not None:
             lines.append(f"expected by the target file: {visible(each['expected_failure'])}")
         for line in lines:
@@ -282,7 +302,8 @@ def show(data: Mapping[str, Any], console: Console) -> None:
         Text(
             f"{'interrupted: ' if data['interrupted'] else ''}{found} in {data['frames']:,} frames "
             f"({data['must_be_refused']:,} to be refused, {data['must_be_accepted']:,} to be accepted, "
-            f"{data['either']:,} either way), {data['frames_per_second']:,.0f}/s, {data['duration_s']:.1f} s "
+            f"{data['either']:,} either way, {data['must_close']:,} that end their connection), "
+            f"{data['frames_per_second']:,.0f}/s, {data['duration_s']:.1f} s "
             f"· {reach['reached']} of {reach['possible']} constraints violated · seed {data['seed']}",
             style="bold red" if count else "bold green",
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -23,7 +24,7 @@ from relaykit.conformance.fuzz.making import Maker
 from relaykit.conformance.fuzz.memory import Memory
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
-from relaykit.conformance.fuzz.trial import Bench, usable
+from relaykit.conformance.fuzz.trial import Bench, template_of, usable
 from relaykit.conformance.launch import Launched
 from relaykit.conformance.pacing import Budget
 from relaykit.conformance.results import Case
@@ -34,7 +35,13 @@ _INTERVAL_S = 2.0
 _INTERVAL_FRAMES = 60_000
 _RECEIPTS = 200
 _FIRST, _LOOKED_AT = 4000, 32
-"""What is looked at for what it violates: so many invalid frames at first, then one of so many."""
+"""What is looked at for what it violates, where no corpus is kept: so many invalid frames at first, then one
+of so many."""
+_CLOSING = 4
+"""So many messages that end their connection are sent in an interval, each alone: a connection costs more
+than a hundred frames."""
+EXTRA_S = 15.0
+"""What looking into suspicions, and shrinking, may take beyond the time that was given."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,7 @@ class Tally:
 
     Attributes:
         frames: that were sent and answered.
+        closing: those that had to end their connection, sent alone.
         pace: frames per second and connection that are sent at most; None: as many as are answered.
     """
 
@@ -59,6 +67,7 @@ class Tally:
     refused: int = 0
     accepted: int = 0
     either: int = 0
+    closing: int = 0
     seconds: float = 0.0
     pace: float | None = None
     closed: int = 0
@@ -97,7 +106,7 @@ class Hunt:
         self.memory = Memory()
         self.oracle = Oracle(catalogue)
         self.bench = Bench(env, case, self.oracle)
-        self.inquiry = Inquiry(self.bench, Deaths(env), limits.most)
+        self.inquiry = Inquiry(self.bench, Deaths(env), limits.most, told=lambda: progress(self))
         self.server = server
         self._progress = progress
         self._count = max(1, connections // 3)
@@ -113,6 +122,9 @@ class Hunt:
         self._most_bytes = int(target.limits["max_frame_bytes"])
         self._rng = random.Random(f"{env.seed}/look")  # noqa: S311
         self._looked = 0
+        self._first = deque(corpus.frames)
+        for data in corpus.frames:
+            self._note(data)
         self.served: dict[str, int] = {}
 
     @property
@@ -126,6 +138,7 @@ class Hunt:
             UnreachableError: the target lets nobody do what fuzzing needs.
         """
         started = time.perf_counter()
+        self.bench.until = time.monotonic() + self.limits.seconds + EXTRA_S
         failed = await usable(self.bench)
         if failed is not None:
             died = await self.inquiry.died()
@@ -179,7 +192,13 @@ class Hunt:
             self._links_made += 1
             seed = f"{self.env.seed}/{self._made}/{self._links_made}"
             maker = Maker(
-                self._generator, self.oracle, self._types, seed, self.corpus.frames, self._most_bytes
+                self._generator,
+                self.oracle,
+                self._types,
+                seed,
+                self.corpus.frames,
+                self._most_bytes,
+                self._first,
             )
             self._makers[link] = maker
         return self._makers[link]
@@ -250,6 +269,7 @@ class Hunt:
                 self._account(link)
             await self.inquiry.look_at(cell)
             self.tally.closed += sum(link.ended is not None for link in cell.links.values())
+        await self._send_closing()
         kept = [cell for cell in self._cells if cell.usable]
         await asyncio.gather(*(self._forget(link) for cell in kept for link in cell.links.values()))
         if self.server is not None:
@@ -288,16 +308,51 @@ class Hunt:
 
     def _look(self, sent: Sent) -> None:
         """Note what it violates: the faults of each frame, and of some what its schema forbids in it."""
-        if sent.fault:
-            new = self.reach.note_fault(sent.fault)
-        else:
+        if not sent.fault and self.corpus.folder is None:
             self._looked += 1
             if self._looked > _FIRST and self._rng.random() * _LOOKED_AT >= 1:
                 return
-            verdict = self.env.catalogue.validate(sent.data, "c2s")
-            new = self.reach.note(verdict.type, verdict.findings)
-        if new:
+        if self._note(sent.data, sent.fault):
             self.corpus.add(sent.data)
+
+    def _note(self, data: bytes, fault: str | None = None) -> bool:
+        """Note what a frame violates; whether any of it is new.
+
+        Args:
+            fault: why it is no frame at all; empty if it is one; None: that is not known.
+        """
+        if fault is None:
+            frame = self.oracle.duty(data)[1]
+            fault = frame if isinstance(frame, str) else ""
+        if fault:
+            return self.reach.note_fault(fault)
+        verdict = self.env.catalogue.validate(data, "c2s")
+        return self.reach.note(verdict.type, verdict.findings)
+
+    async def _send_closing(self) -> None:
+        """Send some messages that are no UTF-8, each on a connection of its own, which it ends."""
+        links = [(name, link) for cell in self._cells for name, link in cell.links.items()]
+        chosen: list[tuple[str, Link, bytes]] = []
+        for name, link in links[self._made % max(1, len(links)) :] + links:
+            maker = self._makers.get(link)
+            if maker is not None and maker.closing and len(chosen) < _CLOSING:
+                chosen.append((name, link, maker.closing.pop()))
+        if self.inquiry.full or self.bench.over or not chosen:
+            return
+        sent = [(Sent(data, Duty.CLOSE, exact=False, kind=""), name, link) for name, link, data in chosen]
+        templates = [template_of(each, link.who, name, set()) for each, name, link in sent]
+        try:
+            failures = await asyncio.gather(*(self.bench.trial(each) for each in templates))
+        except UntestableError:
+            return  # there are not enough users
+        self.tally.closing += len(sent)
+        self.tally.frames += len(sent)
+        for each, _, _ in sent:
+            if self._note(each.data):
+                self.corpus.add(each.data)
+        for failure in failures:
+            if failure is not None and not self.inquiry.full:
+                await self.inquiry.keep(failure)
 
     async def _forget(self, link: Link) -> None:
         """Begin a new interval: acknowledge what came, so that the target need not keep it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -17,6 +17,7 @@ from relaykit.conformance.fuzz.finding import Finding, kind_of
 from relaykit.conformance.fuzz.link import Link, Sent
 from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.fuzz.shrinking import shrunk
+from relaykit.conformance.fuzz.suspects import Suspect, forbidden, received, smuggling, unacknowledged
 from relaykit.conformance.fuzz.trial import Bench, Failure, Template, sample_of, template_of
 from relaykit.conformance.results import Outcome
 
@@ -36,6 +37,8 @@ class Inquiry:
         most: findings that are not expected; then it stops looking.
         lapsed: what the target file expected until a day that has passed.
         hopeless: the target is gone and cannot be brought back.
+        unexamined: how many suspicions there was no more time for.
+        shrinking: what is being made smaller, in words; `told` hears of each change.
     """
 
     bench: Bench
@@ -43,6 +46,9 @@ class Inquiry:
     most: int
     findings: list[Finding] = field(default_factory=list)
     hopeless: bool = False
+    unexamined: int = 0
+    shrinking: str = ""
+    told: Callable[[], None] = lambda: None
     lapsed: tuple[str, ...] = ()
     _expected: tuple[Expectation, ...] = ()
     _signatures: set[Any] = field(default_factory=set)
@@ -70,6 +76,9 @@ class Inquiry:
     async def look_at(self, cell: Cell) -> None:
         """Look at what an interval left in a cell."""
         if self.full:
+            return
+        if self.bench.over:
+            self.unexamined += cell.suspicious
             return
         if cell.limited:
             await self._look_for_death(cell)
@@ -104,7 +113,7 @@ class Inquiry:
             if link.interval.forbidden:
                 frame = link.interval.forbidden[0]
                 said = f"{name} got a {frame.get('type')} that holds what must be refused"
-                suspects = self._forbidden(cell, frame)
+                suspects = forbidden(cell, frame)
                 await self._find(said, suspects, frame=frame)
             await self._smuggled(cell, link)
             self._shapes_of(link)
@@ -128,52 +137,24 @@ class Inquiry:
                     await self._crash(how, name, link)
                 return
 
-    def _forbidden(self, cell: Cell, frame: dict[str, Any]) -> list[tuple[str, Link, Sent]]:
-        """Who may have sent what was forwarded; those of its type first."""
-        kind = str(frame.get("type")).encode()
-        every = [
-            (name, link, sent)
-            for name, link in cell.links.items()
-            for batch in link.interval.batches
-            for sent in batch.sent
-            if sent.duty is Duty.REFUSE
-        ]
-        return sorted(every, key=lambda each: kind not in each[2].data)
-
     async def _smuggled(self, cell: Cell, link: Link) -> None:
         """Properties that are not documented, and came all the same: who sent them?"""
         frame = next((each for each in link.interval.misshapen if STOWAWAY in str(each)), None)
         if frame is None or STOWAWAY in self._signatures:
             return
         self._signatures.add(STOWAWAY)
-        suspects = [
-            (name, other, sent)
-            for name, other in cell.links.items()
-            for batch in other.interval.batches
-            for sent in batch.sent
-            if sent.duty is Duty.EITHER and STOWAWAY.encode() in sent.data
-        ]
-        kind = str(frame.get("type") if isinstance(frame, dict) else "").encode()
-        suspects.sort(key=lambda each: kind not in each[2].data)
+        suspects = smuggling(cell, frame)
         await self._find(f"a frame came that holds {STOWAWAY}", suspects, silent=True)
 
     async def _unacknowledged(self, name: str, link: Link) -> None:
-        missing = link.interval.acks
-        if not missing:
-            return
-        suspects = [
-            (name, link, sent)
-            for batch in link.interval.batches
-            for sent in batch.sent
-            if sent.exact and any(each.encode() in sent.data for each in list(missing)[:4])
-        ]
+        suspects = unacknowledged(name, link)
         if suspects:  # else it was made, and not sent before the interval ended
             await self._find(f"{len(suspects)} messages were not acknowledged", suspects)
 
     async def _find(
         self,
         said: str,
-        suspects: Sequence[tuple[str, Link, Sent]],
+        suspects: Sequence[Suspect],
         frame: Any = None,
         *,
         silent: bool = False,
@@ -189,21 +170,31 @@ class Inquiry:
         if not fresh and suspects:
             return  # known: messages like these were found already
         templates = [
-            template_of(sent, link.who, name, _received(link)) for name, link, sent in fresh[:_SUSPECTS]
+            template_of(sent, link.who, name, received(link)) for name, link, sent in fresh[:_SUSPECTS]
         ]
-        for start in range(0, len(templates), _TOGETHER):
-            part = templates[start : start + _TOGETHER]
-            failures = await asyncio.gather(*(self.bench.trial(each) for each in part))
-            found = [failure for failure in failures if failure is not None]
-            if found:
-                await self._keep(found[0])
-                return
+        if await self._kept_one_of(templates) or self.bench.over:
+            return
         key = ("unexplained", said.split(" ", 1)[-1])
         if not silent and key not in self._signatures:
             message = f"{said}; no message among {len(templates)} shows it when it is sent alone"
             self._unexplained.setdefault(key, Finding("unexplained", message, frame=frame))
 
-    async def _keep(self, failure: Failure) -> None:
+    async def _kept_one_of(self, templates: Sequence[Template]) -> bool:
+        """Try messages alone, and keep the first that fails; False: none does, or time is up."""
+        for start in range(0, len(templates), _TOGETHER):
+            if self.bench.over:
+                self.unexamined += 1
+                return False
+            part = templates[start : start + _TOGETHER]
+            failures = await asyncio.gather(*(self.bench.trial(each) for each in part))
+            found = [failure for failure in failures if failure is not None]
+            if found:
+                await self.keep(found[0])
+                return True
+        return False
+
+    async def keep(self, failure: Failure) -> None:
+        """Make what failed smaller, and note it: unless one like it has been noted."""
         how = await self.died()
         if how is not None:
             await self._keep_crash(how, how, failure)
@@ -214,16 +205,34 @@ class Inquiry:
             if not any((each.kind, each.requirements) == (kind, broken) for each in self.findings):
                 self._add(Finding(kind, failure.outcomes[0].message, broken, failure))
             return
-        small = await shrunk(self.bench, failure)
-        signature = self._template_signature(small.template)
-        self._signatures |= {signature, self._template_signature(failure.template)}
-        outcome = small.outcomes[0]
+        self._signatures.add(self._template_signature(failure.template))
+        best = failure
+
+        def smaller(found: Failure) -> None:
+            nonlocal best
+            best = found
+            self._shrinks(found)
+
+        self._shrinks(failure)
+        try:
+            best = await shrunk(self.bench, failure, smaller)
+        finally:  # Ctrl-C leaves what there is
+            self.shrinking = ""
+            self._note(best)
+        await self._living()
+
+    def _shrinks(self, failure: Failure) -> None:
+        rule = next(iter(failure.requirements), "what stops it")
+        self.shrinking = f"{rule}, {len(failure.data):,} bytes left"
+        self.told()
+
+    def _note(self, small: Failure) -> None:
+        self._signatures.add(self._template_signature(small.template))
         same = (kind_of(small), small.requirements)
         if any((f.kind, f.requirements) == same and f.frame == _type(small.data) for f in self.findings):
             return
-        message = outcome.message
+        message = small.outcomes[0].message
         self._add(Finding(kind_of(small), message, small.requirements, small, _type(small.data)))
-        await self._living()
 
     def _add(self, finding: Finding) -> None:
         failure = finding.failure
@@ -285,14 +294,9 @@ class Inquiry:
         if self._closes > 12 or not sent:
             return  # a server may close after repeated violations; that one may not was looked at
         fresh = [each for each in sent if self._signature(each) not in self._signatures]
-        templates = [template_of(each, link.who, name, _received(link)) for each in fresh]
-        for start in range(0, len(templates), _TOGETHER):
-            part = templates[start : start + _TOGETHER]
-            failures = await asyncio.gather(*(self.bench.trial(each) for each in part))
-            found = [f for f in failures if f is not None]
-            if found:
-                await self._keep(found[0])
-                return
+        templates = [template_of(each, link.who, name, received(link)) for each in fresh]
+        if await self._kept_one_of(templates) or self.bench.over:
+            return
         if link.ended is None and "silent" not in self._signatures:
             self._signatures.add("silent")
             self.findings.append(Finding("unexplained", f"{name}: {why}; no message alone does that"))
@@ -307,7 +311,10 @@ class Inquiry:
         for each in sent:
             if self._signature(each) in self._signatures:
                 continue
-            failure = await self.bench.trial(template_of(each, link.who, name, _received(link)))
+            if self.bench.over:
+                self.unexamined += 1
+                break
+            failure = await self.bench.trial(template_of(each, link.who, name, received(link)))
             how = await self.died()
             if how is not None:
                 self._signatures.add(self._signature(each))
@@ -334,10 +341,20 @@ class Inquiry:
             deaths += 1
             return tried if await self._revive(died) else None
 
-        if await self._revive(how):
-            failure = await shrunk(self.bench, failure, deadly)
-        self._signatures.add(self._template_signature(failure.template))
-        self.findings.append(Finding("crash", message, failure.requirements, failure, _type(failure.data)))
+        def smaller(found: Failure) -> None:
+            nonlocal failure
+            failure = found
+            self._shrinks(found)
+
+        try:
+            if await self._revive(how):
+                self._shrinks(failure)
+                failure = await shrunk(self.bench, failure, smaller, deadly)
+        finally:  # Ctrl-C leaves what there is
+            self.shrinking = ""
+            self._signatures.add(self._template_signature(failure.template))
+            kind = _type(failure.data)
+            self.findings.append(Finding("crash", message, failure.requirements, failure, kind))
 
     async def died(self) -> str | None:
         """How the target died, in words; None if it lives."""
@@ -357,10 +374,6 @@ class Inquiry:
             return
         self.hopeless = True
         self.findings.append(Finding("connection", f"the target serves nobody any more: {outcome.message}"))
-
-
-def _received(link: Link) -> set[str]:
-    return {name.lower() for name in link.interval.got}
 
 
 def _type(data: bytes) -> Any:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
 
 import orjson
@@ -14,8 +14,10 @@ from relaykit.conformance.fuzz.link import Batch, Link, Sent
 from relaykit.conformance.fuzz.mutator import mutated, respelt
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
 
-_VALID, _SEEDS, _RESPELT = 0.45, 0.08, 0.06
+_VALID, _SEEDS, _RESPELT = 0.49, 0.08, 0.06
 """Shares: of frames as they are generated; of what the corpus gives; of valid ones, spelt in another way."""
+_CLOSING = 4
+"""So many messages that would end the connection are kept at a time."""
 _FORBIDDEN, _FAIR = FORBIDDEN.encode(), FAIR.encode()
 _KEEP_ALIVE = "heartbeat"
 
@@ -27,6 +29,10 @@ class Maker:
         declared: types that the target serves.
         corpus: frames to begin from, as bytes.
         most: bytes of a frame.
+        first: frames to send before all others, taken from by all makers.
+
+    Attributes:
+        closing: messages that are no UTF-8: each ends its connection, so that they are for others to send.
     """
 
     def __init__(
@@ -37,12 +43,17 @@ class Maker:
         seed: str,
         corpus: Sequence[bytes],
         most: int,
+        first: deque[bytes] | None = None,
     ) -> None:
         self._generator = generator
         self._oracle = oracle
         self._types = types
         self._rng = random.Random(seed)  # noqa: S311
+        # Of its own, so that what the corpus holds changes nothing in what is made without it.
+        self._corpus_rng = random.Random(f"{seed}/corpus")  # noqa: S311
         self._corpus = corpus
+        self._first = first
+        self.closing: list[bytes] = []
         self._most = most
         self._loose: list[Sent] = []
         self.made: Counter[str] = Counter()
@@ -67,8 +78,11 @@ class Maker:
 
     def _next(self, link: Link) -> Sent | None:
         rng, who = self._rng, link.who
-        choice = rng.random()
-        if choice < _VALID:
+        if self._first:
+            return self._judged(self._first.popleft())
+        if self._corpus and self._corpus_rng.random() < _SEEDS:
+            return self._judged(_varied(self._corpus_rng, pick(self._corpus_rng, self._corpus)))
+        if rng.random() < _VALID:
             who.mark = FAIR
             frame = self._generator.frame(rng, who)
             kind, data = frame["type"], orjson.dumps(frame)
@@ -80,17 +94,15 @@ class Maker:
                 link.interval.acks.add(frame["message_id"])
             self.made[kind] += 1
             return Sent(data, Duty.VALID, who.exact, kind)
-        if self._corpus and choice < _VALID + _SEEDS:
-            data = _varied(rng, pick(rng, self._corpus))
-        else:
-            who.mark = FORBIDDEN
-            data = mutated(rng, self._generator.frame(rng, who), self._types)
-        return self._judged(data)
+        who.mark = FORBIDDEN
+        return self._judged(mutated(rng, self._generator.frame(rng, who), self._types))
 
     def _judged(self, data: bytes) -> Sent | None:
         duty, frame = self._oracle.duty(data)
         if duty is Duty.CLOSE:
-            return None  # it would end the connection; the suite has cases for that
+            if len(self.closing) < _CLOSING and len(data) <= self._most:
+                self.closing.append(data)
+            return None
         if duty is Duty.REFUSE:
             return Sent(data, duty, False, "", "" if type(frame) is dict else str(frame))
         if _FORBIDDEN in data:

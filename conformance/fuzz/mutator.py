@@ -197,6 +197,7 @@ def _wrap(rng: random.Random, data: bytes) -> bytes:
 
 
 def _encode(rng: random.Random, data: bytes) -> bytes:
+    """The frame in other letters: some of these spellings every reader has to take, some none."""
     text = data.decode("utf-8", "replace")
     return pick(
         rng,
@@ -206,13 +207,42 @@ def _encode(rng: random.Random, data: bytes) -> bytes:
             text.replace("/", "\\/").encode(),
             b"\xef\xbb\xbf" + data,
             text.encode("utf-16-le", "replace").replace(b"\xff", b"."),
+            text.encode("utf-16-be", "replace").replace(b"\xff", b"."),
+            text.encode("utf-16", "replace"),
+            text.encode("utf-32", "replace"),
+            text.encode("utf-7", "replace"),
             b" " + data + b"\r\n",
         ),
     )
 
 
+_NO_UTF8 = (
+    *(b"\xff", b"\x80", b"\xc0\xaf", b"\xed\xa0\x80", b"\xe2\x82", b"\xf4\x90\x80\x80", b"\xe9"),
+    *(b"\xc0\x80", b"\xf8\x88\x80\x80\x80", b"\xed\xa0\xbd\xed\xb9\x82", b"\xef\xbb"),
+)
+"""Bytes that no UTF-8 has: beyond it, overlong, cut off, halves of pairs, Latin-1."""
+_HALVES = ("\\ud800", "\\udc00", "\\ude42\\ud83d", "\\uD83D\\uDE42", "\\ud83d\\u0061", "\\u0000")
+"""Escapes of halves of pairs, and of a whole one, which is as good as its letter."""
+
+
+def _inside(data: bytes, bit: bytes, rng: random.Random) -> bytes:
+    """Put something behind a quotation mark: mostly into a text or a name."""
+    marks = [at for at, byte in enumerate(data) if byte == 0x22]
+    at = pick(rng, marks) + 1 if marks else len(data) // 2
+    return data[:at] + bit + data[at:]
+
+
+def _no_utf8(rng: random.Random, data: bytes) -> bytes:
+    return _inside(data, pick(rng, _NO_UTF8), rng)
+
+
+def _halves(rng: random.Random, data: bytes) -> bytes:
+    return _inside(data, pick(rng, _HALVES).encode(), rng)
+
+
 _BYTES: tuple[Callable[[random.Random, bytes], bytes], ...] = (
     *(_flip, _flip, _cut, _insert, _truncate, _twice, _duplicate, _wrap, _encode, _encode),
+    *(_no_utf8, _halves),
 )
 
 

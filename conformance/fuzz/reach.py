@@ -70,7 +70,7 @@ def _possible(catalogue: Catalogue, capabilities: frozenset[str]) -> Iterable[Po
                     continue
                 yield kind, pointer, word
     for reason in (*catalogue.protocol.faults["c2s"], "type"):
-        if reason not in ("schema", "undocumented", "utf8") and not reason.startswith("type-"):
+        if reason not in ("schema", "undocumented") and not reason.startswith("type-"):
             yield "", "", reason
 
 

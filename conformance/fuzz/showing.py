@@ -12,6 +12,9 @@ from relaykit.conformance.aiming import Aim
 from relaykit.conformance.fuzz.hunt import Limits
 from relaykit.conformance.reports.text import visible
 
+UNTRIED = "not tried again: it was interrupted"
+"""In place of what `replay` says of a file."""
+
 
 def start_line(what: str, aimed: Aim, seed: str, limits: Limits) -> None:
     """Say what begins, and with which seed: whatever ends it, it can be begun again."""

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, islice
 from typing import Any
 
 from relaykit.conformance.fuzz.trial import Bench, Failure, Template, sample_of
 
-_TRIALS = 80
+_TRIALS, _TOGETHER = 160, 4
 _SECONDS = 15.0
 """A server that hangs makes every trial long."""
 
@@ -19,30 +20,46 @@ _SECONDS = 15.0
 Trial = Callable[[Template], Awaitable[Failure | None]]
 
 
-async def shrunk(bench: Bench, failure: Failure, trial: Trial | None = None) -> Failure:
+async def shrunk(
+    bench: Bench, failure: Failure, found: Callable[[Failure], None], trial: Trial | None = None
+) -> Failure:
     """The smallest failure found within some trials and seconds; it breaks the same requirement.
 
     Args:
-        trial: tells whether a message still shows the failure; None: as the bench does.
+        found: is told of each that is smaller.
+        trial: tells whether a message still shows the failure, one at a time; None: as the bench does, in a
+            hurry, so that the smallest is tried once more with patience.
     """
-    trial = trial or bench.trial
-    best, left = failure, _TRIALS
-    end = time.monotonic() + _SECONDS
+    hurried = bench.hurried
+    best, left, together = failure, _TRIALS, _TOGETHER if trial is None else 1
+    attempt = trial or hurried.trial
+    end = min(time.monotonic() + _SECONDS, bench.until)
     progress = True
     while progress and left > 0:
         progress = False
-        for data in _smaller(best.template.data):
-            if left <= 0 or time.monotonic() > end:
-                return best
-            candidate = replace(best.template, data=data)
-            if not _meant(bench, candidate):
-                continue
-            left -= 1
-            found = await trial(candidate)
-            if found is not None and found.requirements[:1] == best.requirements[:1]:
-                best, progress = found, True
+        templates = (replace(best.template, data=data) for data in _smaller(best.template.data))
+        candidates = (each for each in templates if _meant(bench, each))
+        while some := list(islice(candidates, min(together, left))):
+            if time.monotonic() > end:
+                left = 0
                 break
-    return best
+            left -= len(some)
+            tried = await asyncio.gather(*(attempt(each) for each in some))
+            same = [each for each in tried if each is not None and _first(each) == _first(best)]
+            if same:
+                best, progress = same[0], True
+                found(best)
+                break
+    bench.count = hurried.count
+    if trial is not None or best is failure:
+        return best
+    # What was only slow is no failure.
+    sure = await bench.trial(best.template)
+    return sure if sure is not None and _first(sure) == _first(failure) else failure
+
+
+def _first(failure: Failure) -> tuple[str, ...]:
+    return failure.requirements[:1]
 
 
 def _meant(bench: Bench, template: Template) -> bool:

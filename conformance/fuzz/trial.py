@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import random
 import re
+import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from relaykit.conformance.context import CaseStop, Context, Environment, UntestableError
 from relaykit.conformance.derived.binding import GOT
@@ -99,15 +101,33 @@ def template_of(sent: Sent, who: Who, name: str, received: set[str]) -> Template
 
 @dataclass(slots=True)
 class Bench:
-    """Where trials are made: a target, and what is needed to judge by."""
+    """Where trials are made: a target, and what is needed to judge by.
+
+    Attributes:
+        until: when there must be no more trials, by the monotonic clock.
+        usual_s: how long it takes to arrange the people of one.
+    """
 
     env: Environment
     case: Case
     oracle: Oracle
     count: int = 0
-    seen: set[str] = field(default_factory=set)
+    until: float = math.inf
+    usual_s: float = math.inf
 
-    async def trial(self, template: Template, *, times: int = 1) -> Failure | None:
+    @property
+    def over(self) -> bool:
+        """Whether time is up."""
+        return time.monotonic() > self.until
+
+    @property
+    def hurried(self) -> Bench:
+        """Another one that waits no longer than the target usually takes suggests: where much is missing."""
+        reply = min(self.env.waits.reply, max(0.5, 5 * self.usual_s))
+        env = replace(self.env, waits=replace(self.env.waits, reply=reply))
+        return Bench(env, self.case, self.oracle, self.count, self.until, self.usual_s)
+
+    async def trial(self, template: Template) -> Failure | None:
         """Send a message alone; None if the server does with it what it has to.
 
         Raises:
@@ -125,7 +145,7 @@ class Bench:
                 await receive(station, template.got)
             known = _known(station)
             data = filled(template.data, known, context.rng)
-            refusal = await self._judge(station, data, template, times)
+            refusal = await self._judge(station, data, template)
         except (CaseStop, ConnectionEnded):
             pass
         finally:
@@ -137,26 +157,25 @@ class Bench:
             return None
         return Failure(template, data, {v: k for k, v in known.items()}, failed, refusal)
 
-    async def _judge(self, station: Station, data: bytes, template: Template, times: int) -> tuple[str, ...]:
+    async def _judge(self, station: Station, data: bytes, template: Template) -> tuple[str, ...]:
         verdict, duty = self.env.catalogue.validate(data, "c2s"), template.duty
         if (duty is Duty.VALID) != verdict.valid:
             return ()  # among other people it is no longer what it was
         refusal = () if verdict.valid else refusal_of(self.env.catalogue, verdict, batch=False)
-        for _ in range(times):
-            shown = verdict.frame if isinstance(verdict.frame, dict) else data.decode("utf-8", "replace")
-            attend(station, verdict.type or "")
-            station.phone.live.send_text(data, shown=shown)
-            if duty is Duty.EITHER and STOWAWAY.encode() in data:
-                await see_refused(station, shown, refusal)
-                # It need not be refused; but this must not be passed on.
-                context = station.context
-                context.outcomes = [o for o in context.outcomes if o.requirements == ("VAL-09",)]
-            elif duty is Duty.EITHER or not template.exact:
-                await _see_alive(station)
-            elif verdict.valid:
-                await see_served(station, verdict.frame, _SERVED)
-            else:
-                await see_refused(station, shown, refusal)
+        shown = verdict.frame if isinstance(verdict.frame, dict) else data.decode("utf-8", "replace")
+        attend(station, verdict.type or "")
+        station.phone.live.send_text(data, shown=shown)
+        if duty is Duty.EITHER and STOWAWAY.encode() in data:
+            await see_refused(station, shown, refusal)
+            # It need not be refused; but this must not be passed on.
+            context = station.context
+            context.outcomes = [o for o in context.outcomes if o.requirements == ("VAL-09",)]
+        elif duty is Duty.EITHER or not template.exact:
+            await _see_alive(station)
+        elif verdict.valid:
+            await see_served(station, verdict.frame, _SERVED)
+        else:
+            await see_refused(station, shown, refusal)
         return refusal
 
 
@@ -207,9 +226,11 @@ async def usable(bench: Bench) -> Outcome | None:
     """Why no trial can be made: what arranging the people of one shows, if it fails; None if it works."""
     context = Context(bench.env, bench.case)
     bench.count += 1
+    started = time.monotonic()
     context.rng = random.Random(f"{bench.env.seed}/trial/{bench.count}")  # noqa: S311
     try:
         await arranged(context)
+        bench.usual_s = time.monotonic() - started
     except (CaseStop, ConnectionEnded, UntestableError) as error:
         failed = [outcome for outcome in context.outcomes if not outcome.ok]
         return failed[0] if failed else Outcome(False, (), str(error))

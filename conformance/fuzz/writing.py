@@ -133,7 +133,9 @@ def _checks(failure: Failure, req: Sequence[str], known: Mapping[str, str]) -> I
             pattern = refer(outcome.expected, known) if isinstance(outcome.expected, Mapping) else {}
             yield {"expect": {"as": outcome.actor or "bob", "frame": pattern, "skip": True, **named}}
         return
-    if "VAL-13" in req or not req:
+    if failure.template.duty is Duty.CLOSE and not set(req) & _SILENT:
+        yield {"expect_close": {"as": "alice.phone", "codes": [1007], **named}}
+    elif "VAL-13" in req or not req:
         yield {"none": {"actors": ["alice.phone"], "allow": [{"type": "error"}], **named}}
         yield from _lives(named)
     elif set(req) & _SILENT:

@@ -45,11 +45,14 @@ def test_a_server_that_is_right_agrees_with_the_oracle(tmp_path: Path) -> None:
     assert ended.code == 0
     assert data["frames"] >= 4000
     assert min(data["must_be_refused"], data["must_be_accepted"], data["either"]) > 500
+    assert data["must_close"] > 0
     assert data["constraints"]["reached"] > 50
     kept = sorted(corpus.iterdir())
     assert len(kept) == data["corpus"]["frames"] > 10
     _, again = fuzz(minimal(), tmp_path, "--frames", "2000", "--corpus", str(corpus))
-    assert again["corpus"]["frames"] >= len(kept)
+    assert again["corpus"]["frames"] == len(kept) + again["corpus"]["added"]
+    assert again["corpus"]["added"] < len(kept) / 5, "what the folder reaches already is not added once more"
+    assert again["constraints"]["reached"] >= data["constraints"]["reached"], "its frames are sent"
     assert again["findings"] == []
 
 
@@ -123,6 +126,7 @@ SEEDED = {
     "error-twice": ("not-refused", "ERR-04"),
     "unknown-message-field-forwarded": ("forwarded", "VAL-09"),
     "refused-message-delivered": ("forwarded", "VAL-12"),
+    "bad-utf8-is-an-error": ("not-refused", "TRAN-08"),
 }
 """Defects of the reference server → what frames find, and the requirement that it breaks."""
 SERVE = f"{sys.executable} -m relaykit.reference_server.defects"

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from collections import deque
 from functools import cache
+from types import SimpleNamespace
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relaykit.conformance.fuzz.generator import FAIR, FORBIDDEN, Generator, Who, uuid
+from relaykit.conformance.fuzz.making import Maker
 from relaykit.conformance.fuzz.memory import Memory
 from relaykit.conformance.fuzz.mutator import mutated, respelt
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
@@ -132,3 +136,33 @@ def test_memory_grows_if_it_does_so_for_as_long_as_frames_come() -> None:
     memory = Memory()
     memory.note(1, None)
     assert memory.growth() is None
+
+
+def test_every_kind_of_encoding_is_made_and_judged() -> None:
+    """Bytes that no UTF-8 has, other encodings, a byte-order mark, halves of surrogate pairs."""
+    rng = random.Random(3)  # noqa: S311
+    seen: set[str] = set()
+    for _ in range(6000):
+        data = mutated(rng, generator().frame(rng, people(rng)), TYPES)
+        duty, why = oracle().duty(data)
+        if duty is Duty.CLOSE:
+            seen.add("utf-16" if data[:2] in (b"\xff\xfe", b"\xfe\xff") else "no utf-8")
+        elif isinstance(why, str):
+            seen.add("nul bytes" if b"\x00" in data and duty is Duty.REFUSE else why)
+    assert {"utf-16", "no utf-8", "bom", "surrogate", "nul bytes"} <= seen
+
+
+def test_messages_that_end_their_connection_are_kept_apart_and_the_corpus_changes_nothing_else() -> None:
+    def made(corpus: list[bytes], first: list[bytes]) -> tuple[list[bytes], Maker]:
+        maker = Maker(generator(), oracle(), TYPES, "seed", corpus, 65536, deque(first))
+        link: Any = SimpleNamespace(who=people(random.Random(1)), interval=SimpleNamespace(acks=set()))  # noqa: S311
+        return [sent.data for _ in range(60) for sent in maker.batch(link, 24).sent], maker
+
+    alone, maker = made([], [])
+    assert maker.closing
+    assert all(oracle().duty(data)[0] is Duty.CLOSE for data in maker.closing)
+    assert not any(oracle().duty(data)[0] is Duty.CLOSE for data in alone)
+    kept = [b'{"type":"heartbeat","x":1}', b"[]"]
+    more, _ = made(kept, kept)
+    assert kept[1] in more[:24], "what the folder holds goes first"
+    assert set(alone[:900]) <= set(more), "what is made without them is the same"
