@@ -16,6 +16,7 @@ from relaykit.conformance.grammar import (
     Control,
     Expect,
     Repeat,
+    Restart,
     Scenario,
     Send,
     Step,
@@ -61,6 +62,7 @@ def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
     if any(isinstance(step, Advance) for step in walked):
         operations.add("advance_clock")
     described = control_operations()
+    restarts = any(isinstance(step, Restart) for step in walked)
     return Case(
         id=scenario.id,
         title=scenario.title,
@@ -74,7 +76,7 @@ def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
         operations=frozenset(operations),
         limits=_limits(walked, scenario),
         forges=False,
-        exclusive=any(described[name].exclusive for name in operations),
+        exclusive=restarts or any(described[name].exclusive for name in operations),
         slow=scenario.slow,
         frames=frozenset(
             str(step.frame["type"])
@@ -85,7 +87,7 @@ def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
         run=partial(play, scenario=scenario),
         scenario=scenario,
         moves=scenario.moves,
-        destructive=scenario.destructive,
+        destructive=scenario.destructive or restarts,
     )
 
 

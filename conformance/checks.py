@@ -23,6 +23,7 @@ from relaykit.conformance.grammar import (
     Nothing,
     Place,
     Repeat,
+    Restart,
     Scenario,
     Send,
     Step,
@@ -145,10 +146,12 @@ class _Checker:
                         self.pattern(step.place, pattern)
                 case Connect():
                     self.requirements(step.place, step.req)
-                    named = self.who(step.place, step.who, False)
+                    named = self.who(step.place, step.who, step.overlap and certain)
                     self.connected = self.connected - named if step.refused else self.connected | named
                 case Drop():
                     self.connected -= self.who(step.place, step.who, certain)
+                case Restart():
+                    self.connected = set()
                 case Control():
                     self.control(step)
                 case Advance():

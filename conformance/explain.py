@@ -19,6 +19,7 @@ from relaykit.conformance.grammar import (
     ExpectClose,
     Nothing,
     Repeat,
+    Restart,
     Scenario,
     Send,
     Step,
@@ -187,11 +188,11 @@ def _step(step: Step, width: int, inner: str) -> Iterator[str]:
             but = f", but perhaps {', '.join(_frame(item) for item in step.allow)}" if step.allow else ""
             yield f"{blank}nothing (else) reaches {whom}{but}{_req(step.req)}"
         case Connect():
-            yield arrow(
-                step.who, "─ ─", f"connects{' and is refused' if step.refused else ''}{_req(step.req)}"
-            )
+            yield arrow(step.who, "─ ─", f"{_how(step)}{_req(step.req)}")
         case Drop():
             yield arrow(step.who, "─ ─", f"{'cuts' if step.abort else 'closes'} its connection")
+        case Restart():
+            yield f"{blank}the server is {'killed' if step.how == 'kill' else 'stopped'} and started again"
         case Control():
             named = f" (→ {step.name})" if step.name else ""
             yield arrow("control", "═══", f"{step.operation} {_json(step.arguments)}{named}")
@@ -210,6 +211,14 @@ def _step(step: Step, width: int, inner: str) -> Iterator[str]:
         case Repeat():
             yield f"{blank}{step.n} times:"
             yield from _lines(step.steps, width, deeper)
+
+
+def _how(step: Connect) -> str:
+    if step.refused:
+        return "connects and is refused"
+    if step.overlap:
+        return "connects again, then closes its older connection"
+    return "connects, perhaps for a moment only" if step.brief else "connects"
 
 
 def _frame(frame: Any) -> str:

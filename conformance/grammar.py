@@ -120,6 +120,8 @@ class Connect:
     carrier: str | None
     refused: bool
     req: tuple[str, ...]
+    overlap: bool = False
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +129,14 @@ class Drop:
     place: Place
     who: ActorRef
     abort: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Restart:
+    """The target ends and is started again; `how`: `kill` or `stop`."""
+
+    place: Place
+    how: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +173,8 @@ class Repeat:
     steps: tuple[Step, ...]
 
 
-Step = Send | Expect | ExpectClose | Nothing | Connect | Drop | Control | Advance | Unordered | AnyOf | Repeat
+Simple = Send | Expect | ExpectClose | Nothing | Connect | Drop | Restart | Control | Advance
+Step = Simple | Unordered | AnyOf | Repeat
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,7 @@ from relaykit.conformance.grammar import (
     Nothing,
     Place,
     Repeat,
+    Restart,
     Scenario,
     Send,
     Step,
@@ -189,10 +190,18 @@ class _Reader:
                 return Nothing(place, whom, len(names) < len(body["actors"]), allow, _req(body))
             case "connect":
                 return Connect(
-                    place, _ref(body["as"]), body.get("carrier"), body.get("refused", False), _req(body)
+                    place,
+                    _ref(body["as"]),
+                    body.get("carrier"),
+                    body.get("refused", False),
+                    _req(body),
+                    body.get("overlap", False),
+                    body.get("brief", False),
                 )
             case "drop":
                 return Drop(place, _ref(body["as"]), body.get("abort", False))
+            case "restart":
+                return Restart(place, body)
             case "control":
                 ((operation, arguments),) = ((key, value) for key, value in body.items() if key != "as")
                 return Control(place, operation, template(arguments), body.get("as"))

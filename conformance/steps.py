@@ -21,6 +21,7 @@ from relaykit.conformance.grammar import (
     ExpectClose,
     Nothing,
     Repeat,
+    Restart,
     Scenario,
     Send,
     Step,
@@ -28,6 +29,7 @@ from relaykit.conformance.grammar import (
     walk,
 )
 from relaykit.conformance.refusal import attempt
+from relaykit.conformance.restarting import ask_to_stop, launched_target, restart, settled
 from relaykit.conformance.values import Scope
 from relaykit.conformance.wire import ConnectionEnded, DialError
 
@@ -59,6 +61,8 @@ class Play:
 async def play(context: Context, scenario: Scenario) -> None:
     """Run a scenario from connecting its actors to the last frame that came late."""
     this = Play(context, scenario)
+    if any(isinstance(step, Restart) for step in walk(scenario.steps)):
+        launched_target()  # before anything is done in vain
     context.about = about(scenario)
     for spec in scenario.actors.values():
         context.user(spec.name, spec.devices, legacy=spec.legacy)
@@ -116,16 +120,18 @@ async def _step(this: Play, step: Step) -> None:
             await _refused(this, step)
         case Connect():
             for device in this.chosen(step.who):
-                await device.connect(step.carrier, step.req)
+                await _connect(context, device, step)
             context.prove(step.req, str(step.who))
         case Drop():
             await _drop(this, step)
+        case Restart():
+            await _restart(this, step)
         case Control():
             result = await control(context, step.operation, context.scope.fill(step.arguments))
             if step.name is not None:
                 context.scope.given[step.name] = result
         case Advance():
-            await _advance(context, float(context.scope.fill(step.seconds)))
+            await advance(context, float(context.scope.fill(step.seconds)))
         case Unordered():
             await awaiting.unordered(this, step)
         case AnyOf():
@@ -220,6 +226,46 @@ async def _refused(this: Play, step: Connect) -> None:
             context.prove(step.req, device.label)
 
 
+async def _connect(context: Context, device: Device, step: Connect) -> None:
+    if step.overlap:
+        await connect_again(context, device, step.carrier, step.req)
+    elif step.brief:
+        try:
+            await device.dial(step.carrier)
+        except DialError as error:
+            context.fail_dial(error, step.req, device.label)
+            raise CaseStop from None
+    else:
+        await device.connect(step.carrier, step.req)
+
+
+async def connect_again(
+    context: Context, device: Device, carrier: str | None = None, req: tuple[str, ...] = ()
+) -> None:
+    """Open a second connection of a device, and close the first, if that has not been done by then.
+
+    Raises:
+        CaseStop: the second one is not served; that is said as an outcome.
+    """
+    first, device.connection = device.live, None
+    connection = await device.connect(carrier, req)
+    await first.close(context.env.waits.reply)
+    connection.inbox[:0] = first.inbox
+    first.inbox.clear()
+
+
+async def _restart(this: Play, step: Restart) -> None:
+    context, server = this.context, launched_target()
+    if step.how == "stop":
+        ask_to_stop(context, server)
+        await settled(context, server)
+    await restart(context, server, "SIGKILL, and a new start" if step.how == "kill" else "a new start")
+    for device in devices(context):
+        if device.connection is not None:
+            device.connection.leave()
+            device.connection = None
+
+
 async def _drop(this: Play, step: Drop) -> None:
     for device in this.connected(step.who):
         if step.abort:
@@ -251,7 +297,8 @@ async def control(context: Context, operation: str, arguments: Mapping[str, Any]
     return result
 
 
-async def _advance(context: Context, seconds: float) -> None:
+async def advance(context: Context, seconds: float) -> None:
+    """Move the target's clock; raises as `control` does."""
     await control(context, "advance_clock", {"seconds": seconds})
     # Tokens minted from now on must be valid for the target's clock.
     context.env.clock_offset_s += seconds

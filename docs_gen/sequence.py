@@ -18,6 +18,7 @@ from relaykit.conformance.grammar import (
     ExpectClose,
     Nothing,
     Repeat,
+    Restart,
     Scenario,
     Send,
     Step,
@@ -103,6 +104,9 @@ def _row(step: Step, cast: _Cast) -> Iterator[Row]:
                 how = "connection cut" if step.abort else "disconnects"
                 words = f"{cast.names[line]}: {how}"
                 yield Arrow(line, cast.server, how, "", "link", words, ())
+        case Restart():
+            words = f"the server is {'killed' if step.how == 'kill' else 'stopped'} and started again"
+            yield Note(_all(cast), words.removeprefix("the server is "), "quiet", words, ())
         case Control():
             words = f"arranged through the control interface: `{step.operation}`{_arguments(step.arguments)}"
             yield Note(_all(cast), f"control: {step.operation}", "quiet", words, ())
@@ -172,7 +176,8 @@ def _connected(step: Connect, cast: _Cast) -> Iterator[Arrow]:
         who = cast.names[line]
         words = f"{who} connects" + (f" ({detail})" if detail else "")
         words += "; the server refuses it" if step.refused else ""
-        label = "connect refused" if step.refused else "connects"
+        words += " again, and closes its older connection then" if step.overlap else ""
+        label = "connect refused" if step.refused else "connects again" if step.overlap else "connects"
         yield Arrow(line, cast.server, label, detail, "close" if step.refused else "link", words, step.req)
 
 

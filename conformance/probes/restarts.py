@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-
-from relaykit.conformance.awaiting import until
-from relaykit.conformance.context import CaseStop, Context, Device, UntestableError
+from relaykit.conformance.context import Context, Device
 from relaykit.conformance.fence import fence
-from relaykit.conformance.launch import Launched, current
 from relaykit.conformance.probes.tokens import refused
 from relaykit.conformance.registry import probe
+from relaykit.conformance.restarting import ask_to_stop, launched_target, restart, settled
 from relaykit.conformance.steps import control
 from relaykit.conformance.talk import deliver_to, end_of, expect_frame, message
 from relaykit.conformance.wire import Connection
-from relaykit.errors import UnreachableError
 
 _MESSAGES = 20
 _LOST = "acknowledged before the target ended; one with messages in memory needs a store on disk"
-
-
-def _server() -> Launched:
-    server = current.get()
-    if server is None:
-        raise UntestableError("the target was not launched by this run (--launch), so it cannot be restarted")
-    return server
-
-
-async def _restart(context: Context, server: Launched, how: str) -> None:
-    """Kill the target if it still runs, and start it again.
-
-    Raises:
-        CaseStop: it does not come up again; that is said as an outcome.
-    """
-    context.recorder.transcript.event("target", "c2s", how)
-    try:
-        await server.restart()
-    except UnreachableError as error:
-        context.fail((), f"after the restart: {error}", expected="a target that listens", actual=str(error))
-        raise CaseStop from None
-    context.env.unpark()
-    context.env.clock_offset_s = 0.0  # a clock that was moved is right again
 
 
 @probe(
@@ -54,13 +27,13 @@ async def _restart(context: Context, server: Launched, how: str) -> None:
     destructive=True,
 )
 async def survives_sigkill(context: Context) -> None:
-    server = _server()
+    server = launched_target()
     alice, bob = context.device("alice"), context.device("bob")
     await (await bob.connect()).close(context.env.waits.reply)  # known, and away
     await alice.connect()
     sent = [await deliver_to(context, alice, bob.user.id) for _ in range(_MESSAGES)]
     # No quarter between the last ack and the kill: what is not safe by now never was.
-    await _restart(context, server, "SIGKILL, and a new start")
+    await restart(context, server, "SIGKILL, and a new start")
     connection = await bob.connect(req=("MSG-15",))
     for name in sent:
         wanted = {"type": "deliver", "message_id": name}
@@ -79,7 +52,7 @@ async def survives_sigkill(context: Context) -> None:
     destructive=True,
 )
 async def kept(context: Context) -> None:
-    server = _server()
+    server = launched_target()
     alice, bob = context.device("alice"), context.device("bob")
     await alice.connect()
     await bob.connect()
@@ -91,10 +64,9 @@ async def kept(context: Context) -> None:
     # Its sender has heard of it, so that the acknowledgement has come; a target that ends orderly keeps it.
     pattern = {"type": "status_update", "message_id": name}
     await expect_frame(context, alice.live, pattern, ("MSG-21",), skip=True)
-    context.recorder.transcript.event("target", "c2s", "SIGTERM")
-    server.ask_to_end()
-    await _settled(context, server)
-    await _restart(context, server, "a new start")
+    ask_to_stop(context, server)
+    await settled(context, server)
+    await restart(context, server, "a new start")
     for device in (bob, alice):
         device.connection = None
         await device.connect()
@@ -131,13 +103,13 @@ def _came(context: Context, device: Device, name: str, requirement: str, what: s
     destructive=True,
 )
 async def revoked(context: Context) -> None:
-    server = _server()
+    server = launched_target()
     phone, laptop = context.user("alice", ("phone", "laptop")).devices.values()
     await phone.connect()
     await (await laptop.connect()).close(context.env.waits.reply)
     await control(context, "revoke_device", {"user_id": laptop.user.id, "device_id": laptop.id})
     phone.live.accounted = True
-    await _restart(context, server, "SIGKILL, and a new start")
+    await restart(context, server, "SIGKILL, and a new start")
     await refused(context, laptop, await laptop.obtain(), "the revoked device, after a restart", "DEV-31")
 
 
@@ -154,16 +126,15 @@ async def revoked(context: Context) -> None:
     destructive=True,
 )
 async def shutdown(context: Context) -> None:
-    server = _server()
+    server = launched_target()
     alice, bob = context.device("alice"), context.device("bob")
     await (await bob.connect()).close(context.env.waits.reply)
     connection = await alice.connect()
     name = await deliver_to(context, alice, bob.user.id)
-    context.recorder.transcript.event("target", "c2s", "SIGTERM")
-    server.ask_to_end()
+    ask_to_stop(context, server)
     await _judge_end(context, connection)
-    await _settled(context, server)
-    await _restart(context, server, "a new start")
+    await settled(context, server)
+    await restart(context, server, "a new start")
     connection = await bob.connect(req=("MSG-15",))
     wanted = {"type": "deliver", "message_id": name}
     await expect_frame(context, connection, wanted, ("MSG-15",), skip=True, remark=_LOST)
@@ -177,8 +148,3 @@ async def _judge_end(context: Context, connection: Connection) -> None:
         return
     said = connection.ended or "the connection is still open"
     context.fail(("CONN-18",), f"SIGTERM: {said}", expected="a close with 1001", actual=said)
-
-
-async def _settled(context: Context, server: Launched) -> None:
-    """Let it end in its own time, up to the reply deadline."""
-    await server.settled(max(0.0, until(context, None) - asyncio.get_running_loop().time()))

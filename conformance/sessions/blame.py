@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from relaykit.conformance.sessions import frames
-from relaykit.conformance.sessions.state import Message, State, Step, user_of
+from relaykit.conformance.sessions.state import Expected, Message, State, Step, user_of
 
-_MESSAGE = re.compile(r"\$\{m\[([0-9]+)\](?:\|upper)?\}")
+_MESSAGE = re.compile(r"\$\{(?:m\[([0-9]+)\]|o([0-9]+))(?:\|upper)?\}")
+_REQUEST = re.compile(r"\$\{r([0-9]+)\.request_id(?:\|upper)?\}")
 _SIGNAL_REQ = ("CALL-16",)
 _PENDING = ("device_approved", "device_denied", "error", "heartbeat_ack", "ping")
 """All that a device gets before it is approved."""
@@ -70,9 +71,19 @@ def stray(state: State, step: Step | None, device: str, frame: Any) -> tuple[str
         case "device_approved" | "device_denied":
             return ("DEV-16",) if device in state.decided_once else ("DEV-14",)
         case "device_approval_request":
-            return ("DEV-07",)
+            shown = _REQUEST.fullmatch(str(payload.get("request_id")))
+            return ("DEV-10",) if shown and int(shown[1]) in state.expired else ("DEV-07",)
         case _:
             return ("ENV-04",)
+
+
+def cause(state: State, expected: Expected) -> tuple[str, ...]:
+    """What is broken rather than the frame's own requirements, as it is missing for the sake of other steps.
+
+    Shrinking leaves only those steps without which it would come.
+    """
+    number = named(expected.forms[0]) if expected.forms[0].get("type") != "sent_ack" else 0
+    return (*state.meddled.get(number, ()), *expected.cause)
 
 
 def _about(frame: Mapping[str, Any], step: Step) -> bool:
@@ -95,12 +106,16 @@ def named(frame: Mapping[str, Any]) -> int:
     payload = frame.get("payload")
     inner = payload.get("message_id") if isinstance(payload, Mapping) else None
     found = _MESSAGE.fullmatch(str(frame.get("message_id") or inner or ""))
-    return int(found[1]) if found else 0
+    if found is None:
+        return 0
+    return int(found[1]) if found[1] else -int(found[2])
 
 
 def _deliver(state: State, step: Step | None, device: str, frame: Mapping[str, Any]) -> tuple[str, ...]:
     message, user = state.messages.get(named(frame)), user_of(device)
     if message is None:
+        if step is not None and step.move == "write_old":
+            return ("LEG-05", "LEG-04")
         if step is not None and step.with_.get("group"):
             return ("GRP-10", "GRP-09")
         return ("VAL-20",) if step is None or step.move != "steal" else ("MSG-37",)
@@ -153,6 +168,8 @@ def _status(state: State, step: Step | None, device: str, frame: Mapping[str, An
         return ("PRIV-02", "MSG-42", "MSG-43")
     if step is not None and step.move in ("ack", "read") and user_of(step.who) not in message.receivers:
         return ("MSG-38", "MSG-42") if step.move == "ack" else ("MSG-39", "MSG-43")
+    if message.number in state.meddled and "read" not in message.status.values():
+        return state.meddled[message.number]
     reached = set(message.status.values())
     if message.group:
         return ("GRP-18",)

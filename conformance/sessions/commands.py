@@ -20,7 +20,7 @@ from relaykit.conformance import terminal
 from relaykit.conformance.aiming import Aim
 from relaykit.conformance.fuzz.hunt import Limits
 from relaykit.conformance.fuzz.memory import Memory
-from relaykit.conformance.fuzz.showing import found_in_all, found_or_expected, start_line
+from relaykit.conformance.fuzz.showing import UNTRIED, found_in_all, found_or_expected, start_line
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.sessions.hunt import Finding, Hunt, Tally, describe, reachable
 from relaykit.conformance.sessions.lab import Lab
@@ -46,13 +46,16 @@ class Progress:
         self._limits = limits
         self._possible = moves, transitions
         self._next = time.monotonic()
+        self._shrinks = False
 
     def __call__(self, tally: Tally) -> None:
-        if time.monotonic() < self._next:
+        begins, self._shrinks = bool(tally.shrinking) and not self._shrinks, bool(tally.shrinking)
+        if time.monotonic() < self._next and not begins:
             return
         self._next = time.monotonic() + (0.25 if self._live else _EVERY_S)
         until = f" of {self._limits.seconds:g}" if self._limits.seconds < math.inf else ""
-        line = f"{tally.seconds:.0f}{until} s · {progress_text(tally, *self._possible)}"
+        shown = f"shrinking {tally.shrinking}…" if self._shrinks else progress_text(tally, *self._possible)
+        line = f"{tally.seconds:.0f}{until} s · {shown}"
         if self._live:
             click.echo(f"\r\x1b[K{line}", err=True, nl=False)
         else:
@@ -97,7 +100,7 @@ def hunt(
         memory = Memory()
 
         def told(tally: Tally) -> None:
-            if lab.server is not None:
+            if lab.server is not None and not tally.shrinking:
                 memory.note(tally.steps, lab.server.memory_bytes())
             progress(tally)
 
@@ -242,6 +245,8 @@ def show(data: Mapping[str, Any], console: Console) -> None:
 def _said(finding: Mapping[str, Any]) -> str:
     if finding["replayed"] == "reproduced":
         return "reproduced"
+    if not finding["replayed"]:
+        return UNTRIED
     if not finding["steady"]:
         return "it does not occur every time: relaykit replay --times 100"
     return f"replay says {finding['replayed']}: the session shows it, the scenario alone does not"

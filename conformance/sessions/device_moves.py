@@ -37,8 +37,9 @@ def _ask(state: State, draw: Draw) -> tuple[Step, ...]:
     """Approval is asked for; and the device may come at once, and try what it may not."""
     device, number, other = draw(_newcomers(state)), state.next(), state.next()
     others = tuple(user for user in state.known if user != user_of(device)) or (user_of(device),)
+    soon = state.rules.expires and not state.soon and draw((False, True))
     steps = (
-        Step("ask", "", {"device": device, "r": number}),
+        Step("ask", "", {"device": device, "r": number, **({"soon": True} if soon else {})}),
         Step("connect", device),
         Step("plead", device, {"to": draw(others), "m": other, "c": other}),
     )
@@ -52,6 +53,27 @@ def _decide(state: State, draw: Draw) -> tuple[Step, ...]:
     then = Step("connect", device) if approved else Step("knock" if there else "learn", device)
     decided = Step("decide", "", {"device": device, "r": state.pending[device], "approved": approved})
     return (decided, then, *((Step("drop", device), then) if approved else ()))[: draw((1, 2, 4))]
+
+
+def _expiring(state: State) -> tuple[Step, ...]:
+    steps = (Step("expire", "", {"device": d, "r": number}) for d, number in state.pending.items())
+    return tuple(step for step in steps if model.possible(state, step))
+
+
+def _expire(state: State, draw: Draw) -> tuple[Step, ...]:
+    """A request expires; and the device may try at once what it may do now."""
+    step = draw(_expiring(state))
+    device = step.with_["device"]
+    then = Step("knock" if device in state.visiting else "learn", device)
+    return (step, then)[: draw((1, 2))]
+
+
+def _crowding(state: State) -> tuple[Step, ...]:
+    steps = (
+        Step("crowd", d, {"count": state.rules.crowd - len(state.devices(user_of(d)))})
+        for d in state.everyone_online()
+    )
+    return tuple(step for step in steps if model.possible(state, step))
 
 
 def _revoke(state: State, draw: Draw) -> tuple[Step, ...]:
@@ -100,6 +122,7 @@ DEVICE_MOVES: Mapping[str, Move] = MappingProxyType(
         ),
         "ask": Move(lambda s: _offers(s) and bool(_newcomers(s)), _ask),
         "decide": Move(lambda s: bool(s.pending), _decide),
+        "expire": Move(lambda s: bool(_expiring(s)), _expire),
         "plead": Move(lambda s: bool(s.visiting), _plead, hostile=True),
         "learn": Move(lambda s: bool(_uninformed(s)), lambda s, draw: Step("learn", draw(_uninformed(s)))),
         "knock": Move(
@@ -107,6 +130,11 @@ DEVICE_MOVES: Mapping[str, Move] = MappingProxyType(
         ),
         "flood": Move(
             lambda s: s.rules.flood > 0 and len(s.known) > 1 and bool(_flooding(s)), _flood, hostile=True
+        ),
+        "crowd": Move(
+            lambda s: s.rules.crowd > 0 and bool(_crowding(s)),
+            lambda s, draw: draw(_crowding(s)),
+            hostile=True,
         ),
         "restart": Move(_restartable, lambda _, __: Step("restart")),
         "revoke": Move(

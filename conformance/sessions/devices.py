@@ -28,6 +28,8 @@ def ask(state: State, step: Step) -> tuple[Branch, ...]:
 
     def change(new: State) -> None:
         new.pending[device] = number
+        if step.with_.get("soon"):
+            new.soon.add(number)
         if not here:
             new.unshown.add(number)
         new.reached(f"device: approval asked for, primary {'there' if here else 'away'}")
@@ -68,6 +70,28 @@ def decide(state: State, step: Step) -> tuple[Branch, ...]:
     return (Branch("decided", told, overheard, change),)
 
 
+def expire(state: State, step: Step) -> tuple[Branch, ...]:
+    """Nobody decides in time: that counts as denied, and the new device should be told, now or later."""
+    device, number = step.with_["device"], step.with_["r"]
+    here = device in state.visiting
+
+    def change(new: State) -> None:
+        new.pending.pop(device, None)
+        new.unshown.discard(number)
+        new.soon.discard(number)
+        new.visiting.discard(device)
+        new.expired.add(number)
+        new.decided_once.add(device)
+        new.denied.add(device)
+        new.lapsed.add(device)
+        if not here:
+            new.decided[device] = number, False
+        new.reached(f"device: lapsed while {'there' if here else 'away'}")
+
+    told = (*may((device,), frames.decision(number, approved=False)), *error(device)) if here else ()
+    return (Branch("expired", may=told, change=change),)
+
+
 def visit(state: State, step: Step) -> Branch:
     """A pending device connects: it is kept alive, and gets nothing."""
 
@@ -97,7 +121,10 @@ def learn(state: State, step: Step) -> tuple[Branch, ...]:
         del new.decided[step.who]
         new.reached("device: denied, told later")
 
-    told = must((step.who,), frames.decision(number, approved=False), req=("DEV-15", "DEV-13"))
+    frame = frames.decision(number, approved=False)
+    if step.who in state.lapsed:
+        return (Branch("told", may=(*may((step.who,), frame), *error(step.who)), change=change),)
+    told = must((step.who,), frame, req=("DEV-15", "DEV-13"))
     return (Branch("told", told, error(step.who), change),)
 
 
@@ -111,6 +138,8 @@ def knock(state: State, step: Step) -> tuple[Branch, ...]:
 
 def shut_out(state: State, device: str) -> tuple[str, ...]:
     """The requirements that ask for a device's refusal."""
+    if device in state.lapsed and device not in state.revoked:
+        return ("DEV-17", "DEV-28")
     return ("DEV-31",) if device in state.revoked else ("DEV-28",)
 
 
@@ -178,7 +207,7 @@ def since_approval(state: State, device: str) -> tuple[Expected, ...]:
     return tuple(
         each
         for message in state.messages.values()
-        if message.number > since and user in message.receivers
+        if abs(message.number) > since and user in message.receivers
         for each in may((device,), *messaging.forms_of(message, user))
     )
 
@@ -187,7 +216,7 @@ def connect_again(state: State, step: Step) -> tuple[Branch, ...]:
     """A device connects a second time; the older connection is closed, by the target or by the device."""
     device = step.who
     waiting, more = messaging.delivered_again(state, device, first=False)
-    waiting = [replace(each, req=("CONN-14", *each.req)) for each in waiting]
+    waiting = [replace(each, cause=(*each.cause, "CONN-14")) for each in waiting]
     shown, again = returned(state, device)
     _, overheard = relays.came(state, device)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,7 +18,7 @@ from typing import Any
 from relaykit.conformance.fuzz.hunt import Limits
 from relaykit.conformance.sessions import model
 from relaykit.conformance.sessions.driver import Session
-from relaykit.conformance.sessions.hunt import Tally
+from relaykit.conformance.sessions.hunt import EXTRA_S, Tally
 from relaykit.conformance.sessions.keeping import keep, polished
 from relaykit.conformance.sessions.lab import Lab, Played
 from relaykit.conformance.sessions.moves import MOVES
@@ -148,6 +149,7 @@ class Differential:
     tally: Tally = field(default_factory=Tally)
     unspecified: dict[str, Unspecified] = field(default_factory=dict)
     broken: dict[str, Broken] = field(default_factory=dict)
+    _seen: set[str] = field(default_factory=set)
 
     def run(self) -> None:
         """Play sessions until time is up. What was found so far stays, also after Ctrl-C.
@@ -250,11 +252,12 @@ class Differential:
             if known is not None:
                 known.count += 1
                 return
-            program = self._shortest(pair, pair.difference.signature)
-            self.unspecified[pair.difference.signature] = Unspecified(pair.difference, seed, program)
+            self._note_difference(pair, pair.difference, seed)
 
-    def _shortest(self, pair: Pair, signature: str) -> tuple[Step, ...]:
+    def _note_difference(self, pair: Pair, difference: Difference, seed: str) -> None:
         pairs: dict[int, Pair] = {}
+        found = Unspecified(difference, seed, pair.logs[0].program)
+        self.unspecified[difference.signature] = found  # as it is, if Ctrl-C comes while it is made shorter
 
         def play(program: Sequence[Step]) -> Played:
             tried = self.replay(program)
@@ -262,39 +265,73 @@ class Differential:
             return tried.logs[0]
 
         def same(played: Played) -> bool:
-            difference = pairs[id(played)].difference
-            return difference is not None and difference.signature == signature
+            difference_ = pairs[id(played)].difference
+            return difference_ is not None and difference_.signature == difference.signature
 
-        return polished(play, pair.logs[0], same, _POLISH_S).program
+        def shorter(played: Played) -> None:
+            found.program = played.program
+            self._shrinking(f"a difference in {difference.move}", played)
+
+        try:
+            polished(play, pair.logs[0], same, self._until(), shorter)
+        finally:
+            self.tally.shrinking = ""
 
     def _note_broken(self, pair: Pair, seed: str) -> None:
-        keys = {problem.key for problem in (pair.mine, pair.other) if problem is not None}
-        by = "both" if pair.mine and pair.other and len(keys) == 1 else "mine" if pair.mine else "other"
-        lab, played = (self.other, pair.logs[1]) if by == "other" else (self.mine, pair.logs[0])
-        problem = played.problem
+        names = {problem.name for problem in (pair.mine, pair.other) if problem is not None}
+        by = "both" if pair.mine and pair.other and len(names) == 1 else "mine" if pair.mine else "other"
+        lab, best = (self.other, pair.logs[1]) if by == "other" else (self.mine, pair.logs[0])
+        problem = best.problem
         assert problem is not None  # noqa: S101
-        name = f"{by} {problem.key}"
-        if name in self.broken:
+        if f"{by} {problem.name}" in self._seen:
             return
+        self._seen.add(f"{by} {problem.name}")
 
         reasons = [each.excuse(problem) for each in ((self.mine, self.other) if by == "both" else (lab,))]
         if all(reason is not None for reason in reasons):
             said = "; ".join(dict.fromkeys(reason or "" for reason in reasons))
-            self.broken[name] = Broken(by, problem, seed, played.program, None, "", said)
+            self.broken[f"{by} {problem.name}"] = Broken(by, problem, seed, best.program, None, "", said)
             return
 
         def same(tried: Played) -> bool:
             return tried.problem is not None and tried.problem.key == problem.key
 
+        def shorter(played: Played) -> None:
+            nonlocal best
+            best = played
+            self._shrinking(problem.req[0], played)
+
         lab.hurry()
-        best = polished(lab.play, played, same, _POLISH_S)
-        lab.be_patient()
+        try:
+            polished(lab.play, best, same, self._until(), shorter)
+            lab.be_patient()
+            self._keep(lab, by, best, seed, replay=True)
+        except KeyboardInterrupt:
+            self._keep(lab, by, best, seed, replay=False)
+            raise
+        finally:
+            self.tally.shrinking = ""
+
+    def _keep(self, lab: Lab, by: str, best: Played, seed: str, *, replay: bool) -> None:
+        """Note a broken requirement by its shortest session, and write the scenario."""
+        assert best.problem is not None  # noqa: S101
+        name = f"{by} {best.problem.name}"
+        self._seen.add(name)
+        if name in self.broken:
+            return
         file, outcome = None, ""
         if self.folder is not None:
             found = f"relaykit fuzz --against … --seed {seed} found this in {lab.aimed.target.name}:"
-            file, outcome = keep(lab, self.folder, "sessions", best, found)
-        assert best.problem is not None  # noqa: S101
+            file, outcome = keep(lab, self.folder, "sessions", best, found, replay=replay)
         self.broken[name] = Broken(by, best.problem, seed, best.program, file, outcome)
+
+    def _until(self) -> float:
+        """When shrinking ends: a while from now, but no later than the extra time lasts."""
+        return min(time.monotonic() + _POLISH_S, self.tally.started + self.limits.seconds + EXTRA_S)
+
+    def _shrinking(self, what: str, played: Played) -> None:
+        self.tally.shrinking = f"{what}, {len(played.program)} steps left"
+        self.told(self.tally)
 
 
 def common(mine: Rules, other: Rules) -> Rules:
@@ -307,4 +344,7 @@ def common(mine: Rules, other: Rules) -> Rules:
         calls_end_promptly=mine.calls_end_promptly and other.calls_end_promptly,
         legacy=mine.legacy and other.legacy,
         restarts=mine.restarts and other.restarts,
+        flood=mine.flood if mine.flood == other.flood else 0,
+        crowd=mine.crowd if mine.crowd == other.crowd else 0,
+        expires=mine.expires and other.expires,
     )

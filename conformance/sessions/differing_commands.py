@@ -16,7 +16,7 @@ import relaykit
 from relaykit.conformance import terminal
 from relaykit.conformance.aiming import Aim
 from relaykit.conformance.fuzz.hunt import Limits
-from relaykit.conformance.fuzz.showing import start_line
+from relaykit.conformance.fuzz.showing import UNTRIED, start_line
 from relaykit.conformance.launch import free_port
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.sessions.commands import Progress
@@ -144,7 +144,7 @@ def _show(data: Mapping[str, Any], console: Console) -> None:
         for line in (
             f"breaks {each['requirement']} ({each['level']}, {each['provenance']}): {each['text']}",
             *(f"step    {step}" for step in each["steps"]),
-            *([f"file    {each['file']} ({each['replayed']})"] if each["file"] else []),
+            *([f"file    {each['file']} ({each['replayed'] or UNTRIED})"] if each["file"] else []),
             *(
                 [f"expected by its target file: {visible(each['expected_failure'])}"]
                 if each["expected_failure"]

@@ -10,7 +10,7 @@ from typing import Any
 
 from relaykit.conformance.context import CaseStop, Context, Device, Environment, UntestableError
 from relaykit.conformance.fence import quiet
-from relaykit.conformance.grammar import VarSpec
+from relaykit.conformance.grammar import Match, VarSpec
 from relaykit.conformance.matching import ambient_types
 from relaykit.conformance.pacing import Budget
 from relaykit.conformance.presenting import present
@@ -19,10 +19,11 @@ from relaykit.conformance.refusal import attempt
 from relaykit.conformance.reproduce import refer
 from relaykit.conformance.results import Case
 from relaykit.conformance.sessions import devices, frames, judging, model, problems
+from relaykit.conformance.sessions.crowding import crowd
 from relaykit.conformance.sessions.operations import operation_of
 from relaykit.conformance.sessions.problems import Problem, SessionOver
-from relaykit.conformance.sessions.state import DEVICES, USERS, Branch, Rules, State, Step, user_of
-from relaykit.conformance.steps import control, roots
+from relaykit.conformance.sessions.state import DEVICES, EXPIRY_S, USERS, Branch, Rules, State, Step, user_of
+from relaykit.conformance.steps import advance, connect_again, control, roots
 from relaykit.conformance.values import Scope
 from relaykit.conformance.wire import ConnectionEnded, DialError
 
@@ -126,7 +127,7 @@ class Session:
             broken = self._ended(step, step.who)
         if broken is not None:
             return broken
-        match = await self._settle(permitted, behind)
+        match = await self._settle(step, permitted, behind)
         if leaving is not None:
             broken = await self._see_off(step, leaving)
         elif step.move == "flood":
@@ -190,19 +191,25 @@ class Session:
         if step.move == "restart":
             assert self._restart is not None  # noqa: S101
             await self._restart()
+            self.env.clock_offset_s = 0.0
             for name in self._live():
                 gone = self._device(name)
                 gone.live.leave()
                 gone.connection = None
             return None
+        if step.move == "expire":
+            await advance(self._context, EXPIRY_S + 1)
+            return None
         device = self._device(step.who)
+        if step.move == "crowd":
+            return await crowd(self._context, device.user, step, self.patience_s)
         if step.move in ("connect", "connect_again", "learn"):
             limits = self.env.target.limits
             self._budgets[step.who] = Budget(limits["frames_per_second"], limits["burst"])
         if step.move == "connect":
             await device.connect()
         elif step.move == "connect_again":
-            await self._connect_again(device)
+            await connect_again(self._context, device)
         elif step.move == "learn":
             with contextlib.suppress(DialError):  # then nothing is told, and that is what is judged
                 await device.dial()
@@ -227,13 +234,6 @@ class Session:
                     device.live.send(filled, valid=step.move != "invalid")
         return None
 
-    async def _connect_again(self, device: Device) -> None:
-        """Open a second connection, and close the first, if that has not been done by then."""
-        first, device.connection = device.live, None
-        connection = await device.connect()
-        await first.close(self.env.waits.reply)
-        connection.inbox[:0] = first.inbox
-
     async def _knock(self, device: Device, step: Step) -> Problem | None:
         """Try to connect a device that must be refused."""
         env, token = self.env, await device.obtain()
@@ -249,7 +249,7 @@ class Session:
 
     def _leaving(self, step: Step) -> str | None:
         """The device whose connection ends with a step: a decision or a revocation ends it."""
-        device = step.with_.get("device") if step.move in ("decide", "revoke") else None
+        device = step.with_.get("device") if step.move in ("decide", "expire", "revoke") else None
         if step.move == "learn":
             return step.who
         return device if device in self._live() else None
@@ -319,12 +319,16 @@ class Session:
         req = ("VAL-13",) if step.move == "invalid" and step.who == device else ("KEEP-03",)
         if step.move == "revoke" and user_of(step.with_["device"]) == user_of(device):
             req = ("DEV-34",)
+        if step.move == "crowd" and user_of(step.who) == user_of(device):
+            req = ("LIM-04",)
         connection = self._device(device).connection
         said = connection.ended if connection is not None else "no connection"
         allowed = tuple({"type": kind} for kind in self.env.catalogue.types("s2c"))
         return Problem("closed", device, req, f"{device}: {said}, which nothing called for", allowed=allowed)
 
-    async def _settle(self, permitted: Sequence[Branch], behind: dict[str, list[Any]]) -> judging.Match:
+    async def _settle(
+        self, step: Step, permitted: Sequence[Branch], behind: dict[str, list[Any]]
+    ) -> judging.Match:
         """Wait until what came fits one of the branches, but no longer than patience lasts."""
         loop = asyncio.get_running_loop()
         started = loop.time()
@@ -332,6 +336,7 @@ class Session:
         silent = started + (self.env.waits.quiet if len(permitted) > 1 else 0)
         while True:
             arrived = {**behind, **{device: self._frames(device) for device in self._live()}}
+            self._learn(step, arrived)
             match = judging.best(permitted, self._pool, arrived, self._context.scope.fill)
             now = loop.time()
             undecided = not match.branch.must and now < silent and len(permitted) > 1
@@ -341,6 +346,7 @@ class Session:
             until = silent if match.complete else started + self.patience_s
             if not await self._context.wait(until) and loop.time() >= until:
                 arrived = {**behind, **{device: self._frames(device) for device in self._live()}}
+                self._learn(step, arrived)
                 match = judging.best(permitted, self._pool, arrived, self._context.scope.fill)
                 break
         behind.update(arrived)
@@ -367,11 +373,24 @@ class Session:
 
     def _name(self, step: Step) -> None:
         """Note the identifiers that a step makes up."""
+        if step.move == "write_old":  # the target's acknowledgment tells
+            self._context.scope.given[frames.named_by_target(step.with_["m"])] = Match("^")
         numbers = [step.with_[key] for key in ("m", "c") if step.with_.get(key)]
         for number in (*numbers, *step.with_.get("ms", ())):
-            if number:
+            if number > 0:
                 self._know(f"m[{number}]")
                 self._know(f"c[{number}]")
+
+    def _learn(self, step: Step, arrived: Mapping[str, Sequence[Any]]) -> None:
+        """Note the name that the target gives to a message that came to it without one."""
+        if step.move != "write_old":
+            return
+        name = frames.named_by_target(step.with_["m"])
+        acks = (f for f in arrived.get(step.who, ()) if isinstance(f, dict) and f.get("type") == "sent_ack")
+        found = next((ack.get("message_id") for ack in acks), None)
+        if isinstance(found, str):
+            self._context.scope.given[name] = found
+            self._know(name)
 
     def _symbolic(self, frame: Any) -> Any:
         return refer(frame, self._known)

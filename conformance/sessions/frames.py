@@ -28,8 +28,15 @@ def device(name: str) -> str:
 
 
 def message(number: int) -> str:
-    """A message's id; of number 0, which was never sent, the unknown one."""
+    """A message's id; of number 0, which was never sent, the unknown one; below 0, the name it is given."""
+    if number < 0:
+        return f"${{{named_by_target(number)}}}"
     return f"${{m[{number}]}}" if number else "${u[1]}"
+
+
+def named_by_target(number: int) -> str:
+    """What an id is called that the target made up."""
+    return f"o{-number}"
 
 
 def ciphertext(number: int) -> str:
@@ -80,9 +87,14 @@ def _send(with_: Mapping[str, Any]) -> Template:
     return {"type": "send", "message_id": message(with_["m"]), "payload": payload}
 
 
+def has_media(number: int) -> bool:
+    """Whether the message with this content has media."""
+    return number % 3 == 0
+
+
 def kind_of(number: int) -> Template:
     """What the payload of a message says beside its content: some are texts, some have media."""
-    if number % 3:
+    if not has_media(number):
         return {"message_type": "text"}
     return {"message_type": "image", "media_id": "${x}", "media_type": "image/png"}
 
@@ -132,6 +144,14 @@ def media_key(with_: Mapping[str, Any]) -> Template:
     }
 
 
+def _write_old(with_: Mapping[str, Any]) -> Template:
+    to, content = user(with_["to"]), ciphertext(with_["c"])
+    return {
+        "type": "message",
+        "payload": {"recipient_id": to, "encrypted_content": content, "message_type": "text"},
+    }
+
+
 def _read(with_: Mapping[str, Any]) -> Template:
     return {"type": "read_receipt", "payload": {"message_ids": [message(number) for number in with_["ms"]]}}
 
@@ -139,6 +159,7 @@ def _read(with_: Mapping[str, Any]) -> Template:
 _MAKERS: Mapping[str, Any] = MappingProxyType(
     {
         "send": _send,
+        "write_old": _write_old,
         "resend": _send,
         "steal": _send,
         "plead": _send,
@@ -257,7 +278,9 @@ def as_legacy(forms: Iterable[Mapping[str, Any]]) -> tuple[Template, ...]:
 
 
 def sent_ack(number: int) -> Template:
-    return {"type": "sent_ack", "message_id": message(number), "payload": {"status": "sent"}}
+    """It tells the name of a message that has none before."""
+    named = {"message_id": message(number)} if number >= 0 else {}
+    return {"type": "sent_ack", **named, "payload": {"status": "sent"}}
 
 
 def status_update(number: int, status: str) -> Template:

@@ -1,4 +1,4 @@
-"""The model of hard times: a flood from one device, and a target that is killed and started again."""
+"""The model of hard times: a flood, a crowd of connections, and a target that is killed and started again."""
 
 from __future__ import annotations
 
@@ -35,6 +35,14 @@ def flood(state: State, step: Step) -> tuple[Branch, ...]:
 def tolerated(state: State, device: str) -> tuple[frames.Template, ...]:
     """One error may stand for several frames; or each of them gets its own."""
     return (LIMITED,) if device in state.online and state.line(device) in state.flooded else ()
+
+
+def crowd(_: State, step: Step) -> tuple[Branch, ...]:
+    """A user has as many connections as the target permits: one more is refused, and nothing else happens.
+
+    Whether they are served, and that one is refused, sees the driver; afterwards all the new ones go.
+    """
+    return (Branch("crowded", change=lambda new: new.reached("limits: connection beyond the limit refused")),)
 
 
 def restart(_: State, __: Step) -> tuple[Branch, ...]:

@@ -25,8 +25,10 @@ from relaykit.conformance.sessions.state import State, Step
 
 _BATCH = 20
 """Sessions of one Hypothesis run: short enough for progress, long enough for it to learn."""
-_SHRINK_S = 30.0
-_POLISH_S = 20.0
+_SHRINK_S, _POLISH_S = 20.0, 10.0
+"""What shrinking one failure may take: by Hypothesis, and then step by step."""
+EXTRA_S = 15.0
+"""What all shrinking may take beyond the time that was given."""
 
 
 class ModelBroken(Exception):  # noqa: N818 - what is sought
@@ -46,7 +48,7 @@ class Finding:
         program: the shortest session that shows it.
         actions: its steps, those left out with which everybody connects.
         file: the scenario; None: none was written.
-        replayed: what `replay` says of it here and now.
+        replayed: what `replay` says of it here and now; empty: Ctrl-C came before that.
         steady: whether it occurred again when the session was played once more.
         expected: why the target file expects it; None: it does not.
     """
@@ -63,12 +65,13 @@ class Finding:
 
 @dataclass(slots=True)
 class Tally:
-    """What has been done until now."""
+    """What has been done until now; `shrinking` says of what, while it does."""
 
     sessions: int = 0
     steps: int = 0
     frames: int = 0
     over: int = 0
+    shrinking: str = ""
     moves: Counter[str] = field(default_factory=Counter)
     transitions: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
@@ -120,11 +123,20 @@ def reachable(lab: Lab) -> tuple[tuple[str, ...], tuple[str, ...]]:
         **dict.fromkeys(("ask", "decide", "plead", "learn"), asked),
         "flood": {"limit"},
         "restart": {"restart"},
+        "write_old": {"legacy_frames"},
+        "expire": {*asked, "expires"},
+        "crowd": {"crowd"},
         "revoke": {"devices", "revoke_device"},
         "knock": {"devices", "revoke_device"},
     }
     have = rules.capabilities | rules.operations
-    have = have | {each for each, there in (("limit", rules.flood), ("restart", rules.restarts)) if there}
+    able = {
+        "limit": rules.flood,
+        "restart": rules.restarts,
+        "expires": rules.expires,
+        "crowd": rules.crowd,
+    }
+    have = have | {each for each, there in able.items() if there}
     moves = tuple(name for name in MOVES if needs.get(name, set()) <= have)
     by_area = {
         "call": "signal",
@@ -146,6 +158,9 @@ def reachable(lab: Lab) -> tuple[tuple[str, ...], tuple[str, ...]]:
         and (not name.startswith("presence: o") or rules.presence_is_prompt)
         and ("that left" not in name or rules.calls_end_promptly)
         and ("flood" not in name or rules.flood > 0)
+        and ("deprecated" not in name or "write_old" in moves)
+        and ("lapsed" not in name or "expire" in moves)
+        and ("connection beyond" not in name or "crowd" in moves)
         and ("killed" not in name or rules.restarts)
         and ("revoked" not in name or "revoke" in moves)
         and (not re.match("device: (approv|pending|denied)", name) or "ask" in moves)
@@ -158,7 +173,8 @@ class Hunt:
     """A search for failures with one target.
 
     Attributes:
-        limits: after these no session begins, shrinking may take longer; expected findings do not count.
+        limits: after these no session begins, shrinking takes `EXTRA_S` more at most; expected findings do
+            not count.
         folder: where scenarios are written; None: nowhere.
         told: called now and then with the tally.
     """
@@ -175,6 +191,7 @@ class Hunt:
     _known: set[str] = field(default_factory=set)
     _shortest: dict[str, Played] = field(default_factory=dict)
     _sought: str = ""
+    _suspected: str = ""
     _until: float = 0.0
 
     def run(self) -> None:
@@ -207,10 +224,17 @@ class Hunt:
         self._shortest.clear()
         # Flaky: what does not come every time, be it a failure (judged below, with patience) or a choice of
         # the target's; and that sessions do not begin any more when time is up.
-        with contextlib.suppress(ModelBroken, Flaky):
-            machine.search(lambda: _Run(self), seed, _BATCH, self.steps)
-        if self._sought:
-            self._conclude(seed)
+        try:
+            with contextlib.suppress(ModelBroken, Flaky):
+                machine.search(lambda: _Run(self), seed, _BATCH, self.steps)
+            if self._sought:
+                self._conclude(seed)
+        except KeyboardInterrupt:
+            if self._sought:
+                self._found(seed, self._shortest[self._sought], steady=False, replay=False)
+            raise
+        finally:
+            self.tally.shrinking = ""
         self.lab.be_patient()
 
     def failed(self, played: Played) -> None:
@@ -220,22 +244,23 @@ class Hunt:
             ModelBroken: unless it is known, or another problem than the one that is being shrunk.
         """
         problem = played.problem
-        if problem is None or problem.key in self._known:
+        if problem is None or problem.name in self._known:
             return
         expected = self.lab.excuse(problem)
         if expected is not None:
-            self._known.add(problem.key)
+            self._known.add(problem.name)
             steps = writing.actions(played.program)
             self.findings.append(Finding(problem, self.seed, played.program, steps, None, "", True, expected))
             return
         if not self._sought:
-            self._sought, self._until = problem.key, time.monotonic() + _SHRINK_S
+            self._sought, self._until = problem.key, self._by(_SHRINK_S)
+            self._suspected = problem.name
             self.lab.hurry()
         elif problem.key != self._sought:
             return
         best = self._shortest.get(problem.key)
         if best is None or len(played.program) < len(best.program):
-            self._shortest[problem.key] = played
+            self._shorter(played)
         raise _kind_of(problem.key)(problem)
 
     @property
@@ -248,24 +273,46 @@ class Hunt:
 
     # One finding.
 
+    def _by(self, seconds: float) -> float:
+        """So many seconds from now, but no later than the extra time lasts."""
+        end = self.tally.started + self.limits.seconds + EXTRA_S
+        return min(time.monotonic() + seconds, end)
+
+    def _shorter(self, played: Played) -> None:
+        """A shorter session shows what is being shrunk."""
+        assert played.problem is not None  # noqa: S101
+        self._shortest[self._sought] = played
+        count = writing.actions(played.program)
+        self.tally.shrinking = f"{played.problem.req[0]}, {count} step{'s' * (count != 1)} left"
+        self.told(self.tally)
+
     def _conclude(self, seed: str) -> None:
         key = self._sought
-        self._known.add(key)
-        best = polished(self.lab.play, self._shortest[key], lambda tried: _is(tried, key), _POLISH_S)
+        until = self._by(_POLISH_S)
+        best = polished(
+            self.lab.play, self._shortest[key], lambda tried: _is(tried, key), until, self._shorter
+        )
         self.lab.be_patient()
         # With all patience: what was only slow is no failure.
         for _ in range(2):
             confirmed = self.lab.play(best.program)
-            if confirmed.problem is not None and confirmed.problem.key == key:
+            if steady := _is(confirmed, key):
                 break
-        steady = confirmed.problem is not None and confirmed.problem.key == key
-        shown = confirmed if steady else best
+        self._found(seed, confirmed if steady else best, steady=steady, replay=True)
+
+    def _found(self, seed: str, shown: Played, *, steady: bool, replay: bool) -> None:
         assert shown.problem is not None  # noqa: S101
+        self._sought = ""
+        known = shown.problem.name in self._known
+        # Where another cause came to light, the one that was suspected is not looked at again.
+        self._known |= {self._suspected, shown.problem.name}
+        if known:
+            return
         file, outcome = None, ""
         if self.folder is not None:
             said = f"relaykit fuzz --sessions --seed {seed} found this against {self.lab.aimed.target.name}:"
-            file, outcome = keep(self.lab, self.folder, "sessions", shown, said)
-        if not steady and file is not None and outcome != Outcome.REPRODUCED:
+            file, outcome = keep(self.lab, self.folder, "sessions", shown, said, replay=replay)
+        if replay and not steady and file is not None and outcome != Outcome.REPRODUCED:
             outcome = "passing"
         actions = writing.actions(shown.program)
         self.findings.append(Finding(shown.problem, seed, shown.program, actions, file, outcome, steady))
@@ -315,7 +362,7 @@ class _Run:
         if not hunt._sought:
             hunt.tally.sessions += 1
             hunt.tally.add(session.state)
-            hunt.told(hunt.tally)
+        hunt.told(hunt.tally)
         if not failed:
             hunt.failed(Played(problem, tuple(session.log), None))
 

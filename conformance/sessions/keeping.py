@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
-from relaykit.conformance import reproduce
+from relaykit.conformance import launch, reproduce
 from relaykit.conformance.cases import from_scenario
 from relaykit.conformance.grammar import Scenario
 from relaykit.conformance.judge import JUDGE_ALL
@@ -18,48 +19,93 @@ from relaykit.conformance.sessions.state import Step
 from relaykit.conformance.single import run_one
 from relaykit.errors import UsageError
 
+_COSTS = {"connect_again": 30, "restart": 60, "crowd": 40, "burst": 20, "read": 11}
+"""What is out of the ordinary costs more than the ordinary steps (10) that may do as well."""
+_EXTRAS = ("claim", "poses", "abort", "soon")
+"""What a step can do without."""
+
 
 def polished(
-    play: Callable[[Sequence[Step]], Played], played: Played, same: Callable[[Played], bool], seconds: float
+    play: Callable[[Sequence[Step]], Played],
+    played: Played,
+    same: Callable[[Played], bool],
+    until: float,
+    found: Callable[[Played], None],
 ) -> Played:
-    """Leave out single steps, as long as the failure stays: some may be left that do not matter.
+    """Leave out single steps, or say them plainer, as long as the failure stays: some may not matter.
 
     Args:
         play: plays a session from its steps.
         played: the session that failed.
         same: whether another one failed in the same way.
-        seconds: to spend at most.
+        until: when to stop, by the monotonic clock.
+        found: is told of each that is better.
     """
-    until, best, again = time.monotonic() + seconds, played, True
-    while again and time.monotonic() < until:
+    best, again = played, True
+    while again:
         again = False
-        for index in reversed(range(len(best.program))):
+        for program in _simpler(best.program):
             if time.monotonic() > until:
-                break
-            tried = play(best.program[:index] + best.program[index + 1 :])
-            if same(tried) and len(tried.program) < len(best.program):
+                return best
+            tried = play(program)
+            if same(tried) and _cost(tried.program) < _cost(best.program):
                 best, again = tried, True
+                found(best)
                 break
     return best
 
 
-def keep(lab: Lab, folder: Path, name: str, played: Played, found: str) -> tuple[Path | None, str]:
+def _simpler(program: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
+    """Sessions without one of the steps, the last ones first, or with a plainer one in its place."""
+    for index in reversed(range(len(program))):
+        yield program[:index] + program[index + 1 :]
+    for index, step in enumerate(program):
+        for plainer in _plainer(step):
+            yield (*program[:index], *plainer, *program[index + 1 :])
+
+
+def _plainer(step: Step) -> Iterator[tuple[Step, ...]]:
+    who, with_ = step.who, step.with_
+    for extra in _EXTRAS:
+        if with_.get(extra):
+            yield (replace(step, with_={name: value for name, value in with_.items() if name != extra}),)
+    match step.move:
+        case "connect_again":
+            yield Step("drop", who), Step("connect", who)
+        case "burst":
+            for number in with_["ms"]:
+                yield (Step("send", who, {"to": with_["to"], "m": number, "c": number}),)
+        case "read":
+            for number in with_["ms"]:
+                yield (Step("ack", who, {"m": number}),)
+                yield (Step("read", who, {"ms": (number,)}),)
+
+
+def _cost(program: Sequence[Step]) -> int:
+    return sum(
+        _COSTS.get(step.move, 10)
+        + sum(bool(step.with_.get(extra)) for extra in _EXTRAS)
+        + len(step.with_.get("ms", ()))
+        for step in program
+    )
+
+
+def keep(
+    lab: Lab, folder: Path, name: str, played: Played, found: str, *, replay: bool = True
+) -> tuple[Path | None, str]:
     """Write the scenario of a session that failed.
 
     Args:
         folder: for the scenario.
         name: what the scenario's ID begins with.
         found: a line that says how it was found.
+        replay: whether to replay it at once; if not, nothing is said of that.
 
     Returns:
         the file, and what `replay` says of it here and now; None if it cannot be written: the lab notes why.
     """
     problem = played.problem
     assert problem is not None  # noqa: S101
-    why = writing.unsayable(played.program)
-    if why:
-        lab.notes = (*lab.notes, f"{problem.req[0]} is left as its seed alone: {why}")
-        return None, ""
     redact = lab.aimed.redactor.text
     notes = (found, redact(problem.message), *(f"  {step}" for step in played.program))
     made = writing.reproduction(lab.catalogue, name, played.log, played.last, problem, notes)
@@ -68,11 +114,15 @@ def keep(lab: Lab, folder: Path, name: str, played: Played, found: str) -> tuple
     except UsageError as error:
         lab.notes = (*lab.notes, str(error))
         return None, ""
+    if not replay:
+        return path, ""
     (scenario,) = reproduce.load(path, lab.catalogue)
     return path, str(replayed(lab.call(_replay(lab, scenario))).outcome)
 
 
 async def _replay(lab: Lab, scenario: Scenario) -> CaseResult:
+    launch.current.set(lab.server)  # a task of its own: nobody else hears of it
     if lab.server is not None and lab.server.ended is not None:
         await lab.server.restart()
+        lab.env.clock_offset_s = 0.0
     return await run_one(lab.env, from_scenario(lab.catalogue, scenario), JUDGE_ALL)

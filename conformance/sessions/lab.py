@@ -175,6 +175,7 @@ class Lab:
     async def _begin(self) -> Session:
         if self.server is not None and self.server.ended is not None:
             await self.server.restart()
+            self.env.clock_offset_s = 0.0  # a clock that was moved is right again
         self._count += 1
         restart = self.server.restart if self.server is not None else None
         return Session(self.env, self.rules, str(self._count), self.patience_s, restart)

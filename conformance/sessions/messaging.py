@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from relaykit.conformance.sessions import frames
 from relaykit.conformance.sessions.state import (
@@ -35,6 +36,22 @@ def _is_shut_out(state: State, step: Step) -> bool:
 def _refused(step: Step) -> Branch:
     # GRP-09, GRP-10: it reaches nobody; an error should come.
     return Branch("shut_out", may=error(step.who))
+
+
+def write_old(state: State, step: Step) -> tuple[Branch, ...]:
+    """A message in the deprecated form: sent like any other, under a name that the target gives it."""
+    served = _accepted(state, step)
+    ack, *reached = served.must
+
+    def change(new: State) -> None:
+        served.change(new)
+        new.reached("message: sent in the deprecated form")
+
+    must_come = (
+        replace(ack, req=("LEG-05", *ack.req)),
+        *(replace(each, req=("LEG-04", *each.req)) for each in reached),
+    )
+    return (replace(served, must=must_come, change=change),)
 
 
 def _accepted(state: State, step: Step) -> Branch:
@@ -148,7 +165,7 @@ def ack(state: State, step: Step) -> tuple[Branch, ...]:
     message = state.messages.get(number)
     user = user_of(device)
     if message is None or user not in message.receivers:
-        return (_ignored(step),)
+        return (_ignored(step, number),)
     if _is_vague(state, message, device):
         return (_vague(message, device),)
     first = not message.waiting[device] and message.status[user] == "sent"
@@ -198,8 +215,11 @@ def read(state: State, step: Step) -> tuple[Branch, ...]:
                 _remember(new, mine, "read")
         for number in step.with_["ms"]:
             mine_ = new.messages.get(number)
-            if number not in changed and mine_ is not None and user in mine_.receivers:
-                mine_.vague = True
+            if number not in changed and mine_ is not None:
+                if user in mine_.receivers:
+                    mine_.vague = True
+                else:
+                    new.meddled.setdefault(number, ("MSG-39", "MSG-43"))
         if not changed:
             new.reached("message: read by a stranger")
 
@@ -212,10 +232,13 @@ def _is_vague(state: State, message: Message, device: str) -> bool:
     return message.vague or twice or device not in message.waiting
 
 
-def _ignored(step: Step) -> Branch:
-    return Branch(
-        "ignored", may=error(step.who), change=lambda new: new.reached("message: acknowledged by a stranger")
-    )
+def _ignored(step: Step, number: int) -> Branch:
+    def change(new: State) -> None:
+        if number in new.messages:
+            new.meddled.setdefault(number, ("MSG-38", "MSG-42"))
+        new.reached("message: acknowledged by a stranger")
+
+    return Branch("ignored", may=error(step.who), change=change)
 
 
 def _vague(message: Message, device: str) -> Branch:
@@ -283,9 +306,8 @@ def delivered_again(
             more += may((device,), *forms)
         else:
             req = ("OFF-07",) if user in message.backlog else ("OFF-01", "OFF-03", "OFF-06")
-            if state.restarted:
-                req = ("MSG-15", "MSG-14", *req)
-            needed.append(Expected(device, forms, req, message.line))
+            cause = ("MSG-15", "MSG-14") if state.restarted else ()
+            needed.append(Expected(device, forms, req, message.line, cause))
     more += [Expected(device, told.forms) for told in state.told.get(user, ())]
     return needed, more
 

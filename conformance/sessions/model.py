@@ -11,14 +11,16 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from relaykit.conformance.sessions import devices, frames, hardship, messaging, relays, signaling
-from relaykit.conformance.sessions.state import USERS, Branch, State, Step, must, user_of
+from relaykit.conformance.sessions.state import DEVICES, USERS, Branch, State, Step, must, user_of
 
 CONTROLS = (
     *("create_user", "contact", "create_group", "add_member", "remove_member", "conversation"),
     *("ask", "decide", "revoke"),
 )
 """Steps that the control interface takes."""
-ARRIVALS = ("connect", "drop", "connect_again", "learn", "knock", "make_legacy", "restart")
+ARRIVALS = (
+    *("connect", "drop", "connect_again", "learn", "knock", "crowd", "make_legacy", "restart", "expire"),
+)
 """Steps that send nothing."""
 
 
@@ -66,6 +68,18 @@ _BY_STANDING: Mapping[str, Callable[[State, Step], bool]] = MappingProxyType(
         "learn": lambda s, step: step.who in s.denied and step.who in s.decided,
         "knock": lambda s, step: (
             step.who in s.revoked or (step.who in s.denied and step.who not in s.decided)
+        ),
+        # Devices that come later than those of a crowd would be younger than they are.
+        "crowd": lambda s, step: (
+            step.who in s.online
+            and not any(user_of(d) == user_of(step.who) for d in s.visiting)
+            and set(s.known[user_of(step.who)]) == {d for d in DEVICES if user_of(d) == user_of(step.who)}
+            and len(s.devices(user_of(step.who))) + step.with_["count"] == s.rules.crowd
+        ),
+        "expire": lambda s, step: (
+            s.pending.get(step.with_["device"]) == step.with_["r"]
+            and step.with_["r"] in s.soon
+            and not s.calls  # they ring out
         ),
         "plead": lambda s, step: step.who in s.visiting and step.with_["to"] in s.known,
         "ask": lambda s, step: _may_ask(s, step.with_["device"]),
@@ -272,12 +286,15 @@ _MOVES: Mapping[str, Callable[[State, Step], tuple[Branch, ...]]] = MappingProxy
         "restart": hardship.restart,
         "ask": devices.ask,
         "decide": devices.decide,
+        "expire": devices.expire,
+        "crowd": hardship.crowd,
         "plead": devices.plead,
         "learn": devices.learn,
         "knock": devices.knock,
         "revoke": devices.revoke,
         "make_legacy": devices.make_legacy,
         "send": messaging.send,
+        "write_old": messaging.write_old,
         "burst": messaging.burst,
         "resend": messaging.resend,
         "steal": messaging.steal,
@@ -302,7 +319,9 @@ _MOVES: Mapping[str, Callable[[State, Step], tuple[Branch, ...]]] = MappingProxy
 
 TRANSITIONS = (
     *("device: new → online", "device: away → online", "device: online → away", "device: online → cut"),
-    *("limits: flood refused", "target: killed and started again"),
+    *("limits: flood refused", "limits: connection beyond the limit refused"),
+    *("target: killed and started again", "message: sent in the deprecated form"),
+    *("device: lapsed while there", "device: lapsed while away"),
     *("device: connected twice", "device: approval asked for, primary there"),
     *("device: approval asked for, primary away", "device: pending → connected", "device: pending, refused"),
     *(f"device: {what} while {where}" for what in ("approved", "denied") for where in ("there", "away")),

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from relaykit.conformance.sessions import frames
 from relaykit.conformance.sessions.device_moves import DEVICE_MOVES
 from relaykit.conformance.sessions.frames import INVALID, SIGNALS, SYNCS
 from relaykit.conformance.sessions.move import Draw, Move
@@ -51,6 +52,13 @@ def _reconnect(state: State, draw: Draw) -> tuple[Step, ...]:
 def _send(state: State, draw: Draw) -> Step:
     who, number = _who(state, draw), state.next()
     return Step("send", who, {"to": draw(_peers(state, user_of(who))), "m": number, "c": number})
+
+
+def _write_old(state: State, draw: Draw) -> Step:
+    who, number = _who(state, draw), state.next()
+    content = next(n for n in iter(state.next, None) if not frames.has_media(n))
+    to = draw(_peers(state, user_of(who)))
+    return Step("write_old", who, {"to": to, "m": -number, "c": content})
 
 
 def _burst(state: State, draw: Draw) -> Step:
@@ -298,6 +306,7 @@ MOVES: Mapping[str, Move] = MappingProxyType(
         **DEVICE_MOVES,
         "send": Move(_two, _send),
         "burst": Move(_two, _burst),
+        "write_old": Move(_needs("legacy_frames"), _write_old),
         "send_to_group": Move(lambda s: _online(s) and bool(s.groups), _send_to_group),
         "send_falsely": Move(_two, _send_falsely, hostile=True),
         "send_again": Move(lambda s: bool(_resendable(s)), _resend),

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from relaykit.conformance.sessions import frames
-from relaykit.conformance.sessions.state import Step, user_of
+from relaykit.conformance.sessions.state import EXPIRY_S, Step, user_of
 
 
 def operation_of(step: Step) -> tuple[str, Mapping[str, Any], str | None]:
@@ -21,7 +21,8 @@ def operation_of(step: Step) -> tuple[str, Mapping[str, Any], str | None]:
         case "create_group":
             return "create_group", {"members": [frames.user(u) for u in with_["users"]]}, f"g{with_['group']}"
         case "ask":
-            return "request_device_approval", _device(with_["device"]), f"r{with_['r']}"
+            soon = {"expires_in": EXPIRY_S} if with_.get("soon") else {}
+            return "request_device_approval", {**_device(with_["device"]), **soon}, f"r{with_['r']}"
         case "decide":
             request = f"${{r{with_['r']}.request_id}}"
             return "decide_device_approval", {"request_id": request, "approved": with_["approved"]}, None

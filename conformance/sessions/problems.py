@@ -26,6 +26,7 @@ class Problem:
         allowed: what else could have come to the device, but for what looks like `actual`.
         first: what looks like `actual` and must, or may, have come before it.
         permitted: the ways in which the step could have been taken, if there were several.
+        plainly: what it breaks if the steps before it are not to blame; empty: as `req` says.
     """
 
     kind: str
@@ -37,10 +38,16 @@ class Problem:
     allowed: tuple[Mapping[str, Any], ...] = ()
     first: tuple[tuple[Mapping[str, Any], bool], ...] = ()
     permitted: tuple[Branch, ...] = ()
+    plainly: str = ""
 
     @property
     def key(self) -> str:
-        """What makes it the same problem as another one."""
+        """What makes it the same problem as that of a shorter session, which may show another cause."""
+        return f"{self.kind} {self.plainly or self.req[0]}"
+
+    @property
+    def name(self) -> str:
+        """What makes it the same finding as another one."""
         return f"{self.kind} {self.req[0]}"
 
 
@@ -85,7 +92,8 @@ def find(
         req = blame.stray(state, step, device, symbolic)
         said = f"{device} got {_kind(frame)} that must not reach it"
         allowed, first = _allowed(state, match, pool, device, symbolic)
-        return Problem("unexpected", device, req, said, (), symbolic, allowed, first)
+        plainly = "OFF-04" if "OFF-04" in req else ""  # read or only acknowledged: shrinking may tell
+        return Problem("unexpected", device, req, said, (), symbolic, allowed, first, plainly=plainly)
     return None
 
 
@@ -115,9 +123,10 @@ def _missing(
         said = f"{device} must get {expected.forms[0]['type']}, and gets {present}"
         rule = "LEG-06" if present == "deliver" else "LEG-07"
         return Problem("missing", device, (rule, "LEG-08"), said, expected.forms)
-    req, said = expected.req, f"{device} must get {expected.forms[0]['type']}, and does not"
+    plainly, req = expected.req[0], (*blame.cause(state, expected), *expected.req)
+    said = f"{device} must get {expected.forms[0]['type']}, and does not"
     if near is None:
-        return Problem("missing", device, req, said, expected.forms)
+        return Problem("missing", device, req, said, expected.forms, plainly=plainly)
     actual = words.symbolic(near[0])
     _not_limited(actual)
     said += f"; it got {_kind(near[0])}"
@@ -125,7 +134,8 @@ def _missing(
         said += f": {near[1]}"
         if actual["type"] in _TELLING and near[1].fitted > 1:
             req = blame.stray(state, step, device, actual)
-    return Problem("missing", device, req, said, expected.forms, actual)
+            plainly = req[0]
+    return Problem("missing", device, req, said, expected.forms, actual, plainly=plainly)
 
 
 def _allowed(

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from relaykit.conformance.environment import Environment
-from relaykit.conformance.sessions.state import Rules
+from relaykit.conformance.sessions.state import DEVICES, EXPIRY_S, Rules
 from relaykit.conformance.target import Target
 from relaykit.schemas import control_operations
 
 _FLOOD = 1000
 """More frames than this are no step of a session."""
+_CROWD = 40
+"""And more connections."""
 
 
 def rules_of(env: Environment) -> Rules:
@@ -22,7 +24,16 @@ def rules_of(env: Environment) -> Rules:
         calls_end_promptly=target.timing["call_grace_s"] == 0,
         legacy=target.legacy is not None and "legacy_frames" in target.capabilities,
         flood=_flood(target),
+        crowd=_crowd(target),
+        # What else happens in that time must not end anything: not silence, and not a ring.
+        expires=target.offers("advance_clock") and target.timing["idle_timeout_s"] > 2 * EXPIRY_S,
     )
+
+
+def _crowd(target: Target) -> int:
+    """How many connections a user may have; 0 where its file does not say, or too many to be tried."""
+    limit = int(target.limits["connections_per_user"])
+    return limit if "connections_per_user" in target.stated and len(DEVICES) < limit <= _CROWD else 0
 
 
 def _flood(target: Target) -> int:

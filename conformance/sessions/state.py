@@ -16,6 +16,8 @@ USERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Who takes part, and with which devices. Few, so that they meet."""
 DEVICES = tuple(f"{user}.{device}" for user, devices in USERS.items() for device in devices)
+EXPIRY_S = 20
+"""Seconds after which a request for approval expires that is meant to."""
 
 
 def user_of(device: str) -> str:
@@ -35,6 +37,8 @@ class Rules:
         legacy: connections can ask for the deprecated frames.
         restarts: the target may be killed and started again.
         flood: so many frames at once are too many; 0: it has no limit that could be reached.
+        crowd: so many connections one user may have; 0: it is not known, or too many to be tried.
+        expires: its clock can be moved, so that requests for approval expire.
     """
 
     capabilities: frozenset[str]
@@ -44,6 +48,8 @@ class Rules:
     legacy: bool = False
     restarts: bool = False
     flood: int = 0
+    crowd: int = 0
+    expires: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,12 +79,15 @@ class Expected:
         forms: patterns, one of which the frame matches; more than one where the protocol permits several.
         req: what is broken if it must come and does not; empty for what may come.
         line: what goes down the same line to the same device arrives in this order; empty: in any order.
+        cause: what is broken rather than `req` if it is for the sake of this session's steps that it does not
+            come: shrinking takes out the steps that are not to blame.
     """
 
     to: str
     forms: tuple[Mapping[str, Any], ...]
     req: tuple[str, ...] = ()
     line: str = ""
+    cause: tuple[str, ...] = ()
 
 
 Change = Callable[["State"], None]
@@ -109,6 +118,7 @@ class Message:
     """A message that was accepted.
 
     Attributes:
+        number: below zero if the target gave it its `message_id`.
         content: number of its ciphertext.
         line: the connection it was sent on, which keeps it in order.
         waiting: device → whether it has acknowledged it; for devices that are to get it at all.
@@ -155,6 +165,7 @@ class State:
         uncertain: users of whom the target may not have noticed yet that they are gone.
         stolen: message → (sender, receiver) of those sent under its id by others, and not refused.
         sought: messages whose id others have tried to use.
+        meddled: message → the requirements that are broken if strangers' acknowledgments had an effect on it.
         writers: (sender, receiver) of direct messages.
         contacts: pairs.
         groups, conversations: number → members; a conversation of a group names that.
@@ -165,7 +176,8 @@ class State:
         unshown: open requests that the primary device has not been shown.
         decided: device → (request, whether it was approved), as long as it has not been told.
         approved: device → what `fresh` was then, until it connects; denied, revoked, decided_once (of
-            whom it was decided): devices.
+            whom it was decided), lapsed (denied since nobody decided in time): devices.
+        soon: open requests that expire soon; expired: those that have.
         flooded: connections that have sent too much; restarted: whether the target was started again.
         transitions: what was reached, for coverage.
     """
@@ -178,6 +190,7 @@ class State:
     messages: dict[int, Message] = field(default_factory=dict)
     stolen: dict[int, list[tuple[str, str]]] = field(default_factory=dict)
     sought: set[int] = field(default_factory=set)
+    meddled: dict[int, tuple[str, ...]] = field(default_factory=dict)
     writers: set[tuple[str, str]] = field(default_factory=set)
     contacts: set[frozenset[str]] = field(default_factory=set)
     groups: dict[int, list[str]] = field(default_factory=dict)
@@ -194,6 +207,9 @@ class State:
     denied: set[str] = field(default_factory=set)
     revoked: set[str] = field(default_factory=set)
     decided_once: set[str] = field(default_factory=set)
+    lapsed: set[str] = field(default_factory=set)
+    soon: set[int] = field(default_factory=set)
+    expired: set[int] = field(default_factory=set)
     flooded: set[str] = field(default_factory=set)
     restarted: bool = False
     invalid: dict[str, int] = field(default_factory=dict)

@@ -10,24 +10,26 @@ import hashlib
 import json
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from relaykit.conformance.matching import ambient_types
 from relaykit.conformance.reproduce import Reproduction, area_of
 from relaykit.conformance.sessions import frames, model
+from relaykit.conformance.sessions.crowding import extra
 from relaykit.conformance.sessions.driver import Done
 from relaykit.conformance.sessions.operations import operation_of
 from relaykit.conformance.sessions.problems import Problem
-from relaykit.conformance.sessions.state import DEVICES, USERS, Branch, Expected, Step, user_of
+from relaykit.conformance.sessions.state import DEVICES, EXPIRY_S, USERS, Branch, Expected, Step, user_of
 from relaykit.schemas import Catalogue
 
-_UNSAYABLE = {
-    "connect_again": "no scenario has a device with two connections",
-    "learn": "no scenario takes a connection that is closed as soon as it has been told something",
-    "restart": "no scenario restarts the target",
-}
-_REFERENCE = re.compile(r"\$\{([a-z]+)(?:\.([a-z]+))?\.id[}|]")
+_EXTRA = extra(0).replace("0", "[0-9]+")
 Line = dict[str, Any]
+_CONNECTS: Mapping[str, Line] = MappingProxyType(
+    {"connect": {}, "connect_again": {"overlap": True}, "learn": {"brief": True}, "knock": {"refused": True}}
+)
+"""Moves with which a device connects, and how a scenario says it."""
+_REFERENCE = re.compile(r"\$\{([a-z]+)(?:\.([a-z]+))?\.id[}|]")
 
 
 def reproduction(
@@ -48,19 +50,20 @@ def reproduction(
     """
     legacy = {done.step.with_["user"] for done in log if done.step.move == "make_legacy"}
     start, rest = _start([done for done in log if done.step.move != "make_legacy"])
-    if last is not None and not rest and last.move == "connect" and problem.kind != "refused":
-        pass  # it stands among the steps, since what comes of it is checked
     lines: list[Line] = []
     for index, done in enumerate(rest):
         later = [each.step for each in rest[index + 1 :]] + ([last] if last is not None else [])
-        lines += _acts(done.step) if done.step.move != "connect" else [{"connect": {"as": done.step.who}}]
+        lines += _acts(done.step)
         lines += _in_step(done, later, problem.device)
-        if done.step.move == "decide" and any(e.to == done.step.with_["device"] for e in done.branch.must):
-            lines.append({"drop": {"as": done.step.with_["device"]}})
+        lines += [*_leaves(done), *_goes(done.step)]
     if last is not None:
-        lines += _acts(last) if last.move != "connect" else _connects(last, problem)
-        if last.move == "knock":
-            lines[-1]["connect"]["req"] = list(problem.req)
+        acts = _acts(last)
+        for line in acts:
+            if "connect" in line and _is_shown_by_connecting(last, line["connect"], problem):
+                line["connect"]["req"] = list(problem.req)
+        lines += acts
+        if _names(last) and problem.expected[:1] != (frames.sent_ack(last.with_["m"]),):
+            lines.append(_expect_form(last.who, (frames.sent_ack(last.with_["m"]),), learns=last))
     lines += _check(problem)
     text = json.dumps(lines)
     kinds = ambient_types(catalogue) - {"ping"}
@@ -72,11 +75,21 @@ def reproduction(
         catches=f"{problem.message[0].upper()}{problem.message[1:]}.",
         area=area_of(catalogue, requirement.id),
         actors=_actors(start, text, legacy),
-        vars={key: kind for key, kind in frames.VARS.items() if re.search(rf"\$\{{{key}[\[}}]", text)},
+        vars={
+            **{key: kind for key, kind in frames.VARS.items() if re.search(rf"\$\{{{key}[\[}}]", text)},
+            **_limits([*(done.step for done in log), *([last] if last else [])]),
+        },
         steps=lines,
         about=(actual,) if actual in kinds else None,
         notes=notes,
     )
+
+
+def _limits(program: Iterable[Step]) -> Line:
+    """A variable for each limit that a session exceeds: below others a scenario is kept."""
+    exceeded = {"flood": "burst", "crowd": "connections_per_user"}
+    found = {exceeded[step.move] for step in program if step.move in exceeded}
+    return {f"limit_{name}": {"value": f"${{limits.{name}}}"} for name in sorted(found)}
 
 
 def actions(program: Iterable[Step]) -> int:
@@ -97,11 +110,6 @@ def _start(log: Sequence[Done]) -> tuple[list[str], Sequence[Done]]:
     return start, ()
 
 
-def unsayable(program: Iterable[Step]) -> str:
-    """Why no scenario can state a session; empty if one can."""
-    return next((_UNSAYABLE[step.move] for step in program if step.move in _UNSAYABLE), "")
-
-
 def _actors(start: Sequence[str], text: str, legacy: Collection[str]) -> dict[str, Any]:
     named: dict[str, set[str]] = {user_of(device): set() for device in start}
     for device in start:
@@ -117,6 +125,7 @@ def _actors(start: Sequence[str], text: str, legacy: Collection[str]) -> dict[st
         if user not in named:
             continue
         devices = [device for device in USERS[user] if device in named[user]] or [USERS[user][0]]
+        devices += dict.fromkeys(re.findall(rf'"{user}\.({_EXTRA})"', text))
         here = [device for device in devices if f"{user}.{device}" in start]
         actors[user] = {"devices": devices}
         if here != devices:
@@ -128,8 +137,14 @@ def _actors(start: Sequence[str], text: str, legacy: Collection[str]) -> dict[st
 
 def _acts(step: Step) -> list[Line]:
     """What a step does."""
-    if step.move == "knock":
-        return [{"connect": {"as": step.who, "refused": True}}]
+    if step.move in _CONNECTS:
+        return [{"connect": {"as": step.who, **_CONNECTS[step.move]}}]
+    if step.move == "restart":
+        return [{"restart": "kill"}]
+    if step.move == "expire":
+        return [{"advance": EXPIRY_S + 1}]
+    if step.move == "crowd":
+        return _crowd(step)
     if step.move == "drop":
         return [{"drop": {"as": step.who, **({"abort": True} if step.with_.get("abort") else {})}}]
     if step.move in model.CONTROLS:
@@ -145,33 +160,66 @@ def _acts(step: Step) -> list[Line]:
     return lines
 
 
-def _connects(step: Step, problem: Problem) -> list[Line]:
-    named = {"req": list(problem.req)} if problem.kind == "refused" else {}
-    return [{"connect": {"as": step.who, **named}}]
+def _crowd(step: Step) -> list[Line]:
+    *within, beyond = (f"{user_of(step.who)}.{extra(n)}" for n in range(1, step.with_["count"] + 2))
+    came = [{"connect": {"as": name}} for name in within]
+    return [*came, {"connect": {"as": beyond, "refused": True}}]
 
 
-def _expect(expected: Expected, req: Sequence[str] = ()) -> Line:
-    return _expect_form(expected.to, expected.forms, req)
+def _goes(step: Step) -> list[Line]:
+    """Those of a crowd go again."""
+    lines = _crowd(step)[:-1] if step.move == "crowd" else []
+    return [{"drop": {"as": line["connect"]["as"]}} for line in lines]
 
 
-def _expect_form(device: str, forms: Sequence[Mapping[str, Any]], req: Sequence[str] = ()) -> Line:
-    named = {"req": list(req)} if req else {}
+def _leaves(done: Done) -> list[Line]:
+    """A device that was told of a decision goes: it learns no more on that connection."""
+    step = done.step
+    device = step.who if step.move == "learn" else step.with_.get("device")
+    told = step.move in ("learn", "decide") and any(each.to == device for each in done.branch.must)
+    return [{"drop": {"as": device}}] if told else []
+
+
+def _is_shown_by_connecting(step: Step, body: Line, problem: Problem) -> bool:
+    """Whether a connection of the last step can fail already, by the requirement that the problem breaks."""
+    if problem.kind == "missing":
+        return step.move == "learn"
+    return problem.kind in ("refused", "served") and (problem.kind == "served") == bool(body.get("refused"))
+
+
+def _expect(expected: Expected, req: Sequence[str] = (), learns: Step | None = None) -> Line:
+    return _expect_form(expected.to, expected.forms, req, learns)
+
+
+def _expect_form(
+    device: str, forms: Sequence[Mapping[str, Any]], req: Sequence[str] = (), learns: Step | None = None
+) -> Line:
+    named: Line = {"req": list(req)} if req else {}
+    if learns is not None and _names(learns) and forms[0]["type"] == "sent_ack":
+        named["capture"] = {frames.named_by_target(learns.with_["m"]): "/message_id"}
     lines: list[Line] = [{"expect": {"as": device, "frame": form, "skip": True, **named}} for form in forms]
     return lines[0] if len(lines) == 1 else {"any_of": [[line] for line in lines]}
 
 
 def _in_step(done: Done, later: Sequence[Step], device: str) -> list[Line]:
     """What keeps everybody in step: those who act later, and the one it is about, get what they must."""
-    awaited = {device, *(step.who for step in later)}
+    awaited = {device, *(step.who for step in later)} | ({done.step.who} if _names(done.step) else set())
     needed = [expected for expected in done.branch.must if expected.to in awaited] or list(
         done.branch.must[:1]
     )
     if needed:
-        return [_expect(expected) for expected in needed]
+        # What tells its name comes first: the others speak of it.
+        needed.sort(key=lambda expected: expected.forms[0]["type"] != "sent_ack" or not _names(done.step))
+        return [_expect(expected, learns=done.step) for expected in needed]
     who = done.step.who
     if not who or done.step.move in model.ARRIVALS or all(step.who == who for step in later):
         return []
     return [_beat(who), _expect_form(who, ({"type": "heartbeat_ack"},))]
+
+
+def _names(step: Step) -> bool:
+    """Whether the target gives a name to what a step sends."""
+    return step.move == "write_old"
 
 
 def _beat(device: str) -> Line:

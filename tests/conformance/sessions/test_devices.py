@@ -157,7 +157,7 @@ def test_after_a_restart_what_was_acknowledged_comes_and_what_was_arranged_is_no
     go(state, Step("restart"))
     branch = go(state, Step("connect", "bob.phone"))
     assert got(branch) == [("bob.phone", "deliver")]
-    assert branch.must[0].req[0] == "MSG-15"
+    assert branch.must[0].cause[0] == "MSG-15"
     assert got(go(state, Step("connect", "alice.phone"))) == [], "who is whose contact may be forgotten"
     assert {"type": "user_online"} in model.tolerated(state, "carol.phone")
     assert not model.possible(state, Step("restart")), "once in a session"

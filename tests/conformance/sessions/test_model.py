@@ -220,6 +220,7 @@ def valid(state: State, step: Step) -> list[bool]:
     scope = Scope("seed", users, variables)
     scope.given |= {f"g{number}": GROUP for number in state.groups}
     scope.given |= {f"v{number}": GROUP for number in state.conversations}
+    scope.given |= {f"o{-n}": f"6ba7b810-9dad-11d1-80b4-{-n:012}" for n in state.messages if n < 0}
     return [load_catalogue().validate(scope.fill(content), "c2s").valid for content in frames.all_sent(step)]
 
 
@@ -229,7 +230,7 @@ def test_moves_make_valid_frames_or_invalid_ones_on_purpose_and_reach_all_there_
     transitions: set[str] = set()
     for _ in range(900):
         absent = rng.choice([(), (), ("bob.phone", "bob.laptop"), ("alice.laptop",)])
-        state = everybody(*absent, flood=3, restarts=rng.random() < 0.2)
+        state = everybody(*absent, flood=3, crowd=8, expires=True, restarts=rng.random() < 0.2)
         for _ in range(40):
             name = rng.choice([name for name, move in MOVES.items() if move.possible(state)])
             chosen = MOVES[name].choose(state, rng.choice)

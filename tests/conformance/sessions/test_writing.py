@@ -1,0 +1,138 @@
+"""Scenarios of sessions that failed: whatever a session does, a file can say it."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+from support.sessions import everybody, go, send
+
+from relaykit.conformance.reproduce import Reproduction, load, write
+from relaykit.conformance.sessions import frames, model, writing
+from relaykit.conformance.sessions.driver import Done
+from relaykit.conformance.sessions.moves import MOVES
+from relaykit.conformance.sessions.problems import Problem
+from relaykit.conformance.sessions.state import DEVICES, Branch, State, Step
+from relaykit.schemas import load_catalogue
+
+CATALOGUE = load_catalogue()
+REFUSED = ("connect", "connect_again", "crowd")
+
+
+def connected(state: State) -> list[Done]:
+    """How those who are connected came."""
+    return [Done(Step("connect", device), Branch("served"), {}) for device in state.everyone_online()]
+
+
+def written(log: list[Done], last: Step | None, problem: Problem) -> Reproduction:
+    return writing.reproduction(CATALOGUE, "sessions", log, last, problem, ("a note",))
+
+
+def problem(kind: str, device: str, req: str, **more: Any) -> Problem:
+    return Problem(kind, device, (req,), "something is wrong", **more)
+
+
+def after(*program: Step, last: Step, found: Problem) -> list[dict[str, Any]]:
+    """The scenario of a session in which everybody is there, these steps go well and the last fails."""
+    state = everybody(crowd=7, expires=True, restarts=True)
+    log = [*connected(state), *(Done(step, go(state, step), {}) for step in program)]
+    assert model.possible(state, last)
+    return [dict(line) for line in written(log, last, found).steps]
+
+
+def test_whatever_a_session_does_can_be_said(tmp_path: Path) -> None:
+    """Every move, as a step on the way and as the one that fails, in files that load."""
+    rng = random.Random(5)  # noqa: S311
+    before: set[str] = set()
+    failed: set[str] = set()
+    for _ in range(120):
+        state = everybody(*rng.sample(DEVICES, 1), flood=3, crowd=8, expires=True, restarts=True)
+        log = connected(state)
+        for _ in range(14):
+            name = rng.choice([name for name, move in MOVES.items() if move.possible(state)])
+            chosen = MOVES[name].choose(state, rng.choice)
+            for step in chosen if isinstance(chosen, tuple) else (chosen,):
+                log.append(Done(step, go(state, step), {}))
+        last = log.pop().step
+        online = state.everyone_online()
+        who = last.who if not online or last.who in online else online[0]
+        if not who:
+            continue
+        found = rng.choice(
+            [
+                problem("missing", who, "MSG-16", expected=(frames.sent_ack(1),)),
+                problem("unexpected", who, "MSG-20", actual={"type": "ping"}),
+                problem("closed", who, "KEEP-03"),
+                problem("hang", who, "KEEP-03", expected=({"type": "heartbeat_ack"},)),
+            ]
+        )
+        if last.move in REFUSED or last.move == "knock":
+            found = problem("served" if last.move == "knock" else "refused", who, "CONN-14")
+        load(write(tmp_path, written(log, last, found), CATALOGUE), CATALOGUE)
+        before |= {done.step.move for done in log}
+        failed.add(last.move)
+    assert {"connect_again", "learn", "restart", "crowd", "expire", "write_old"} <= before
+    assert {"connect_again", "knock", "crowd"} <= failed
+
+
+def test_a_second_connection_of_a_device_is_one_that_overlaps() -> None:
+    again = Step("connect_again", "bob.phone")
+    waiting = problem("missing", "bob.phone", "OFF-01", expected=frames.deliver("alice", 1, 1, to="bob"))
+    steps = after(send(1), last=again, found=waiting)
+    assert steps[-2] == {"connect": {"as": "bob.phone", "overlap": True}}
+    assert steps[-1]["expect"]["req"] == ["OFF-01"]
+    (step,) = after(last=again, found=problem("refused", "bob.phone", "CONN-13"))
+    assert step == {"connect": {"as": "bob.phone", "overlap": True, "req": ["CONN-13"]}}
+
+
+def test_a_restart_is_a_step_of_its_own_and_a_message_follows() -> None:
+    lost = problem("missing", "bob.phone", "MSG-15", expected=frames.deliver("alice", 1, 1, to="bob"))
+    steps = after(send(1), Step("restart"), last=Step("connect", "bob.phone"), found=lost)
+    assert steps[-3:-1] == [{"restart": "kill"}, {"connect": {"as": "bob.phone"}}]
+
+
+def test_a_device_that_is_told_of_its_denial_connects_for_a_moment() -> None:
+    state = everybody("bob.laptop")
+    log = connected(state)
+    for step in (
+        Step("ask", "", {"device": "bob.laptop", "r": 7}),
+        Step("decide", "", {"device": "bob.laptop", "r": 7, "approved": False}),
+        Step("learn", "bob.laptop"),
+    ):
+        log.append(Done(step, go(state, step), {}))
+    knock = Step("knock", "bob.laptop")
+    *_, learns, told, leaves, refused = written(log, knock, problem("served", "bob.laptop", "DEV-28")).steps
+    assert learns == {"connect": {"as": "bob.laptop", "brief": True}}
+    assert told["expect"]["frame"]["type"] == "device_denied"
+    assert leaves == {"drop": {"as": "bob.laptop"}}
+    assert refused == {"connect": {"as": "bob.laptop", "refused": True, "req": ["DEV-28"]}}
+    *_, learns, told = written(
+        log[:-1], Step("learn", "bob.laptop"), problem("missing", "bob.laptop", "DEV-15", expected=(DENIED,))
+    ).steps
+    assert learns["connect"]["req"] == told["expect"]["req"] == ["DEV-15"], "whether or not it gets that far"
+
+
+DENIED = frames.decision(7, approved=False)
+
+
+def test_a_crowd_has_devices_of_its_own_and_names_the_limit() -> None:
+    state = everybody(crowd=7)
+    crowd = Step("crowd", "alice.phone", {"count": 5})
+    assert model.possible(state, crowd)
+    made = written(connected(state), crowd, problem("served", "alice.phone", "LIM-02"))
+    assert made.steps[-1] == {"connect": {"as": "alice.x6", "refused": True, "req": ["LIM-02"]}}
+    assert [line["connect"]["as"] for line in made.steps[:-1]] == [f"alice.x{n}" for n in range(1, 6)]
+    assert made.actors["alice"]["devices"][-1] == "x6"
+    assert made.actors["alice"]["connect"] == ["phone", "laptop"]
+    assert made.vars["limit_connections_per_user"] == {"value": "${limits.connections_per_user}"}
+
+
+def test_a_name_that_the_target_gives_is_captured_where_it_tells_it() -> None:
+    old = Step("write_old", "alice.phone", {"to": "bob", "m": -4, "c": 4})
+    twice = problem("unexpected", "alice.phone", "MSG-22", actual=frames.status_update(-4, "delivered"))
+    steps = after(old, last=Step("ack", "bob.phone", {"m": -4}), found=twice)
+    captured = next(line["expect"] for line in steps if "expect" in line)
+    assert captured["frame"] == {"type": "sent_ack", "payload": {"status": "sent"}}
+    assert captured["capture"] == {"o4": "/message_id"}
+    assert {"send": {"as": "bob.phone", "frame": {"type": "delivery_ack", "message_id": "${o4}"}}} in steps
