@@ -25,6 +25,7 @@ from relaykit.schemas.model import (
 )
 from relaykit.schemas.strict_json import FrameError
 from relaykit.schemas.validation import Judge, quick_check, type_finding
+from relaykit.schemas.wording import kind_of
 
 
 class UnknownType(UsageError, KeyError):  # noqa: N818  (it is a key that is unknown)
@@ -116,7 +117,7 @@ class Catalogue:
             else:
                 frame = strict_json.plain(data, max_depth=self.max_depth)
                 if type(frame) is not dict:
-                    raise FrameError("object", f"a frame is a JSON object, not {strict_json.kind_of(frame)}")
+                    raise FrameError("object", f"a frame is a JSON object, not {kind_of(frame)}")
         except FrameError as error:
             return Validation(None, direction, None, (self.fault(error, direction),))
         return self.judge(frame, direction, engine=engine, strict=strict)

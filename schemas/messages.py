@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from relaykit import config
-from relaykit.schemas.strict_json import kind_of, shorten
+from relaykit.schemas.wording import kind_of, shorten
 
 _ARTICLES = {"null": "null", "integer": "an integer", "object": "an object", "array": "an array"}
 

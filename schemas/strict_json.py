@@ -10,26 +10,19 @@ from __future__ import annotations
 
 import json
 import math
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from json.encoder import encode_basestring
-from typing import Any, Literal, Never
+from collections.abc import Mapping
+from typing import Any, Never
 
 import orjson
 
 from relaykit.config import escape
 from relaykit.errors import RelaykitError
 from relaykit.schemas.leaky import may_leak
-
-Reason = Literal[
-    "utf8", "bom", "json", "duplicate-key", "nan", "surrogate", "depth", "integer", "object", "size"
-]
+from relaykit.schemas.scan import MAX_INTEGER, Fault, Reason, lone_surrogate, representable, scan
+from relaykit.schemas.wording import kind_of, shorten
 
 MAX_DEPTH = 64
 """Deepest nesting that is read unless the caller says otherwise."""
-MAX_INTEGER = 2**53
-"""Largest magnitude of an integer: beyond it, readers that keep numbers as doubles disagree."""
 
 
 class FrameError(RelaykitError):
@@ -157,13 +150,8 @@ def _distinct(pairs: list[tuple[str, Any]]) -> None:
 
 
 def _exact(digits: str) -> None:
-    if not _representable(digits):
+    if not representable(digits):
         raise _Suspect("integer", f"an integer is beyond ±2^53: {shorten(digits)}")
-
-
-def _representable(digits: str) -> bool:
-    """Whether the integer in these decimal digits is within ±2^53 (without reading a million of them)."""
-    return len(digits) <= 17 and abs(int(digits)) <= MAX_INTEGER
 
 
 def _deeper_than(value: Any, limit: int) -> bool:
@@ -178,31 +166,6 @@ def _deeper_than(value: Any, limit: int) -> bool:
     return bool(level)
 
 
-def kind_of(value: Any) -> str:
-    """What a value is, in JSON's words and with an article: `an array`, `null`."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return "a boolean"
-    if isinstance(value, (int, float)):
-        return "a number"
-    if isinstance(value, str):
-        return "a string"
-    if isinstance(value, Mapping):
-        return "an object"
-    return "an array" if isinstance(value, Sequence) else f"a {type(value).__name__}"
-
-
-# --- the scan: only for input with a fault ------------------------------------------------------------------
-
-_TOKEN = re.compile(
-    rb'(?P<string>"(?:[^"\\\x00-\x1f]++|\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4}))*+")'
-    rb"|(?P<mark>[{}\[\],:])"
-    rb"|(?P<number>-?(?:0|[1-9][0-9]*+)(?P<fraction>(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?)(?![0-9A-Za-z_.+-]))"
-    rb"|(?P<word>(?:true|false|null)\b)"
-    rb"|(?P<nan>-?(?:NaN|Infinity)\b)"
-)
-_BLANK = re.compile(rb"[ \t\n\r]*+")
 _FOREIGN = "it looks like UTF-16, UTF-32 or binary data"
 
 
@@ -229,133 +192,10 @@ def _explain(
         raise FrameError("json", f"not JSON: {_FOREIGN}", offset=0, line=1)
     if not closely:
         raise FrameError(reason, otherwise)
-    fault = _scan(data, max_depth) or _Fault(reason, otherwise, position)
+    fault = scan(data, max_depth) or Fault(reason, otherwise, position)
     line = data.count(b"\n", 0, fault.offset) + 1
     where = f"at byte {fault.offset}" if line == 1 else f"on line {line} of the frame"
     raise FrameError(fault.reason, f"{fault.message}, {where}", offset=fault.offset, line=line)
-
-
-@dataclass(frozen=True, slots=True)
-class _Fault:
-    reason: Reason
-    message: str
-    offset: int
-
-
-_VALUE, _KEY, _COLON, _NEXT, _END = "a value", "a key", "a colon", "a comma or the end", "nothing more"
-
-
-def _scan(data: bytes, max_depth: int) -> _Fault | None:
-    """The first fault in the order of the text."""
-    open_: list[set[str] | None] = []  # per level: the keys seen so far, or None in an array
-    state = _VALUE
-    may_close = False  # right after { or [
-    at = 0
-    while True:
-        at = _BLANK.match(data, at).end()  # type: ignore[union-attr]  # it matches the empty string
-        if at == len(data):
-            return (
-                None if state is _END else _Fault("json", f"not JSON: it ends where {state} is expected", at)
-            )
-        token = _TOKEN.match(data, at)
-        if token is None:
-            return _Fault("json", f"not JSON: found {_found(data, at)} where {state} is expected", at)
-        text = token.group()
-        wrong = _Fault("json", f"not JSON: found {_shown(text)} where {state} is expected", at)
-        kind = token.lastgroup if token.lastgroup != "fraction" else "number"
-        if kind == "mark":
-            if text in b"}]" and open_:
-                closes = (state is _NEXT or may_close) and (open_[-1] is None) == (text == b"]")
-                if not closes:
-                    return wrong
-                open_.pop()
-                state = _NEXT if open_ else _END
-            elif text in b"{[" and state is _VALUE:
-                if len(open_) == max_depth:
-                    return _Fault("depth", f"nested deeper than {max_depth} levels", at)
-                open_.append(set() if text == b"{" else None)
-                state = _KEY if text == b"{" else _VALUE
-            elif text == b":" and state is _COLON:
-                state = _VALUE
-            elif text == b"," and state is _NEXT:
-                state = _VALUE if open_[-1] is None else _KEY
-            else:
-                return wrong
-            may_close = text in b"{["
-        elif state is _KEY:
-            keys = open_[-1]
-            if kind != "string" or keys is None:
-                return wrong
-            key = json.loads(text)
-            if _lone_surrogate(key):
-                return _Fault("surrogate", "a key with a lone surrogate", at)
-            if key in keys:
-                return _Fault("duplicate-key", f"the key {shorten(key)} stands twice", at)
-            keys.add(key)
-            state, may_close = _COLON, False
-        elif state is _VALUE:
-            fault = _scalar_fault(kind or "", text, token.group("fraction"), at)
-            if fault:
-                return fault
-            state, may_close = (_NEXT if open_ else _END), False
-        else:
-            return wrong
-        at = token.end()
-
-
-def _scalar_fault(kind: str, text: bytes, fraction: bytes | None, at: int) -> _Fault | None:
-    if kind == "nan":
-        return _Fault("nan", f"{text.decode()} is not a JSON number", at)
-    if kind == "number":
-        if fraction and not math.isfinite(float(text)):
-            return _Fault("nan", f"the number {_number(text)} is infinite when read as a double", at)
-        if not fraction and not _representable(text.decode()):
-            return _Fault("integer", f"the integer {_number(text)} is beyond ±2^53", at)
-    if kind == "string" and b"\\u" in text and _lone_surrogate(json.loads(text)):
-        return _Fault("surrogate", "a string with a lone surrogate", at)
-    return None
-
-
-def _lone_surrogate(text: str) -> bool:
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return True
-    return False
-
-
-def _found(data: bytes, at: int) -> str:
-    """What stands at a place that is no token, named so that a reader finds it."""
-    if data[at : at + 1] == b'"':
-        return "a broken string (no end, a control character or a wrong escape)"
-    text = re.match(r"[\w.+-]{1,20}|.", data[at : at + 80].decode(errors="ignore"), re.S)
-    return shorten(text.group()) if text else "something"
-
-
-def _shown(token: bytes) -> str:
-    return shorten(token[:80].decode(errors="replace").strip('"'))
-
-
-def _number(token: bytes) -> str:
-    return token[:40].decode() + ("…" if len(token) > 40 else "")
-
-
-def shorten(value: Any, limit: int = 60) -> str:
-    """A value on one line, not much longer than `limit` characters; of containers, only the size."""
-    if isinstance(value, str):
-        text = encode_basestring(value[: limit + 1])
-        if not text.isprintable():
-            text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
-        return text if len(value) <= limit else f'{text[:limit]}…"'
-    if value is None or isinstance(value, bool):
-        return str(value).lower() if value is not None else "null"
-    if isinstance(value, Mapping):
-        return f"object ({len(value)} {'property' if len(value) == 1 else 'properties'})" if value else "{}"
-    if isinstance(value, Sequence):
-        return f"array ({len(value)} {'item' if len(value) == 1 else 'items'})" if value else "[]"
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
-        return f"an integer of {value.bit_length()} bits"
-    return json.dumps(value, default=lambda v: f"<{type(v).__name__}>")
 
 
 # --- values that are already parsed -------------------------------------------------------------------------
@@ -373,7 +213,7 @@ def plain(value: Any, *, max_depth: int = MAX_DEPTH) -> Any:
 
 def _plain(value: Any, pointer: str, levels: int) -> Any:
     if isinstance(value, str):
-        if _lone_surrogate(value):
+        if lone_surrogate(value):
             raise FrameError("surrogate", "a string with a lone surrogate", pointer=pointer)
         return str(value)
     if value is None or isinstance(value, bool):
@@ -400,6 +240,6 @@ def _plain(value: Any, pointer: str, levels: int) -> Any:
 def _key(key: Any, pointer: str) -> str:
     if not isinstance(key, str):
         raise FrameError("json", f"the key {key!r} is not a string", pointer=pointer)
-    if _lone_surrogate(key):
+    if lone_surrogate(key):
         raise FrameError("surrogate", "a key with a lone surrogate", pointer=pointer)
     return key

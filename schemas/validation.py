@@ -30,7 +30,7 @@ from relaykit.schemas.faults import (
 from relaykit.schemas.flatten import deepest, flattened
 from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding, FrameSpec, Protocol, Severity
 from relaykit.schemas.pointers import at_pointer, pointer_of
-from relaykit.schemas.strict_json import kind_of, shorten
+from relaykit.schemas.wording import kind_of, shorten
 
 MAX_FINDINGS = 100
 """Findings that are listed for one frame; what is beyond is only counted."""

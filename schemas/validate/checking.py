@@ -16,12 +16,13 @@ from relaykit.schemas import strict_json
 from relaykit.schemas.catalogue import Catalogue
 from relaykit.schemas.messages import missing
 from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding
-from relaykit.schemas.strict_json import FrameError, kind_of, shorten
+from relaykit.schemas.strict_json import FrameError
 from relaykit.schemas.validate import readers
 from relaykit.schemas.validate.broken import Broken, look_at
 from relaykit.schemas.validate.cutting import too_large
 from relaykit.schemas.validate.markdown import Sketch
 from relaykit.schemas.validate.sources import Kind, Opened, Source, opened
+from relaykit.schemas.wording import kind_of, shorten
 
 Way = Literal["c2s", "s2c", "auto"]
 _RECORD = ("direction", "frame")  # what a line holds that says who sent its frame

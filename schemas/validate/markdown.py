@@ -10,8 +10,9 @@ from typing import Any
 
 from relaykit.schemas import strict_json
 from relaykit.schemas.catalogue import Catalogue
-from relaykit.schemas.strict_json import FrameError, kind_of, shorten
+from relaykit.schemas.strict_json import FrameError
 from relaykit.schemas.validate.cutting import MAX_FRAME, Cutter, too_large
+from relaykit.schemas.wording import kind_of, shorten
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,9 @@ import pytest
 from relaykit.schemas import FrameError, strict_json
 from relaykit.schemas.frozen import freeze, thaw
 from relaykit.schemas.leaky import may_leak
-from relaykit.schemas.strict_json import decode, loads, plain, shorten
+from relaykit.schemas.scan import scan
+from relaykit.schemas.strict_json import decode, loads, plain
+from relaykit.schemas.wording import shorten
 
 FAULTS: list[tuple[bytes, str, int]] = [
     (b"", "json", 0),
@@ -128,7 +130,7 @@ def test_the_scan_finds_a_fault_exactly_where_parsers_refuse() -> None:
             text_is_json = True
         except orjson.JSONDecodeError:
             text_is_json = False
-        fault = strict_json._scan(data, 64)
+        fault = scan(data, 64)
         refused += not text_is_json
         if text_is_json:
             assert fault is None or fault.reason in ("duplicate-key", "integer", "depth"), data

@@ -1,0 +1,41 @@
+"""JSON values in words: what kind they are, and what they hold, in a few of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from json.encoder import encode_basestring
+from typing import Any
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in JSON's words and with an article: `an array`, `null`."""
+    if value is None:
+        return "null"
+    if isinstance(value, bool):
+        return "a boolean"
+    if isinstance(value, (int, float)):
+        return "a number"
+    if isinstance(value, str):
+        return "a string"
+    if isinstance(value, Mapping):
+        return "an object"
+    return "an array" if isinstance(value, Sequence) else f"a {type(value).__name__}"
+
+
+def shorten(value: Any, limit: int = 60) -> str:
+    """A value on one line, not much longer than `limit` characters; of containers, only the size."""
+    if isinstance(value, str):
+        text = encode_basestring(value[: limit + 1])
+        if not text.isprintable():
+            text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+        return text if len(value) <= limit else f'{text[:limit]}…"'
+    if value is None or isinstance(value, bool):
+        return str(value).lower() if value is not None else "null"
+    if isinstance(value, Mapping):
+        return f"object ({len(value)} {'property' if len(value) == 1 else 'properties'})" if value else "{}"
+    if isinstance(value, Sequence):
+        return f"array ({len(value)} {'item' if len(value) == 1 else 'items'})" if value else "[]"
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+        return f"an integer of {value.bit_length()} bits"
+    return json.dumps(value, default=lambda v: f"<{type(v).__name__}>")
