@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.server import Peer, Running, frame, in_loop, message, new_id, running_server
+from support.server import Peer, Running, frame, in_loop, message, new_group, new_id, running_server
 
 
 def group_of(server: Running, *members: str) -> str:
-    group = f"group-{new_id()}"
+    group = new_group()
     server.app.people.create_group(group, members)
     return group
 

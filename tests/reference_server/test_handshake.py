@@ -11,15 +11,11 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from support.raw import PING, PONG, TEXT, Raw, encode, request
 from support.server import SECRET, Running, in_loop, new_id, running_server
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from relaykit.errors import UsageError
-from relaykit.reference_server.auth import keys_of_set, make_key
 from relaykit.reference_server.handshake import origin_pattern
 from relaykit.tokens import mint
 
@@ -373,69 +369,3 @@ async def test_permessage_deflate_is_accepted_unless_it_is_off() -> None:
             assert offered is compression
             for _ in range(3):
                 await alice.silent()
-
-
-# --- keys ---
-
-
-def pem(key: Any, *, public: bool) -> str:
-    if public:
-        encoding = serialization.PublicFormat.SubjectPublicKeyInfo
-        return key.public_key().public_bytes(serialization.Encoding.PEM, encoding).decode()
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    ).decode()
-
-
-RSA = rsa.generate_private_key(public_exponent=65537, key_size=2048)
-PAIRS = {
-    "RS256": RSA,
-    "ES256": ec.generate_private_key(ec.SECP256R1()),
-    "EdDSA": ed25519.Ed25519PrivateKey.generate(),
-}
-
-
-@pytest.mark.parametrize("algorithm", PAIRS)
-@in_loop
-async def test_tokens_signed_with_key_pairs(algorithm: str) -> None:
-    private = PAIRS[algorithm]
-    async with running_server(keys=[make_key(algorithm, pem(private, public=True))]) as server:
-        good = forged(key=pem(private, public=False), algorithm=algorithm)
-        assert await status_of(server, f"/ws?token={good}") == 101
-        assert await status_of(server, f"/ws?token={forged()}") == 401
-        # The public key as if it were a shared secret.
-        body = {"sub": USER, "device_id": DEVICE, "exp": time.time() + 60}
-        confused = jwt.api_jws.PyJWS().encode(json.dumps(body).encode(), b"x" * 32, algorithm="HS256")
-        assert await status_of(server, f"/ws?token={confused}") == 401
-
-
-@in_loop
-async def test_two_keys_both_work_and_a_kid_chooses() -> None:
-    old, new = "the previous key, which is long enough", "the current key, which is long enough"
-    keys = [make_key("HS256", old, "old"), make_key("HS256", new, "new")]
-    async with running_server(keys=keys) as server:
-        for key, kid, status in (
-            (old, "old", 101),
-            (new, "new", 101),
-            (old, None, 101),
-            (new, None, 101),
-            (old, "new", 401),
-            (new, "unknown", 401),
-            (SECRET, "new", 401),
-        ):
-            token = forged(key=key, headers={"kid": kid} if kid else None)
-            assert await status_of(server, f"/ws?token={token}") == status, (key, kid)
-
-
-def test_key_sets() -> None:
-    jwk = {**json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(RSA.public_key())), "kid": "r", "use": "sig"}
-    other = {**jwk, "kid": "enc", "use": "enc"}
-    (key,) = keys_of_set(json.dumps({"keys": [jwk, other]}), ["RS256"])
-    assert (key.algorithm, key.kid) == ("RS256", "r")
-    for text in ("", "[]", "{}", '{"keys": [{}]}', json.dumps({"keys": [other]})):
-        with pytest.raises(UsageError):
-            keys_of_set(text, ["RS256"])
-    with pytest.raises(UsageError):
-        keys_of_set(json.dumps({"keys": [jwk]}), ["ES256"])
-    with pytest.raises(UsageError, match="not a key for RS256"):
-        make_key("RS256", "no key")

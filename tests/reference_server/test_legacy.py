@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.server import CIPHERTEXT, Peer, Running, frame, in_loop, message, new_id, running_server
+from support.server import (
+    CIPHERTEXT,
+    Peer,
+    Running,
+    frame,
+    in_loop,
+    message,
+    new_group,
+    new_id,
+    running_server,
+)
 
 
 def old(recipient: str, **envelope: Any) -> dict[str, Any]:
@@ -122,7 +132,7 @@ async def test_a_conversation_that_a_legacy_connection_is_told_of_can_be_written
 async def test_a_group_message_is_the_same_on_legacy_connections() -> None:
     async with running_server() as server:
         alice, bob = await server.connect(), await legacy(server)
-        group = f"group-{new_id()}"
+        group = new_group()
         server.app.people.create_group(group, [alice.user, bob.user])
         name = await accepted(alice, message(None, group_id=group))
         assert (await bob.expect("group_message"))["payload"]["message_id"] == name

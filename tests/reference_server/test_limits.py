@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from support.raw import CLOSE, PING, PONG, TEXT, Raw, encode
-from support.server import frame, in_loop, message, new_id, running_server
+from support.server import frame, in_loop, message, new_group, new_id, running_server
 
 from relaykit.reference_server.limits import Bucket, Rate, Ruling
 
@@ -162,7 +162,7 @@ async def test_what_waits_for_all_slow_readers_together_is_bounded() -> None:
     most = 1024 * 1024
     limits = {"burst": 100_000, "waiting_per_user": 100_000}
     async with running_server(limits=limits, max_outgoing_bytes=most, max_unread_bytes=most) as server:
-        alice, group = await server.connect(), f"group-{new_id()}"
+        alice, group = await server.connect(), new_group()
         lazy = [(new_id(), new_id()) for _ in range(4)]
         server.app.people.create_group(group, [alice.user, *(user for user, _ in lazy)])
         raws = []

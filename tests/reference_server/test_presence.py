@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from support.server import Peer, Running, frame, in_loop, message, new_id, running_server
+from support.server import Peer, Running, frame, in_loop, message, new_group, new_id, running_server
 from websockets.exceptions import InvalidStatus
 
 from relaykit.reference_server.presence import entered
@@ -106,7 +106,7 @@ async def test_users_are_contacts_once_both_have_written() -> None:
 async def test_a_message_to_a_group_makes_nobody_a_contact() -> None:
     async with running_server() as server:
         alice, bob = await server.pair()
-        group = f"group-{new_id()}"
+        group = new_group()
         server.app.people.create_group(group, [alice.user, bob.user])
         for sender, receiver in ((alice, bob), (bob, alice)):
             await sender.send(message(None, group_id=group))

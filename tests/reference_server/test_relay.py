@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.catalogues import with_new_type
-from support.server import Peer, Running, in_loop, new_id, running_server
+from support.server import Peer, Running, in_loop, new_group, new_id, running_server
 
 from relaykit.errors import KitDefect
 from relaykit.reference_server.dispatch import HANDLERS
@@ -115,7 +115,7 @@ async def test_a_conversation_follows_its_groups_membership() -> None:
     async with running_server() as server:
         alice, bob = await server.pair()
         carol = await server.connect()
-        people, group = server.app.people, f"group-{new_id()}"
+        people, group = server.app.people, new_group()
         people.create_group(group, [alice.user, bob.user])
         conversation = people.group_conversation(group)
         people.add_member(group, carol.user)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from support.server import frame, in_loop, new_id, running_server
+from support.server import frame, in_loop, new_group, running_server
 
 
 def typing(conversation: str, value: bool = True) -> dict[str, Any]:
@@ -46,7 +46,7 @@ async def test_a_groups_conversation_is_its_current_members() -> None:
     async with running_server() as server:
         alice, bob = await server.pair()
         carol = await server.connect()
-        people, group = server.app.people, f"group-{new_id()}"
+        people, group = server.app.people, new_group()
         people.create_group(group, [alice.user, bob.user])
         conversation = people.group_conversation(group)
         assert people.group_conversation(group) == conversation
@@ -69,7 +69,7 @@ async def test_a_conversation_is_found_again_after_a_restart(tmp_path: Any) -> N
     store = str(tmp_path / "store.db")
     async with running_server(store=store) as server:
         alice, bob = await server.pair()
-        group = f"group-{new_id()}"
+        group = new_group()
         server.app.people.create_group(group, [alice.user, bob.user])
         conversations = (
             server.app.people.group_conversation(group),

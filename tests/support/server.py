@@ -31,6 +31,10 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def new_group() -> str:
+    return f"group-{new_id()}"
+
+
 def frame(kind: str, payload: Mapping[str, Any] | None = None, **envelope: Any) -> dict[str, Any]:
     """A client's frame; envelope fields given as None are left out."""
     whole = {"type": kind, **{name: value for name, value in envelope.items() if value is not None}}
@@ -141,6 +145,11 @@ class Running:
         peer = Peer(user, device, await connect(f"{self.url}?token={token}{query}", **options))
         self.peers.append(peer)
         return peer
+
+    async def reconnect(self, peer: Peer) -> Peer:
+        """End a device's connection and connect it again."""
+        await peer.close()
+        return await self.connect(peer.user, peer.device)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Let the loop turn until something is so, which no frame tells."""
