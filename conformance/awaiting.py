@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 from relaykit.conformance.context import CaseStop, Context, Device
 from relaykit.conformance.grammar import Expect, ExpectClose, Unordered
-from relaykit.conformance.matching import compare, nearest, plain, pointer_get, short
+from relaykit.conformance.matching import compare, nearest, plain, short
 from relaykit.conformance.wire import Arrived, Connection
+from relaykit.pointers import at_pointer
 
 if TYPE_CHECKING:
     from relaykit.conformance.steps import Play
@@ -165,7 +166,7 @@ def took(context: Context, device: Device, step: Expect, arrived: Arrived) -> No
     """
     context.step = step.place.pointer
     for name, pointer in step.capture.items():
-        value = pointer_get(arrived.frame, pointer)
+        value = at_pointer(arrived.frame, pointer)
         if value is None:
             context.fail(
                 step.req,

@@ -29,9 +29,10 @@ from relaykit.conformance.grammar import (
     Step,
     Unordered,
 )
-from relaykit.conformance.matching import ambient_types, pointer_get
+from relaykit.conformance.matching import ambient_types
 from relaykit.conformance.shapes import known_fields
 from relaykit.conformance.values import BadReferenceError, Scope, fresh_uuid
+from relaykit.pointers import at_pointer
 from relaykit.schemas import Catalogue, FrameSpec, control_operations
 
 
@@ -232,7 +233,7 @@ class _Checker:
                 (
                     found
                     for example in (spec.examples if spec else ())
-                    if (found := pointer_get(example, pointer)) is not None
+                    if (found := at_pointer(example, pointer)) is not None
                 ),
                 None,
             )

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from relaykit.config import escape
 from relaykit.conformance.results import Case, CaseResult, Finding, Verdict
+from relaykit.pointers import escape
 from relaykit.schemas import Catalogue
 
 PREFIX = "dialect-"

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from relaykit.conformance.context import Context, Device, Environment
-from relaykit.conformance.matching import compare, pointer_get, short
+from relaykit.conformance.matching import compare, short
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import Arrived, Connection
+from relaykit.pointers import at_pointer
 
 _REMARKS = 20
 """Of many unwanted frames, so many are looked at for whether they come again."""
@@ -134,7 +135,7 @@ def _again(context: Context, label: str, unwanted: Arrived) -> str:
         return ""
     alike = {"type": frame["type"], "message_id": name}
     if frame["type"] == "status_update":
-        alike["payload"] = {"status": pointer_get(frame, "/payload/status")}
+        alike["payload"] = {"status": at_pointer(frame, "/payload/status")}
     for entry in context.recorder.transcript.entries:
         before = entry.direction == "s2c" and entry.actor == label and entry.t_ms < unwanted.t_ms
         if before and entry.frame is not frame and compare(alike, entry.frame) is None:

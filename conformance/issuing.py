@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Protocol
 
-from relaykit.conformance.matching import pointer_get
 from relaykit.conformance.stops import UntestableError
 from relaykit.conformance.templates import filled
 from relaykit.conformance.token_spec import CommandTokens, HttpTokens, Identity, Minting, TokenSource
+from relaykit.pointers import at_pointer
 
 if TYPE_CHECKING:
     import aiohttp
@@ -147,7 +147,7 @@ class Issuer:
             return answer.strip()
         # What came is not shown from here on: it may be a token in another place.
         try:
-            token = pointer_get(json.loads(answer), spec.pointer)
+            token = at_pointer(json.loads(answer), spec.pointer)
         except (ValueError, RecursionError):
             raise TokenError(f"{spec.method} {url}: the answer is not JSON") from None
         if not isinstance(token, str):

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from relaykit.conformance.expectations import Expectation
-from relaykit.conformance.matching import pointer_get, short
+from relaykit.conformance.matching import short
 from relaykit.conformance.record import UNREADABLE, ShapeBook, Violation
 from relaykit.conformance.results import (
     UNTESTED,
@@ -24,6 +24,7 @@ from relaykit.conformance.results import (
     Verdict,
 )
 from relaykit.conformance.shapes import shape_requirements
+from relaykit.pointers import at_pointer
 from relaykit.schemas import Catalogue
 
 LEVELS = ("MUST", "SHOULD", "MAY")
@@ -261,7 +262,7 @@ def _misshapen(catalogue: Catalogue, violation: Violation) -> Finding:
 
 def _misshapen_at(pointer: str, frame: object) -> str:
     """The place of a violation, with what stands there."""
-    value = pointer_get(frame, pointer) if pointer else None
+    value = at_pointer(frame, pointer) if pointer else None
     return f"{pointer or '(the frame)'}{f' {short(value)}' if isinstance(value, (str, int, float)) else ''}"
 
 

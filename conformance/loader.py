@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from relaykit.config import Document, Tagged, escape, load_yaml, problems
+from relaykit.config import Document, Tagged, load_yaml, problems
 from relaykit.conformance.checks import Complaints, check
 from relaykit.conformance.grammar import (
     SINGLE_DEVICE,
@@ -38,6 +38,7 @@ from relaykit.conformance.grammar import (
     requirements_of,
 )
 from relaykit.errors import UsageError
+from relaykit.pointers import escape
 from relaykit.schemas import Catalogue
 
 TAGS = frozenset({"!absent", "!match"})

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from relaykit.config import escape
 from relaykit.conformance.grammar import Absent, Match
+from relaykit.pointers import escape
 from relaykit.schemas import Catalogue
 
 _UUID = re.compile(r"(?:[a-z]+-)?[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}")
@@ -39,19 +39,6 @@ def ambient_types(catalogue: Catalogue) -> frozenset[str]:
         if direction == "s2c" and spec.capability == "presence"
     }
     return frozenset(presence | {"ping", "heartbeat_ack"})
-
-
-def pointer_get(value: Any, pointer: str) -> Any:
-    """What stands at a JSON pointer, or None."""
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        if isinstance(value, Mapping) and key in value:
-            value = value[key]
-        elif isinstance(value, list) and key.isdigit() and int(key) < len(value):
-            value = value[int(key)]
-        else:
-            return None
-    return value
 
 
 def compare(pattern: Any, value: Any) -> Difference | None:

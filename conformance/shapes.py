@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from relaykit.pointers import at_pointer
+
 
 def known_fields(bundle: Mapping[str, Any], pattern: Any) -> list[tuple[str, str, list[str]]]:
     """Fields that a pattern names and its schema does not have.
@@ -40,10 +42,7 @@ def _parts(bundle: Mapping[str, Any], schema: Any) -> Iterator[Mapping[str, Any]
     yield schema
     reference = schema.get("$ref")
     if isinstance(reference, str) and reference.startswith("#/"):
-        target: Any = bundle
-        for step in reference[2:].split("/"):
-            target = target[step.replace("~1", "/").replace("~0", "~")]
-        yield from _parts(bundle, target)
+        yield from _parts(bundle, at_pointer(bundle, reference[1:]))
     for keyword in ("allOf", "anyOf", "oneOf"):
         for branch in schema.get(keyword, ()):
             yield from _parts(bundle, branch)

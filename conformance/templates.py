@@ -8,8 +8,9 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from relaykit.config import Document, escape, suggest
+from relaykit.config import Document, suggest
 from relaykit.errors import UsageError
+from relaykit.pointers import escape
 
 HEADER_NAMES = ("random_ipv4", "random_uuid", "user_id", "device_id")
 """What may stand in a handshake header: an address and an id, new for every connection; whose it is."""

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from relaykit.config import escape
 from relaykit.docs_gen.model import Example, Fault, Field, Line, Token
 from relaykit.docs_gen.text import code, either
+from relaykit.pointers import escape
 from relaykit.schemas import Catalogue, FrameSpec, Validation, Vector
 
 INVALID_SHOWN = 6

@@ -31,6 +31,7 @@ from websockets.frames import EXTERNAL_CLOSE_CODES
 
 from relaykit.config import suggest
 from relaykit.errors import UsageError
+from relaykit.pointers import keys_of
 from relaykit.reference_server.ids import canonical_uuid
 from relaykit.schemas import Catalogue
 
@@ -249,7 +250,7 @@ def changed(data: bytes, how: str) -> bytes | None:
 
 def _change(frame: Any, pointer: str) -> bool:
     """Change the value at the pointer, if there is one."""
-    *path, last = (part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:])
+    *path, last = keys_of(pointer)
     place: Any = frame
     for part in path:
         place = _inside(place, part)

@@ -19,6 +19,7 @@ import jsonschema_rs
 import yaml
 
 from relaykit.errors import UsageError
+from relaykit.pointers import at_pointer, escape, pointer_of
 
 _BaseLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
@@ -66,11 +67,6 @@ class Problem:
 
     def __str__(self) -> str:
         return f"{self.path}:{self.line}: {self.pointer or '(top level)'}: {self.message}"
-
-
-def escape(key: str) -> str:
-    """A key as a reference token of a JSON pointer (RFC 6901)."""
-    return key.replace("~", "~0").replace("/", "~1")
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -194,7 +190,7 @@ def _plain(value: Any) -> Any:
 
 def _explain(error: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
     """Pointers and messages for one error; of alternatives, the one that was evidently meant."""
-    pointer = "".join(f"/{escape(str(part))}" for part in error.instance_path)
+    pointer = pointer_of(tuple(error.instance_path))
     keyword = error.kind.name
     if keyword in ("additionalProperties", "unevaluatedProperties"):
         known = _known_keys(error.schema_path, schema)
@@ -238,9 +234,7 @@ def _at(path: Iterable[Any], schema: Mapping[str, Any]) -> Any:
         try:
             here = here[part]
             if part == "$ref":  # into the schema's own definitions
-                reference, here = here, schema
-                for step in reference.removeprefix("#/").split("/"):
-                    here = here[step]
+                here = at_pointer(schema, here.removeprefix("#"))
         except (KeyError, IndexError, TypeError):
             return None
     return here

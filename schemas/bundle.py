@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from relaykit.config import suggest
 from relaykit.errors import UsageError
+from relaykit.pointers import at_pointer
 from relaykit.schemas.frozen import thaw
 from relaykit.schemas.model import DIRECTIONS, Direction, FrameSpec
 
@@ -107,17 +108,10 @@ def self_contained(path: Path, schema: Mapping[str, Any], load: Load) -> dict[st
     result: dict[str, Any] = rewritten(path.resolve(), schema)
     while waiting:
         file, pointer, name = waiting.pop(0)
-        definitions[name] = rewritten(file, _target(load(file), pointer))
+        definitions[name] = rewritten(file, at_pointer(load(file), pointer))
     if definitions:
         result["$defs"] = dict(sorted(definitions.items()))
     return result
-
-
-def _target(document: Any, pointer: str) -> Any:
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        document = document[int(key)] if isinstance(document, list) else document[key]
-    return document
 
 
 def _require_target(file: Path, reference: str, place: Path, pointer: str, load: Load) -> None:
@@ -125,12 +119,10 @@ def _require_target(file: Path, reference: str, place: Path, pointer: str, load:
         document = load(place)
     except UsageError as error:
         raise UsageError(f"{file}: $ref {reference!r}: {error}") from error
-    try:
-        _target(document, pointer)
-    except (KeyError, IndexError, ValueError, TypeError):
+    if at_pointer(document, pointer) is None:
         known = document.get("$defs", {}) if isinstance(document, dict) else {}
         near = suggest(pointer.rpartition("/")[2], known)
-        raise UsageError(f"{file}: $ref {reference!r}: there is no {pointer} in {place.name}{near}") from None
+        raise UsageError(f"{file}: $ref {reference!r}: there is no {pointer} in {place.name}{near}")
 
 
 # --- bundles for others -------------------------------------------------------------------------------------

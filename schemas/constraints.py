@@ -10,8 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from relaykit.config import escape
-from relaykit.schemas.pointers import at_pointer
+from relaykit.pointers import at_pointer, escape
 
 Json = Any
 

@@ -13,6 +13,7 @@ import jsonschema_rs
 
 from relaykit.config import Document, load_yaml, require_valid
 from relaykit.errors import UsageError
+from relaykit.pointers import at_pointer, escape
 from relaykit.schemas.bundle import DIALECT, self_contained
 from relaykit.schemas.frozen import freeze
 from relaykit.schemas.loading import HERE, read_json
@@ -106,7 +107,7 @@ def control_operations(root: Path = HERE) -> Mapping[str, Operation]:
     operations: dict[str, Operation] = {}
     for route, item in document.data["paths"].items():
         name, post = route.removeprefix("/"), item["post"]
-        place = document.place(f"/paths/{route.replace('/', '~1')}")
+        place = document.place(f"/paths/{escape(route)}")
         if post["operationId"] != name:
             raise UsageError(f"{place}: operationId is {post['operationId']!r}, the path says {name!r}")
         operations[name] = Operation(
@@ -127,10 +128,7 @@ def _schema(document: Document, place: str, body: Mapping[str, Any], load: Any) 
     path = Path(document.path)
     try:
         while "$ref" in body:
-            target: Any = document.data
-            for part in body["$ref"].removeprefix("#/").split("/"):
-                target = target[part]
-            body = target
+            body = at_pointer(document.data, body["$ref"][1:])
         schema = body["content"][_JSON]["schema"]
     except (KeyError, TypeError):
         raise UsageError(f"{place}: a body has no schema for {_JSON}") from None

@@ -13,7 +13,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from relaykit.schemas.pointers import at_pointer
+from relaykit.pointers import at_pointer
 
 _ANNOTATIONS = {"$schema", "$comment", "$defs", "title", "description", "deprecated", "default", "examples"}
 # Keywords whose meaning does not depend on their siblings: an allOf branch may hand them to its parent.

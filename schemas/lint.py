@@ -13,7 +13,8 @@ from typing import Any, cast
 
 import jsonschema_rs
 
-from relaykit.config import escape, suggest
+from relaykit.config import suggest
+from relaykit.pointers import at_pointer, escape, pointer_of
 
 TYPES = "types.schema.json"
 """The file of the shared types, relative to the folder of the schemas."""
@@ -90,9 +91,9 @@ def lint(
 
 def meta_faults(meta: _Json, file: str, schema: _Json) -> Iterator[Fault]:
     """What the meta-schema finds wrong in one file."""
-    known = _at(meta, "/propertyNames/enum") or ()
+    known = at_pointer(meta, "/propertyNames/enum") or ()
     for error in jsonschema_rs.validator_for(dict(meta), offline=True).iter_errors(dict(schema)):
-        pointer = "".join(f"/{escape(str(part))}" for part in error.instance_path)
+        pointer = pointer_of(tuple(error.instance_path))
         kind = error.kind
         if isinstance(kind, jsonschema_rs.ValidationErrorKind.PropertyNames):
             word = str(kind.error.instance)
@@ -238,17 +239,11 @@ def _fields(schema: _Json, types: _Json) -> dict[str, bool]:
     payload = _mapping(schema["properties"].get("payload"))
     for part in [payload, *payload.get("allOf", ())]:
         if "$ref" in part:
-            part = _mapping(_at(types, part["$ref"].partition("#")[2]))
+            part = _mapping(at_pointer(types, part["$ref"].partition("#")[2]))
         for name in part.get("properties", {}):
             pointer = f"/payload/{escape(name)}"
             fields[pointer] = "payload" in required and name in part.get("required", ())
     return fields
-
-
-def _at(document: Any, pointer: str) -> Any:
-    for part in pointer.split("/")[1:]:
-        document = _mapping(document).get(part)
-    return document
 
 
 def _mapping(value: Any) -> _Json:

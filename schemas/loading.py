@@ -14,8 +14,9 @@ import orjson
 
 from relaykit.config import Document, load_yaml, parse_yaml, require_valid, suggest
 from relaykit.errors import UsageError
-from relaykit.schemas import pointers, strict_json
-from relaykit.schemas.bundle import self_contained
+from relaykit.pointers import at_pointer, pointer_of
+from relaykit.schemas import strict_json
+from relaykit.schemas.bundle import DIALECT, self_contained
 from relaykit.schemas.frozen import freeze
 from relaykit.schemas.model import (
     DIRECTIONS,
@@ -209,14 +210,14 @@ def _frame(path: Path, direction: Direction, schema: Any, load: Any, protocol: P
     stated = schema.get("x-direction")
     if stated != direction:
         raise UsageError(f"{path}: /x-direction: is {stated!r} in a file of {direction}")
-    const = pointers.at_pointer(schema, "/properties/type/const")
+    const = at_pointer(schema, "/properties/type/const")
     if const != name:
         raise UsageError(f"{path}: /properties/type/const: is {const!r}, the file is named {path.name!r}")
     bundled = self_contained(path, schema, load)
     try:
-        jsonschema_rs.meta.validate({**bundled, "$schema": "https://json-schema.org/draft/2020-12/schema"})
+        jsonschema_rs.meta.validate({**bundled, "$schema": DIALECT})
     except jsonschema_rs.ValidationError as error:
-        place = pointers.pointer_of(tuple(error.instance_path))
+        place = pointer_of(tuple(error.instance_path))
         raise UsageError(f"{path}: {place}: not a JSON Schema: {error.message}") from None
     return spec_of(name, direction, schema, bundled, str(path), since=protocol.version)
 

@@ -15,8 +15,8 @@ from typing import Any, Never
 
 import orjson
 
-from relaykit.config import escape
 from relaykit.errors import RelaykitError
+from relaykit.pointers import escape
 from relaykit.schemas.leaky import may_leak
 from relaykit.schemas.scan import MAX_INTEGER, Fault, Reason, lone_surrogate, representable, scan
 from relaykit.schemas.wording import kind_of, shorten

@@ -15,6 +15,7 @@ import jsonschema
 import jsonschema_rs
 
 from relaykit.errors import KitDefect
+from relaykit.pointers import at_pointer, pointer_of
 from relaykit.schemas import messages
 from relaykit.schemas.faults import (
     KNOWN_DIFFERENCES,
@@ -29,7 +30,6 @@ from relaykit.schemas.faults import (
 )
 from relaykit.schemas.flatten import deepest, flattened
 from relaykit.schemas.model import DIRECTIONS, Direction, Engine, Finding, FrameSpec, Protocol, Severity
-from relaykit.schemas.pointers import at_pointer, pointer_of
 from relaykit.schemas.wording import kind_of, shorten
 
 MAX_FINDINGS = 100

@@ -8,9 +8,9 @@ from typing import Any
 
 from relaykit.conformance.derived.binding import bound
 from relaykit.conformance.derived.edits import Path, with_value
+from relaykit.pointers import at_pointer
 from relaykit.schemas import FrameSpec, thaw
 from relaykit.schemas.constraints import ASSERTIONS
-from relaykit.schemas.pointers import at_pointer
 
 ENVELOPE = "envelope"
 """How the frame itself is called where places have names; those within it go by their path, dots between."""

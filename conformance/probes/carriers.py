@@ -6,10 +6,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from relaykit.conformance.context import Context, Device, Presentation, present
-from relaykit.conformance.matching import pointer_get
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import deliver_to, expect_frame, message
 from relaykit.conformance.wire import Connection, DialError
+from relaykit.pointers import at_pointer
 
 
 async def _served(context: Context, carrier: str, requirement: str) -> tuple[Connection | None, str]:
@@ -141,7 +141,7 @@ async def carriers_disagree(context: Context) -> None:
     owners = {await deliver_to(context, carol, device.user.id): device for device in (alice, bob)}
     pattern = {"type": "deliver", "sender_id": carol.user.id}
     got = await expect_frame(context, mixed, pattern, ("CONN-07",))
-    name = str(pointer_get(got, "/message_id")).lower()
+    name = str(at_pointer(got, "/message_id")).lower()
     taken = owners.get(name)
     if taken is None:
         context.fail(("CONN-07",), "an unknown message came", expected=list(owners), actual=got)

@@ -7,9 +7,9 @@ from typing import Any
 import orjson
 
 from relaykit.conformance.context import Context, UntestableError
-from relaykit.conformance.matching import pointer_get
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import expect_frame, judge_refusal, message, nothing_reached
+from relaykit.pointers import at_pointer
 
 _LARGEST = 8 * 2**20
 """Limits beyond this are not tried: the suite is no flood."""
@@ -49,7 +49,7 @@ async def at_the_limit(context: Context) -> None:
     await expect_frame(context, alice.live, {"type": "sent_ack", "message_id": name}, ("LIM-16",))
     came = await expect_frame(context, bob.live, {"type": "deliver", "message_id": name}, ("LIM-16",))
     context.prove(("LIM-16",))
-    sent, got = frame["payload"]["ciphertext"], pointer_get(came, "/payload/ciphertext")
+    sent, got = frame["payload"]["ciphertext"], at_pointer(came, "/payload/ciphertext")
     if got == sent:
         context.prove(("MSG-18",))
     else:

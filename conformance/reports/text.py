@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from relaykit.conformance.results import GATHERED
+from relaykit.pointers import escape
 
 Data = Mapping[str, Any]
 
@@ -58,8 +59,9 @@ def _lines(value: Any, pointer: str, indent: str, before: str, after: str) -> It
         last = len(value) - 1
         for n, (key, item) in enumerate(value.items()):
             name = f"{_scalar(str(key))}: "
-            step = str(key).replace("~", "~0").replace("/", "~1")
-            yield from _lines(item, f"{pointer}/{step}", f"{indent}  ", name, "," if n < last else "")
+            yield from _lines(
+                item, f"{pointer}/{escape(str(key))}", f"{indent}  ", name, "," if n < last else ""
+            )
         yield "\0", f"{indent}}}{after}"
     elif isinstance(value, (list, tuple)) and value:
         yield pointer, f"{indent}{before}["

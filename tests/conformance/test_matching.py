@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from relaykit.conformance.grammar import Absent, Match
-from relaykit.conformance.matching import ambient_types, compare, nearest, pointer_get
+from relaykit.conformance.matching import ambient_types, compare, nearest
 from relaykit.schemas import load_catalogue
 
 ID = "0d9c2f0e-6b1c-4a8e-9d53-2f6f3c1b7a10"
@@ -76,14 +76,6 @@ def test_the_nearest_miss_is_the_one_that_fits_furthest() -> None:
     assert near[0] is frames[1]
     assert near[1].pointer == "/payload/ciphertext"
     assert nearest(pattern, []) is None
-
-
-def test_pointers() -> None:
-    frame = {"a": [{"b/c": 1}], "n": None}
-    assert pointer_get(frame, "/a/0/b~1c") == 1
-    assert pointer_get(frame, "/a/1") is None
-    assert pointer_get(frame, "/a/x") is None
-    assert pointer_get(frame, "") is frame
 
 
 def test_ambient_types_come_from_the_catalogue() -> None:

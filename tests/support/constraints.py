@@ -9,9 +9,8 @@ from typing import cast
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError
 
-from relaykit.config import escape
+from relaykit.pointers import at_pointer, escape
 from relaykit.schemas.constraints import Json
-from relaykit.schemas.pointers import at_pointer
 
 
 def reference_validator(schema: Mapping[str, Json]) -> Draft202012Validator:

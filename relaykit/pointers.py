@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
-from relaykit.config import escape
+
+def escape(key: str) -> str:
+    """A key as a reference token of a JSON pointer."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def keys_of(pointer: str) -> list[str]:
+    """The keys along a JSON pointer; those of items are their numbers."""
+    return [part.replace("~1", "/").replace("~0", "~") for part in pointer.split("/")[1:]]
 
 
 def pointer_of(parts: tuple[str | int, ...]) -> str:
@@ -25,10 +34,11 @@ _remembered = lru_cache(maxsize=4096)(_joined)
 
 def at_pointer(value: Any, pointer: str) -> Any:
     """What a JSON pointer points to; None if there is nothing."""
-    for part in pointer.split("/")[1:]:
-        key = part.replace("~1", "/").replace("~0", "~")
-        try:
-            value = value[int(key)] if isinstance(value, (list, tuple)) else value[key]
-        except (KeyError, IndexError, ValueError, TypeError):
+    for key in keys_of(pointer):
+        if isinstance(value, Mapping):
+            value = value.get(key)
+        elif isinstance(value, (list, tuple)) and key.isdecimal() and int(key) < len(value):
+            value = value[int(key)]
+        else:
             return None
     return value
