@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,59 +11,15 @@ from relaykit.errors import UsageError
 from relaykit.pointers import at_pointer
 from relaykit.schemas.frozen import thaw
 from relaykit.schemas.model import DIRECTIONS, Direction, FrameSpec
+from relaykit.schemas.subschemas import map_schemas, references
 
 if TYPE_CHECKING:
     from relaykit.schemas.catalogue import Catalogue
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
-# Where a schema holds schemas. Everything else (examples, const, default …) is data and is left alone.
-_ONE = (
-    *(
-        "items",
-        "additionalProperties",
-        "unevaluatedItems",
-        "unevaluatedProperties",
-        "contains",
-        "propertyNames",
-    ),
-    *("not", "if", "then", "else", "contentSchema"),
-)
-_MANY = ("allOf", "anyOf", "oneOf", "prefixItems")
-_NAMED = ("properties", "patternProperties", "$defs", "dependentSchemas")
-
 Load = Callable[[Path], Any]
 """Reads a schema file; raises UsageError."""
-
-
-def map_schemas(schema: Any, change: Callable[[dict[str, Any]], dict[str, Any]]) -> Any:
-    """A copy of a schema with `change` applied to every subschema, the innermost first."""
-    if not isinstance(schema, Mapping):
-        return schema
-    copy: dict[str, Any] = {}
-    for key, value in schema.items():
-        if key in _ONE:
-            copy[key] = map_schemas(value, change)
-        elif key in _MANY and isinstance(value, list):
-            copy[key] = [map_schemas(item, change) for item in value]
-        elif key in _NAMED and isinstance(value, Mapping):
-            copy[key] = {name: map_schemas(item, change) for name, item in value.items()}
-        else:
-            copy[key] = thaw(value)
-    return change(copy)
-
-
-def references(schema: Any) -> Iterator[str]:
-    """Every `$ref` of a schema."""
-    found: list[str] = []
-
-    def note(sub: dict[str, Any]) -> dict[str, Any]:
-        if isinstance(sub.get("$ref"), str):
-            found.append(sub["$ref"])
-        return sub
-
-    map_schemas(schema, note)
-    yield from found
 
 
 def self_contained(path: Path, schema: Mapping[str, Any], load: Load) -> dict[str, Any]:

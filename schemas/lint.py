@@ -15,6 +15,7 @@ import jsonschema_rs
 
 from relaykit.config import suggest
 from relaykit.pointers import at_pointer, escape, pointer_of
+from relaykit.schemas.subschemas import subschemas
 
 TYPES = "types.schema.json"
 """The file of the shared types, relative to the folder of the schemas."""
@@ -210,26 +211,6 @@ def _requirement_faults(file: str, schema: _Json, known: Collection[str] | None)
             if name not in known:
                 place = f"{pointer}/x-requirements/{index}"
                 yield Fault(file, place, f"unknown requirement {name!r}{suggest(name, known)}")
-
-
-_MAPS = ("properties", "$defs")
-_LISTS = ("allOf", "anyOf", "oneOf")
-_SINGLE = ("items", "additionalProperties", "not", "if", "then", "else")
-
-
-def subschemas(schema: Any, pointer: str = "") -> Iterator[tuple[str, _Json]]:
-    """A schema and all object schemas in it, each with its JSON pointer; references are not followed."""
-    if not isinstance(schema, Mapping):
-        return
-    yield pointer, schema
-    for keyword in _MAPS:
-        for name, sub in _mapping(schema.get(keyword)).items():
-            yield from subschemas(sub, f"{pointer}/{keyword}/{escape(name)}")
-    for keyword in _LISTS:
-        for index, sub in enumerate(schema.get(keyword, ())):
-            yield from subschemas(sub, f"{pointer}/{keyword}/{index}")
-    for keyword in _SINGLE:
-        yield from subschemas(schema.get(keyword), f"{pointer}/{keyword}")
 
 
 def _fields(schema: _Json, types: _Json) -> dict[str, bool]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Literal, get_args
 
-from relaykit.schemas.bundle import bundle, map_schemas
+from relaykit.schemas.bundle import bundle
 from relaykit.schemas.catalogue import Catalogue
 from relaykit.schemas.frozen import thaw
 from relaykit.schemas.model import DIRECTIONS, Direction, FrameSpec, Protocol
+from relaykit.schemas.subschemas import map_schemas
 
 View = Literal["server", "client"]
 VIEWS: tuple[View, ...] = get_args(View)

@@ -12,6 +12,7 @@ import jsonschema
 import pytest
 from fixtures import fakes
 from rich.console import Console
+from support.reports import VALIDATOR
 from support.suite import QUICK, all_cases, as_report, judge, make_target
 
 from relaykit.conformance import terminal, wire
@@ -19,10 +20,6 @@ from relaykit.conformance.loader import schema
 from relaykit.conformance.report import cut, to_json, to_junit
 from relaykit.conformance.reports.formats import parse_report, write
 from relaykit.errors import UsageError
-
-VALIDATOR = jsonschema.Draft202012Validator(
-    dict(schema("report")), format_checker=jsonschema.Draft202012Validator.FORMAT_CHECKER
-)
 
 
 def judged(*faults: str, **more: Any) -> dict[str, Any]:

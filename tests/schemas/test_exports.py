@@ -14,11 +14,11 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from support.node_tools import run_node
 
 from relaykit.schemas import Vector, control_operations, load_catalogue
-from relaykit.schemas.bundle import references
 from relaykit.schemas.export.asyncapi import VIEWS, View, asyncapi
 from relaykit.schemas.export.commands import export, exports
 from relaykit.schemas.export.openapi import control_openapi
 from relaykit.schemas.export.typescript import typescript
+from relaykit.schemas.subschemas import references
 
 CATALOGUE = load_catalogue()
 

@@ -11,17 +11,13 @@ from jsonschema.exceptions import ValidationError
 
 from relaykit.pointers import at_pointer, escape
 from relaykit.schemas.constraints import Json
-
-
-def reference_validator(schema: Mapping[str, Json]) -> Draft202012Validator:
-    """The field's reference validator, formats on."""
-    return Draft202012Validator(schema, format_checker=Draft202012Validator.FORMAT_CHECKER)
+from relaykit.schemas.faults import slow
 
 
 def violations(schema: Mapping[str, Json], frame: Json) -> frozenset[str]:
     """The constraints that a frame violates, also in the branches of an `anyOf` or `oneOf`."""
     found: set[str] = set()
-    for error in leaves(reference_validator(schema).iter_errors(frame)):
+    for error in leaves(slow(schema).iter_errors(frame)):
         pointer = ""
         for part in error.absolute_schema_path:
             # jsonschema passes over `$ref` in its paths.
@@ -38,6 +34,12 @@ def violations(schema: Mapping[str, Json], frame: Json) -> frozenset[str]:
     return frozenset(found)
 
 
+def innermost(schema: Mapping[str, Json], frame: Json) -> list[tuple[str | int, ...]]:
+    """The places of a frame's faults, without those that only hold another one."""
+    places = {tuple(error.absolute_path) for error in slow(schema).iter_errors(frame)}
+    return [place for place in places if not any(q != place and q[: len(place)] == place for q in places)]
+
+
 def leaves(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
     """Errors, and the errors in the branches they come from."""
     for error in errors:
@@ -47,12 +49,12 @@ def leaves(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
 
 def options(schema: Mapping[str, Json]) -> frozenset[str]:
     """All optional parts: `+P` property P is there, `-P` it is not; `=P` branch or listed value P."""
-    return frozenset(_options(schema, "", reference_validator(schema), None, everything=True))
+    return frozenset(_options(schema, "", slow(schema), None, everything=True))
 
 
 def options_taken(schema: Mapping[str, Json], frame: Json) -> frozenset[str]:
     """The optional parts that a valid frame takes."""
-    return frozenset(_options(schema, "", reference_validator(schema), frame, everything=False))
+    return frozenset(_options(schema, "", slow(schema), frame, everything=False))
 
 
 def _options(
