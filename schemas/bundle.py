@@ -112,8 +112,7 @@ def frame_bundle(spec: FrameSpec, *, extensions: bool = True, closed: bool = Fal
         spec: the frame.
         extensions: whether to keep the `x-` keywords.
         closed: whether an s2c frame stays as written; otherwise it permits undocumented properties, as a
-        client
-            must. c2s frames are always closed.
+            client must. c2s frames are always closed.
     """
     schema = thaw(spec.bundled)
     if spec.direction == "s2c" and not closed:

@@ -25,7 +25,6 @@ from relaykit.schemas.model import (
 )
 from relaykit.schemas.strict_json import FrameError
 from relaykit.schemas.validation import Judge, quick_check, type_finding
-from relaykit.schemas.wording import kind_of
 
 
 class UnknownType(UsageError, KeyError):  # noqa: N818  (it is a key that is unknown)
@@ -117,7 +116,7 @@ class Catalogue:
             else:
                 frame = strict_json.plain(data, max_depth=self.max_depth)
                 if type(frame) is not dict:
-                    raise FrameError("object", f"a frame is a JSON object, not {kind_of(frame)}")
+                    raise strict_json.no_object(frame)
         except FrameError as error:
             return Validation(None, direction, None, (self.fault(error, direction),))
         return self.judge(frame, direction, engine=engine, strict=strict)
@@ -238,7 +237,9 @@ def _load(root: Path) -> Catalogue:
         frames=frames,
         root=root,
         digest=loading.digest(root),
-        max_depth=int(protocol.limits["max_depth"].default) if "max_depth" in protocol.limits else 64,
+        max_depth=int(protocol.limits["max_depth"].default)
+        if "max_depth" in protocol.limits
+        else strict_json.MAX_DEPTH,
         _types=MappingProxyType({d: frozenset(name for way, name in frames if way == d) for d in DIRECTIONS}),
         _judges=MappingProxyType({key: Judge(spec, protocol.faults[key[0]]) for key, spec in frames.items()}),
     )

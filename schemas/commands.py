@@ -21,12 +21,13 @@ from relaykit.schemas.output import writer
 from relaykit.schemas.validate import reports
 from relaykit.schemas.validate.checking import Checker, Options, Way
 from relaykit.schemas.validate.sources import Kind, Source, find
+from relaykit.schemas.wording import printable
 
 _KINDS = ("json", "ndjson", "har", "markdown")
 
 
 def _warn(text: str) -> None:
-    click.echo(f"relaykit: {reports.printable(text)}", err=True)
+    click.echo(f"relaykit: {printable(text)}", err=True)
 
 
 @click.command(no_args_is_help=False)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from relaykit import config
-from relaykit.schemas.wording import kind_of, shorten
+from relaykit.schemas.wording import counted, kind_of, shorten
 
 _ARTICLES = {"null": "null", "integer": "an integer", "object": "an object", "array": "an array"}
 
@@ -99,23 +99,19 @@ def _enum(options: list[Any], value: Any) -> str:
     return f"must be one of {_list(options)}{near}"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def _at_least(noun: str) -> Callable[[Any, Any], str]:
     def say(limit: Any, value: Any) -> str:
         return (
             "must not be empty"
             if limit == 1
-            else f"must have at least {_count(limit, noun)}, not {len(value)}"
+            else f"must have at least {counted(limit, noun)}, not {len(value):,}"
         )
 
     return say
 
 
 def _at_most(noun: str) -> Callable[[Any, Any], str]:
-    return lambda limit, value: f"must have at most {_count(limit, noun)}, not {len(value)}"
+    return lambda limit, value: f"must have at most {counted(limit, noun)}, not {len(value):,}"
 
 
 def _unique(_limit: Any, value: list[Any]) -> str:
@@ -140,12 +136,8 @@ _SAY: dict[str, Callable[[Any, Any], str]] = {
     "maxLength": _at_most("character"),
     "minItems": _at_least("item"),
     "maxItems": _at_most("item"),
-    "minProperties": lambda limit, value: (
-        f"must have at least {limit} {'property' if limit == 1 else 'properties'}, not {len(value)}"
-    ),
-    "maxProperties": lambda limit, value: (
-        f"must have at most {limit} {'property' if limit == 1 else 'properties'}, not {len(value)}"
-    ),
+    "minProperties": _at_least("property"),
+    "maxProperties": _at_most("property"),
     "uniqueItems": _unique,
     "minimum": lambda limit, _value: f"must be at least {limit}",
     "maximum": lambda limit, _value: f"must be at most {limit}",

@@ -24,11 +24,9 @@ class Finding:
     Attributes:
         severity: `warning` for an undocumented property of an s2c frame (clients must tolerate additions).
         pointer: JSON pointer into the frame; for an undocumented property, to that property; for a missing
-        one,
-            to the object that lacks it.
+            one, to the object that lacks it.
         keyword: the JSON Schema keyword that is violated, `type` also for a frame whose type is missing,
-        unknown
-            or of the other direction; or a reason of strict JSON (`utf8`, `duplicate-key`, …).
+            unknown or of the other direction; or a reason of strict JSON (`utf8`, `duplicate-key`, …).
         message: what was expected, in one line.
         requirement: ID of the requirement that is broken, if the schemas name one.
         value: the offending value, shortened; empty where there is none.
@@ -155,7 +153,7 @@ class Vector:
     Attributes:
         group: what the vectors beside it have in common.
         violates: for an invalid one, JSON pointer into the bundled schema to the violated constraint, if
-        stated.
+            stated.
     """
 
     direction: Direction

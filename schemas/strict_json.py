@@ -21,6 +21,8 @@ from relaykit.schemas.leaky import may_leak
 from relaykit.schemas.scan import MAX_INTEGER, Fault, Reason, lone_surrogate, representable, scan
 from relaykit.schemas.wording import kind_of, shorten
 
+BOM = b"\xef\xbb\xbf"
+"""The byte-order mark, in UTF-8."""
 MAX_DEPTH = 64
 """Deepest nesting that is read unless the caller says otherwise."""
 
@@ -71,8 +73,18 @@ def decode(data: bytes | str, *, max_depth: int = MAX_DEPTH, wary: bool = False)
             return frame
     value = loads(data, max_depth=max_depth, wary=wary)
     if type(value) is not dict:
-        raise FrameError("object", f"a frame is a JSON object, not {kind_of(value)}", offset=0, line=1)
+        raise no_object(value)
     return value
+
+
+def no_object(value: Any) -> FrameError:
+    """That a value is no frame, since it is no object."""
+    return FrameError("object", f"a frame is a JSON object, not {kind_of(value)}", offset=0, line=1)
+
+
+def marked() -> FrameError:
+    """That a text begins with a byte-order mark."""
+    return FrameError("bom", "a byte-order mark stands before the JSON text", offset=0, line=1)
 
 
 _parse, _write = orjson.loads, orjson.dumps
@@ -166,21 +178,21 @@ def _deeper_than(value: Any, limit: int) -> bool:
     return bool(level)
 
 
-_FOREIGN = "it looks like UTF-16, UTF-32 or binary data"
+FOREIGN = "it looks like UTF-16, UTF-32 or binary data"
 
 
 def _explain(
     data: bytes, max_depth: int, closely: bool, reason: Reason, otherwise: str, position: int = 0
 ) -> Never:
     """Raise the first fault of `data`, which is known to have one; if not to look closely, the one given."""
-    if data[:3] == b"\xef\xbb\xbf":
-        raise FrameError("bom", "a byte-order mark stands before the JSON text", offset=0, line=1)
+    if data.startswith(BOM):
+        raise marked()
     foreign = data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4]
     try:
         data.decode()
     except UnicodeDecodeError as error:
         if foreign:
-            raise FrameError("utf8", f"not UTF-8: {_FOREIGN}", offset=0, line=1) from None
+            raise FrameError("utf8", f"not UTF-8: {FOREIGN}", offset=0, line=1) from None
         line = data.count(b"\n", 0, error.start) + 1
         raise FrameError(
             "utf8",
@@ -189,7 +201,7 @@ def _explain(
             line=line,
         ) from None
     if foreign:  # zero bytes are UTF-8, so that no server would notice before it looks for JSON
-        raise FrameError("json", f"not JSON: {_FOREIGN}", offset=0, line=1)
+        raise FrameError("json", f"not JSON: {FOREIGN}", offset=0, line=1)
     if not closely:
         raise FrameError(reason, otherwise)
     fault = scan(data, max_depth) or Fault(reason, otherwise, position)

@@ -23,19 +23,28 @@ def kind_of(value: Any) -> str:
     return "an array" if isinstance(value, Sequence) else f"a {type(value).__name__}"
 
 
+def counted(number: int, one: str, many: str = "") -> str:
+    """`1 frame`, `2 frames`, `3 properties`."""
+    plural = many or (f"{one[:-1]}ies" if one.endswith("y") else f"{one}s")
+    return f"{number:,} {one if number == 1 else plural}"
+
+
+def printable(text: str) -> str:
+    """Text without characters that could steer a terminal."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+
+
 def shorten(value: Any, limit: int = 60) -> str:
     """A value on one line, not much longer than `limit` characters; of containers, only the size."""
     if isinstance(value, str):
-        text = encode_basestring(value[: limit + 1])
-        if not text.isprintable():
-            text = "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+        text = printable(encode_basestring(value[: limit + 1]))
         return text if len(value) <= limit else f'{text[:limit]}…"'
     if value is None or isinstance(value, bool):
         return str(value).lower() if value is not None else "null"
     if isinstance(value, Mapping):
-        return f"object ({len(value)} {'property' if len(value) == 1 else 'properties'})" if value else "{}"
+        return f"object ({counted(len(value), 'property')})" if value else "{}"
     if isinstance(value, Sequence):
-        return f"array ({len(value)} {'item' if len(value) == 1 else 'items'})" if value else "[]"
+        return f"array ({counted(len(value), 'item')})" if value else "[]"
     if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
         return f"an integer of {value.bit_length()} bits"
     return json.dumps(value, default=lambda v: f"<{type(v).__name__}>")

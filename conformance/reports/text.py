@@ -10,13 +10,13 @@ from typing import Any
 
 from relaykit.conformance.results import GATHERED
 from relaykit.pointers import escape
+from relaykit.redaction import REDACTED
 
 Data = Mapping[str, Any]
 
 _KIT_PLACE = re.compile(r"(?:^|[\\/])((?:conformance|schemas)[\\/](?:scenarios|probes|frames)[\\/].+)$")
 _PRIVATE = re.compile(r"(?i)(pass(?:word|wd)?|secret|token|credential|api[-_]?key|private[-_]?key)")
 _PLAIN = re.compile(r"[A-Za-z0-9@%+=:,./_{}-]+")
-_REDACTED = "‹redacted›"
 
 
 def visible(text: str) -> str:
@@ -150,9 +150,9 @@ def scrubbed(command: str) -> str:
         name, equals, value = word.partition("=")
         private = bool(_PRIVATE.search(name)) and not name.endswith("-file")
         if hide:
-            shown.append(_REDACTED)
+            shown.append(REDACTED)
         elif private and equals and value:
-            shown.append(f"{name}={_REDACTED}")
+            shown.append(f"{name}={REDACTED}")
         else:
             shown.append(word)
         hide = not hide and private and not equals and name.startswith("-")

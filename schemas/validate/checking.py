@@ -22,7 +22,7 @@ from relaykit.schemas.validate.broken import Broken, look_at
 from relaykit.schemas.validate.cutting import too_large
 from relaykit.schemas.validate.markdown import Sketch
 from relaykit.schemas.validate.sources import Kind, Opened, Source, opened
-from relaykit.schemas.wording import kind_of, shorten
+from relaykit.schemas.wording import shorten
 
 Way = Literal["c2s", "s2c", "auto"]
 _RECORD = ("direction", "frame")  # what a line holds that says who sent its frame
@@ -312,7 +312,7 @@ class Checker:
             if isinstance(frame, str):
                 frame = self._catalogue.decode(frame)
             elif not isinstance(frame, dict):
-                raise FrameError("object", f"a frame is a JSON object, not {kind_of(frame)}")
+                raise strict_json.no_object(frame)
         except FrameError as error:
             data = frame.encode(errors="surrogatepass") if isinstance(frame, str) else b""
             return self._judge(place, look_at(self._catalogue, data, error, _RECORD), way)

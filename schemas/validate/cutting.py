@@ -8,14 +8,12 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 
-from relaykit.schemas.strict_json import FrameError
+from relaykit.schemas.strict_json import BOM, FrameError, marked
 
 CHUNK = 1 << 18
 """Bytes that are read at a time."""
 MAX_FRAME = 16 << 20
 """Largest frame that is looked at, in bytes: far beyond any server's limit, and what bounds memory."""
-
-BOM = b"\xef\xbb\xbf"
 
 Piece = tuple[bytes | FrameError, int]
 """A value as it stands in the file, or why there is none; and the line it begins on, from 1."""
@@ -59,8 +57,7 @@ class Cutter:
         while self._skip_blanks():
             if self._buffer[self._at : self._at + 1] == b"[":
                 if bom:
-                    message = "a byte-order mark stands before the JSON text"
-                    yield FrameError("bom", message, offset=0, line=1), 1
+                    yield marked(), 1
                 self._advance(self._at + 1)
                 yield from self.items()
             else:

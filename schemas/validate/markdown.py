@@ -10,7 +10,7 @@ from typing import Any
 
 from relaykit.schemas import strict_json
 from relaykit.schemas.catalogue import Catalogue
-from relaykit.schemas.strict_json import FrameError
+from relaykit.schemas.strict_json import BOM, FrameError
 from relaykit.schemas.validate.cutting import MAX_FRAME, Cutter, too_large
 from relaykit.schemas.wording import kind_of, shorten
 
@@ -46,7 +46,7 @@ def blocks(lines: Iterable[bytes]) -> Iterator[tuple[bytes | FrameError, int]]:
         return (b"".join(content) if size <= MAX_FRAME else too_large(start)), start
 
     for number, raw in enumerate(lines, 1):
-        line = raw.removeprefix(b"\xef\xbb\xbf") if number == 1 else raw
+        line = raw.removeprefix(BOM) if number == 1 else raw
         match = _FENCE.match(line)
         if fence is None:
             if match:

@@ -42,7 +42,7 @@ def items(opened: Opened, catalogue: Catalogue, skipped: Counter[str]) -> Iterat
         for content, line in markdown.frames(bounded, catalogue):
             yield content, line, None
     elif opened.kind == "binary":
-        yield FrameError("utf8", "not text: it looks like UTF-16, UTF-32 or binary data"), 1, None
+        yield FrameError("utf8", f"not text: {strict_json.FOREIGN}"), 1, None
 
 
 def line_blocks(stream: io.BufferedReader) -> Iterator[list[bytes | None]]:

@@ -17,6 +17,7 @@ from relaykit import __version__
 from relaykit.redaction import Redactor
 from relaykit.schemas.model import Finding
 from relaykit.schemas.validate.checking import Counts, Outcome
+from relaykit.schemas.wording import counted, printable
 
 Write = Callable[[str], Any]
 _redact = Redactor().text
@@ -46,23 +47,18 @@ def make(format_: str, write: Write, *, colour: bool = False) -> Report:
 
 def summary(counts: Counts) -> str:
     """One line that says what was checked and found."""
-    text = f"{_number(counts.checked, 'frame')} checked in {_number(counts.sources, 'source')}: "
+    text = f"{counted(counts.checked, 'frame')} checked in {counted(counts.sources, 'source')}: "
     text += f"{counts.valid:,} valid"
     if counts.warnings:
         text += f" ({counts.warnings:,} with warnings)"
     text += f", {counts.invalid:,} invalid"
     if counts.sketches:
-        text += f"; {_number(counts.sketches, 'sketch', 'sketches')} reported"
+        text += f"; {counted(counts.sketches, 'sketch', 'sketches')} reported"
     for what, number in sorted(counts.skipped.items()):
-        text += f"; {_number(number, what)} passed over"
+        text += f"; {counted(number, what)} passed over"
     if counts.unreadable:
-        text += f"; {_number(counts.unreadable, 'file')} could not be read"
+        text += f"; {counted(counts.unreadable, 'file')} could not be read"
     return text
-
-
-def _number(number: int, one: str, many: str = "") -> str:
-    plural = many or (f"{one[:-1]}ies" if one.endswith("y") else f"{one}s")
-    return f"{number:,} {one if number == 1 else plural}"
 
 
 def where(outcome: Outcome) -> str:
@@ -81,11 +77,6 @@ def said(finding: Finding) -> str:
     """A finding in one line."""
     got = f"; got {finding.value}" if finding.value else ""
     return printable(f"{finding.message}{got}")
-
-
-def printable(text: str) -> str:
-    """Text without characters that could steer a terminal."""
-    return text if text.isprintable() else "".join(c if c.isprintable() else f"\\u{ord(c):04x}" for c in text)
 
 
 _COLOURS = {"error": "red", "warning": "yellow", "note": "cyan"}
@@ -298,7 +289,7 @@ class JUnit:
         """Write every suite with its numbers, then its cases."""
         rest = counts.valid - self._listed_valid
         if rest:
-            self._case("valid", f"{_number(rest, 'valid frame')}, not listed one by one", "", True)
+            self._case("valid", f"{counted(rest, 'valid frame')}, not listed one by one", "", True)
         tests, failures = (sum(getattr(s, key) for s in self._suites) for key in ("tests", "failures"))
         self._write('<?xml version="1.0" encoding="UTF-8"?>\n')
         self._write(f'<testsuites name="relaykit validate" tests="{tests}" failures="{failures}">\n')

@@ -16,7 +16,7 @@ from typing import BinaryIO, Literal, cast
 import orjson
 
 from relaykit.errors import UsageError
-from relaykit.schemas.validate.cutting import BOM
+from relaykit.schemas.strict_json import BOM
 
 Kind = Literal["json", "ndjson", "har", "markdown", "binary", "empty"]
 

@@ -251,7 +251,7 @@ def test_frozen_values_behave_like_json_and_do_not_change() -> None:
         ("x" * 10_000, '"' + "x" * 59 + '…"'),
         ("a\x1b[31m\u202eb\x85", '"a\\u001b[31m\\u202eb\\u0085"'),
         ({"a": 1}, "object (1 property)"),
-        (list(range(10**6)), "array (1000000 items)"),
+        (list(range(10**6)), "array (1,000,000 items)"),
         (10**10_000, "an integer of 33220 bits"),
         (None, "null"),
         (True, "true"),
