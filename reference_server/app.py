@@ -18,12 +18,13 @@ from relaykit.errors import UsageError
 from relaykit.reference_server import calls, devices, keepalive, messages, presence
 from relaykit.reference_server.auth import Key, Verifier
 from relaykit.reference_server.clock import Clock
-from relaykit.reference_server.connection import DEFLATE, Connection
+from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.devices_store import Devices
 from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.frames import Frames
 from relaykit.reference_server.handshake import Admission, Door, Refusal, origin_pattern
 from relaykit.reference_server.hub import Hub
+from relaykit.reference_server.library import DEFLATE
 from relaykit.reference_server.limits import Bucket, Rate
 from relaykit.reference_server.mailbox import Mailboxes
 from relaykit.reference_server.people import People

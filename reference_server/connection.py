@@ -14,14 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from websockets.datastructures import Headers
-from websockets.extensions.permessage_deflate import ServerPerMessageDeflateFactory
 from websockets.frames import Frame, Opcode
 from websockets.http11 import Request, Response
 from websockets.protocol import State
-from websockets.server import ServerProtocol
 
 from relaykit.reference_server.clock import Timer
 from relaykit.reference_server.handshake import ANSWER_HEADERS, REASONS, Refusal, unreadable
+from relaykit.reference_server.library import MAX_CONTROL, Protocol
 from relaykit.reference_server.limits import Bucket, Ruling
 from relaykit.reference_server.session import Session
 from relaykit.reference_server.wire import HEADERS, SHORT, Cutter, text_header
@@ -30,23 +29,10 @@ if TYPE_CHECKING:
     from relaykit.reference_server.app import App
 
 log = logging.getLogger(__name__)
-# The library logs each connection that opens and closes; that is ours to say.
-_LIBRARY_LOG = logging.getLogger(f"{__name__}.library")
-_LIBRARY_LOG.setLevel(logging.ERROR)
-
 _TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
 _ONE_TURN = 1024 * 1024  # bytes that one turn may say to a client who has read all, above what may wait
 _FAIR = 64 * 1024  # bytes that are read from one client before the others have their turn
 _TLS = b"\x16"  # how a client begins that speaks TLS, and no line of HTTP
-_MAX_CONTROL = 125  # bytes of a control frame (RFC 6455, 5.5)
-
-# No context is kept between messages: an idle connection then costs no compression state at all.
-DEFLATE = ServerPerMessageDeflateFactory(
-    server_no_context_takeover=True,
-    client_no_context_takeover=True,
-    server_max_window_bits=12,
-    compress_settings={"memLevel": 5},
-)
 
 
 class Connection(asyncio.Protocol):
@@ -61,12 +47,7 @@ class Connection(asyncio.Protocol):
     def __init__(self, app: App) -> None:
         self._app = app
         self._transport: asyncio.Transport
-        self._protocol = ServerProtocol(
-            extensions=app.extensions,
-            # Room for a control frame between fragments; messages are measured in `_message`.
-            max_size=app.max_frame_bytes + _MAX_CONTROL,
-            logger=_LIBRARY_LOG,
-        )
+        self._protocol = Protocol(app)  # messages are measured in `_message`
         self.session: Session | None = None
         self.heard = 0.0
         self.paused = False
@@ -225,7 +206,7 @@ class Connection(asyncio.Protocol):
         self._plain = not self._protocol.extensions
         largest = self._app.max_frame_bytes
         self._cutter = Cutter(
-            largest, largest + _MAX_CONTROL, text=self._reader(session), other=self._to_library
+            largest, largest + MAX_CONTROL, text=self._reader(session), other=self._to_library
         )
         self._write_protocol()
 
@@ -293,7 +274,7 @@ class Connection(asyncio.Protocol):
             return
         if len(data) > app.max_frame_bytes:
             session.closed = True
-            self.fail(1009, f"more than {app.max_frame_bytes} bytes")
+            self.fail(1009, self._protocol.too_large)
         else:
             app.dispatcher.receive(session, data if type(data) is bytes else bytes(data), text)
 

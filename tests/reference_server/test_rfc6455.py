@@ -80,6 +80,17 @@ async def test_broken_frames_end_the_connection(how: str) -> None:
         assert len(server.app.hub) == 0
 
 
+@pytest.mark.parametrize("how", [how for how in BROKEN if how.startswith("too large")])
+@in_loop
+async def test_a_close_for_size_names_the_limit_that_is_stated(how: str) -> None:
+    data, _ = BROKEN[how]
+    async with running_server(limits=SMALL) as server, raw_client(server) as raw:
+        await raw.send(data)
+        while (frame := await raw.receive()).opcode != CLOSE:
+            pass
+        assert frame.data[2:].decode() == f"more than {SMALL['max_frame_bytes']} bytes"
+
+
 @in_loop
 async def test_what_came_before_a_broken_frame_is_served() -> None:
     async with running_server() as server, raw_client(server) as raw:
