@@ -97,8 +97,9 @@ def validate(
       my-client --log-frames | relaykit validate - --fail-fast
       relaykit validate session.har --format json --output report.json
 
-    Exit codes: 0 all valid; 1 some invalid; 2 usage, or a file that cannot be read; 4 nothing found
-    to check; 5 the validators disagree (--engine both).
+    Exit codes: 0 all valid; 1 some invalid; 2 usage, or all valid but a file that cannot be read; 4
+    nothing found to check; 5 the validators disagree (--engine both). A name that no file or folder has
+    is usage: then nothing is checked, whatever else is named.
     """
     if not inputs:
         raise UsageError("name at least one file, folder or pattern, or - for standard input", hint=_HINT)

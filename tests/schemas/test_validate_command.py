@@ -37,6 +37,13 @@ def test_exit_codes(write: Any, tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) < 8
 
 
+def test_nothing_is_checked_where_a_name_is_misspelt(write: Any, tmp_path: Path) -> None:
+    done = run(write("invalid.json", WRONG), tmp_path / "missing.json")
+    assert done.returncode == 2
+    assert done.stdout == "", "nobody shall take it for the whole of what was asked for"
+    assert f"{tmp_path / 'missing.json'}: no such file" in done.stderr
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_file_that_cannot_be_read(write: Any) -> None:
     path = write("secret.json", HEARTBEAT)
