@@ -8,7 +8,7 @@ from typing import Any
 from relaykit.reference_server import devices, dispatch
 from relaykit.reference_server.app import App
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import Frame, Handler, handling, sending
+from relaykit.reference_server.defects.blocks import Apply, Frame, Handler, handling, sending
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.devices_store import ACTIVE, DENIED, REVOKED, Devices
 from relaykit.reference_server.mailbox import Mailboxes
@@ -276,36 +276,40 @@ def revoked_device_still_heard(seams: Seams) -> None:
     _turning_out(late)(seams)
 
 
-@defect("no-primary-after-revocation", "When the primary device is revoked, there is none.", "DEV-35")
-def no_primary_after_revocation(seams: Seams) -> None:
-    orphans: set[str] = set()
+def _succeeded_by(heir: Callable[[Devices, str], str | None]) -> Apply:
+    """When the primary device is revoked, another one than the oldest becomes primary, or none."""
 
-    def revoke(original: Callable[..., None], self: Devices, user: str, device: str) -> None:
-        if self.primary(user) == device:
-            orphans.add(user)
-        original(self, user, device)
+    def apply(seams: Seams) -> None:
+        orphans: set[str] = set()
 
-    def primary(original: Callable[..., str | None], self: Devices, user: str) -> str | None:
-        return None if user in orphans else original(self, user)
+        def revoke(original: Callable[..., None], self: Devices, user: str, device: str) -> None:
+            if self.primary(user) == device:
+                orphans.add(user)
+            original(self, user, device)
 
-    seams.around(Devices, "revoke", revoke)
-    seams.around(Devices, "primary", primary)
+        def primary(original: Callable[..., str | None], self: Devices, user: str) -> str | None:
+            return heir(self, user) if user in orphans else original(self, user)
+
+        seams.around(Devices, "revoke", revoke)
+        seams.around(Devices, "primary", primary)
+
+    return apply
 
 
-@defect("newest-becomes-primary", "When the primary device is revoked, the newest becomes primary.", "DEV-35")
-def newest_becomes_primary(seams: Seams) -> None:
-    orphans: set[str] = set()
-
-    def revoke(original: Callable[..., None], self: Devices, user: str, device: str) -> None:
-        if self.primary(user) == device:
-            orphans.add(user)
-        original(self, user, device)
-
-    def primary(original: Callable[..., str | None], self: Devices, user: str) -> str | None:
-        return next(reversed(self.approved(user)), None) if user in orphans else original(self, user)
-
-    seams.around(Devices, "revoke", revoke)
-    seams.around(Devices, "primary", primary)
+SUCCESSION = (
+    Defect(
+        "no-primary-after-revocation",
+        "When the primary device is revoked, there is none.",
+        ("DEV-35",),
+        _succeeded_by(lambda _devices, _user: None),
+    ),
+    Defect(
+        "newest-becomes-primary",
+        "When the primary device is revoked, the newest becomes primary.",
+        ("DEV-35",),
+        _succeeded_by(lambda devices, user: next(reversed(devices.approved(user)), None)),
+    ),
+)
 
 
 @defect("lapse-not-told", "A device whose request expires undecided hears nothing of it.", "DEV-18")

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import orjson
 
 from relaykit.reference_server.app import App
-from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import Frame, altering, doubling, lacking
+from relaykit.reference_server.defects.blocks_said import overtaken, refusing
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.refused import INVALID
@@ -53,25 +52,6 @@ ANSWERS = (
 )
 
 
-def _refusing(change: Callable[..., None]) -> Callable[[Seams], None]:
-    """Something else is said where a frame is refused."""
-
-    def apply(seams: Seams) -> None:
-        def refuse(
-            original: Callable[..., None],
-            self: Dispatcher,
-            session: Session,
-            code: str,
-            text: str,
-            frame: Frame | None = None,
-        ) -> None:
-            change(original, self, session, code, text, frame)
-
-        seams.around(Dispatcher, "_refuse", refuse)
-
-    return apply
-
-
 def _about_the_last(last: dict[Session, str]) -> Callable[..., None]:
     """The error names the message that was refused before."""
 
@@ -106,37 +86,25 @@ REFUSALS = (
         "error-about-the-last-one",
         "An error names the message that was refused before this one.",
         ("ERR-03",),
-        _refusing(_about_the_last({})),
+        refusing(_about_the_last({})),
     ),
     Defect(
         "error-to-all-devices",
         "All devices of the user get the error for a frame of one of them.",
         ("ERR-06",),
-        _refusing(_to_all_devices),
+        refusing(_to_all_devices),
     ),
 )
 
 
-@defect("errors-swapped", "Of two errors close on each other the second comes first.", "ERR-05")
-def errors_swapped(seams: Seams) -> None:
-    held: dict[Connection, bytes] = {}
-
-    def put(original: Callable[[Connection, bytes], None], self: Connection, data: bytes) -> None:
-        if orjson.loads(data)["type"] != "error" or b'"auth_failed"' in data:
-            original(self, data)
-        elif self in held:
-            original(self, data)
-            original(self, held.pop(self))
-        else:
-            held[self] = data
-            self._app.clock.call_later(0.1, partial(let_go, original, self))
-
-    def let_go(original: Callable[[Connection, bytes], None], connection: Connection) -> None:
-        connection._app.turn.schedule()
-        if connection in held:
-            original(connection, held.pop(connection))
-
-    seams.around(Connection, "put", put)
+SWAPPED = (
+    Defect(
+        "errors-swapped",
+        "Of two errors close on each other the second comes first.",
+        ("ERR-05",),
+        overtaken(lambda data: orjson.loads(data)["type"] == "error" and b'"auth_failed"' not in data, 0.1),
+    ),
+)
 
 
 # --- the server's own faults ---
@@ -228,20 +196,21 @@ UNNAMED = (
 )
 
 
-@defect("errors-merged", "Of frames that are refused at once, the last alone is answered.", "VAL-08")
-def errors_merged(seams: Seams) -> None:
-    def refuse(
-        original: Callable[..., None],
-        self: Dispatcher,
-        session: Session,
-        code: str,
-        text: str,
-        frame: Frame | None = None,
-    ) -> None:
-        said = self._app.turn._said
-        link, before = said[-1] if said else (None, None)
-        if code == INVALID and link is session.link and isinstance(before, bytes) and b'"error"' in before:
-            said.pop()
-        original(self, session, code, text, frame)
+def _instead_of_the_last(
+    original: Callable[..., None], it: Dispatcher, session: Session, code: str, text: str, frame: Frame | None
+) -> None:
+    said = it._app.turn._said
+    link, before = said[-1] if said else (None, None)
+    if code == INVALID and link is session.link and isinstance(before, bytes) and b'"error"' in before:
+        said.pop()
+    original(it, session, code, text, frame)
 
-    seams.around(Dispatcher, "_refuse", refuse)
+
+MERGED = (
+    Defect(
+        "errors-merged",
+        "Of frames that are refused at once, the last alone is answered.",
+        ("VAL-08",),
+        refusing(_instead_of_the_last),
+    ),
+)

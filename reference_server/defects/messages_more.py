@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import orjson
 
 from relaykit.reference_server import messages
 from relaykit.reference_server.app import App
-from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import Frame, Handler, altering, entry_of, handling
+from relaykit.reference_server.defects.blocks_said import overtaken
 from relaykit.reference_server.defects.messages_status import sender_of
 from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.ids import key_of
@@ -123,26 +122,14 @@ AGAIN = (
 )
 
 
-@defect("order-swapped", "Of two messages close on each other the second arrives first.", "MSG-41")
-def order_swapped(seams: Seams) -> None:
-    held: dict[Connection, bytes] = {}
-
-    def put(original: Callable[[Connection, bytes], None], self: Connection, data: bytes) -> None:
-        if orjson.loads(data)["type"] not in ("deliver", "group_message"):
-            original(self, data)
-        elif self in held:
-            original(self, data)
-            original(self, held.pop(self))
-        else:
-            held[self] = data
-            self._app.clock.call_later(0.05, partial(let_go, original, self))
-
-    def let_go(original: Callable[[Connection, bytes], None], connection: Connection) -> None:
-        connection._app.turn.schedule()
-        if connection in held:
-            original(connection, held.pop(connection))
-
-    seams.around(Connection, "put", put)
+SWAPPED = (
+    Defect(
+        "order-swapped",
+        "Of two messages close on each other the second arrives first.",
+        ("MSG-41",),
+        overtaken(lambda data: orjson.loads(data)["type"] in ("deliver", "group_message"), 0.05),
+    ),
+)
 
 
 def _as_if_accepted(_original: Handler, app: App, session: Session, frame: Frame) -> None:

@@ -12,6 +12,7 @@ from relaykit.reference_server.app import App
 from relaykit.reference_server.calls_state import OFFER
 from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import Frame, Handler, decoding, handling, loosened
+from relaykit.reference_server.defects.blocks_said import refusing
 from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.refused import INVALID, SERVER_ERROR, Refused
@@ -280,21 +281,22 @@ EFFECTS = (
 )
 
 
-@defect("closed-on-bad-input", "A connection on which a frame was refused is closed.", "VAL-13")
-def closed_on_bad_input(seams: Seams) -> None:
-    def refuse(
-        original: Callable[..., None],
-        self: Dispatcher,
-        session: Session,
-        code: str,
-        text: str,
-        frame: Frame | None = None,
-    ) -> None:
-        original(self, session, code, text, frame)
-        if code == INVALID:
-            self._app.end(session, 1008, "invalid frame")
+def _and_closed(
+    original: Callable[..., None], it: Dispatcher, session: Session, code: str, text: str, frame: Frame | None
+) -> None:
+    original(it, session, code, text, frame)
+    if code == INVALID:
+        it._app.end(session, 1008, "invalid frame")
 
-    seams.around(Dispatcher, "_refuse", refuse)
+
+CLOSED = (
+    Defect(
+        "closed-on-bad-input",
+        "A connection on which a frame was refused is closed.",
+        ("VAL-13",),
+        refusing(_and_closed),
+    ),
+)
 
 
 @defect("deaf-after-bad-input", "After a refused frame nothing more is taken on its connection.", "VAL-13")
