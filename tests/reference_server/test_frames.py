@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from support.catalogues import copied
 
 from relaykit.errors import KitDefect
 from relaykit.reference_server.clock import Clock
@@ -29,8 +29,7 @@ def frames(catalogue: Catalogue = CATALOGUE, **more: Any) -> Frames:
 
 def stamping(folder: Path, kind: str, **stamps: str) -> Catalogue:
     """The catalogue, with more stamps on one type."""
-    root = folder / "schemas"
-    shutil.copytree(CATALOGUE.root, root, ignore=shutil.ignore_patterns("*.py", "__pycache__"))
+    root = copied(folder)
     path = root / "frames" / "s2c" / f"{kind}.schema.json"
     schema = json.loads(path.read_text(encoding="utf-8"))
     schema["x-stamps"] |= {f"/{field}": source for field, source in stamps.items()}

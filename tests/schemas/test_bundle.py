@@ -11,6 +11,7 @@ import jsonschema
 import jsonschema_rs
 import pytest
 from click.testing import CliRunner
+from support.catalogues import named
 from support.node_tools import run_node
 
 from relaykit.errors import UsageError
@@ -35,9 +36,8 @@ def vectors() -> list[Vector]:
 def test_everything_is_inside(extensions: bool, closed: bool) -> None:
     text = json.dumps(bundle(CATALOGUE, extensions=extensions, closed=closed))
     references = set(re.findall(r'"\$ref": "([^"]+)"', text))
-    assert all(reference.startswith("#/$defs/") for reference in references)
     defined = json.loads(text)["$defs"]
-    assert {reference.removeprefix("#/$defs/") for reference in references} <= defined.keys()
+    assert references - {f"#/$defs/{name}" for name in defined} == set()
     assert ('"x-' in text) == extensions
     assert "$id" not in text
     jsonschema.Draft202012Validator.check_schema(json.loads(text))
@@ -54,15 +54,17 @@ def test_the_bundle_judges_like_the_catalogue(closed: bool) -> None:
         key: rust(frame_bundle(spec, extensions=False, closed=closed))
         for key, spec in CATALOGUE.frames.items()
     }
-    differing = 0
+    differing = []
     for vector in vectors():
         verdict = CATALOGUE.validate(vector.data, vector.direction, strict=closed).valid
-        assert judges[vector.direction].is_valid(vector.data) == verdict, vector
+        assert judges[vector.direction].is_valid(vector.data) == verdict, f"{named(vector)}: of its direction"
         if vector.data.get("type") == vector.type:
-            assert alone[vector.direction, vector.type].is_valid(vector.data) == verdict, vector
-        assert either.is_valid(vector.data) or not verdict, vector
-        differing += verdict != vector.valid
-    assert differing == 0 or not closed
+            assert alone[vector.direction, vector.type].is_valid(vector.data) == verdict, named(vector)
+        assert either.is_valid(vector.data) or not verdict, f"{named(vector)}: of either direction"
+        if verdict != vector.valid:
+            differing.append(named(vector))
+    # Open, the bundle takes what is undocumented, and nothing else than that.
+    assert bool(differing) is not closed, differing[:5]
 
 
 def test_opening_touches_frames_from_servers_only() -> None:
@@ -128,13 +130,13 @@ console.log(JSON.stringify(judged));
 @pytest.mark.node
 def test_ajv_takes_the_bundle_in_its_strictest_mode_and_judges_alike() -> None:
     schemas = [bundle(CATALOGUE, extensions=False, closed=closed) for closed in (True, False)]
-    frames = [vector.data for vector in vectors()]
-    verdicts = run_node(AJV, given={"schemas": schemas, "frames": frames})
+    given = vectors()
+    verdicts = run_node(AJV, given={"schemas": schemas, "frames": [vector.data for vector in given]})
     for schema, judged in zip(schemas, verdicts, strict=True):
         ours = rust(schema)
         odd = [
-            frame
-            for frame, verdict in zip(frames, judged, strict=True)
-            if ours.is_valid(frame) != verdict and ":60" not in json.dumps(frame)
+            named(vector)
+            for vector, verdict in zip(given, judged, strict=True)
+            if ours.is_valid(vector.data) != verdict and ":60" not in json.dumps(vector.data)
         ]
         assert odd == []

@@ -11,6 +11,7 @@ import jsonschema_rs
 import pytest
 from click.testing import CliRunner, Result
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from support.catalogues import copied
 from support.node_tools import run_node
 
 from relaykit.schemas import Vector, control_operations, load_catalogue
@@ -196,10 +197,7 @@ def test_the_type_tells_the_frame() -> None:
 
 
 def test_no_text_of_a_schema_leaves_its_comment(tmp_path: Path) -> None:
-    import shutil
-
-    folder = tmp_path / "schemas"
-    shutil.copytree(CATALOGUE.root, folder, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+    folder = copied(tmp_path)
     path = folder / "frames/c2s/typing.schema.json"
     schema = json.loads(path.read_text("utf-8"))
     schema["description"] = "Ends */ export const evil = 1; /*\nsecond line"

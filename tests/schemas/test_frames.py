@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
+from support.catalogues import placed
 
 from relaykit.schemas import Direction, FrameSpec, load_catalogue, thaw
 from relaykit.schemas.subschemas import subschemas
@@ -152,21 +153,24 @@ def test_fields_are_those_of_the_reading(
     schema = spec.bundled
     has_payload = set() if payload == "none" else {"payload"}
     needs_payload = set() if payload == "empty" else has_payload
-    assert set(schema["properties"]) == {"type"} | ENVELOPE[direction] | has_payload
-    assert set(schema["required"]) == {"type"} | envelope | needs_payload
+    assert set(schema["properties"]) == {"type"} | ENVELOPE[direction] | has_payload, placed(
+        spec, "/properties"
+    )
+    assert set(schema["required"]) == {"type"} | envelope | needs_payload, placed(spec, "/required")
     if payload == "none":
         return
     inner = _payload(spec)
-    assert inner["additionalProperties"] is False
+    place = placed(spec, "/properties/payload")
+    assert inner["additionalProperties"] is False, place
     if payload == "empty":
-        assert "properties" not in inner
+        assert "properties" not in inner, place
         return
     required, _, optional = payload.partition("(")
-    assert set(inner["required"]) == set(required.split())
+    assert set(inner["required"]) == set(required.split()), f"{place}/required"
     fields = {field.rstrip("°"): "°" in field for field in optional.rstrip(")").split()}
-    assert set(inner["properties"]) - set(inner["required"]) == set(fields)
+    assert set(inner["properties"]) - set(inner["required"]) == set(fields), f"{place}/properties"
     for name, sub in inner["properties"].items():
-        assert _form(spec, sub)[1] == fields.get(name, False), f"{name}: nullable or not"
+        assert _form(spec, sub)[1] == fields.get(name, False), f"{place}/properties/{name}: nullable or not"
 
 
 @pytest.mark.parametrize("spec", FRAMES)
@@ -178,7 +182,7 @@ def test_fields_have_the_forms_of_the_reading(spec: FrameSpec) -> None:
         for name, sub in schema.get("properties", {}).items():
             wanted = FORM_OF.get(f"{name} in {place}", FORM_OF.get(name))
             if wanted is not None and (place, name) != ("sent_ack", "status"):
-                assert _form(spec, sub)[0] == wanted, f"{name} of {place}"
+                assert _form(spec, sub)[0] == wanted, placed(spec, f"{name} of {place}")
 
 
 def test_every_field_with_a_form_exists() -> None:
@@ -194,7 +198,7 @@ def test_client_frames_are_closed_but_for_metadata_and_candidates(spec: FrameSpe
     open_ = r"envelope|iceCandidate$|metadata$|/oneOf/"  # the branches of a oneOf are conditions
     for pointer, schema in subschemas(thaw(spec.bundled)):
         if schema.get("type") == "object" and not re.search(open_, pointer):
-            assert schema.get("additionalProperties") is False, pointer
+            assert schema.get("additionalProperties") is False, placed(spec, pointer)
 
 
 @pytest.mark.parametrize(
@@ -235,14 +239,15 @@ def test_a_relayed_example_with_its_stamps_is_what_recipients_get(spec: FrameSpe
         for pointer, source in CATALOGUE.frame("s2c", spec.type).stamps.items():
             *inward, last = pointer.split("/")[1:]
             (frame["payload"] if inward else frame)[last] = values[source]
-        assert CATALOGUE.validate(frame, "s2c", strict=True).findings == ()
+        findings = CATALOGUE.validate(frame, "s2c", strict=True).findings
+        assert findings == (), placed(spec, f"an example as recipients get it: {frame}")
 
 
 @pytest.mark.parametrize("spec", FRAMES)
 def test_a_frame_and_its_requirements_name_each_other(spec: FrameSpec) -> None:
-    assert spec.requirements
+    assert spec.requirements, placed(spec, "/x-requirements")
     for name in spec.requirements:
-        assert spec.type in CATALOGUE.requirements[name].frames
+        assert spec.type in CATALOGUE.requirements[name].frames, placed(spec, f"/x-requirements: {name}")
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import pytest
+from support.catalogues import copied
 
 from relaykit.errors import UsageError
 from relaykit.schemas import load_catalogue
@@ -41,8 +41,7 @@ def test_a_profile_has_what_it_extends() -> None:
     ],
 )
 def test_a_wrong_name_is_told_with_its_line(old: str, new: str, said: str, tmp_path: Path) -> None:
-    root = tmp_path / "catalogue"
-    shutil.copytree(CATALOGUE.root, root)
+    root = copied(tmp_path)
     path = root / "protocol.yaml"
     text = path.read_text("utf-8")
     assert text.count(old) == 1

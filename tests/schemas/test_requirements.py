@@ -6,12 +6,12 @@ Every check is a function over the folder of a catalogue, so that each can be sh
 from __future__ import annotations
 
 import re
-import shutil
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from support.catalogues import copied
 
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue, load_catalogue
@@ -75,13 +75,13 @@ def name_faults(root: Path) -> list[str]:
     known = types(catalogue)
     faults = []
     for req in catalogue.requirements.values():
-        faults += [f"{req.id}: unknown type {name}" for name in req.frames if name not in known]
-        codes = catalogue.protocol.error_codes
-        faults += [f"{req.id}: unknown error code {name}" for name in req.error_codes if name not in codes]
+        place, codes = placed(catalogue, req.id), catalogue.protocol.error_codes
+        faults += [f"{place}: unknown type {name}" for name in req.frames if name not in known]
+        faults += [f"{place}: unknown error code {name}" for name in req.error_codes if name not in codes]
         if req.capability is not None and req.capability not in catalogue.protocol.capabilities:
-            faults.append(f"{req.id}: unknown capability {req.capability}")
+            faults.append(f"{place}: unknown capability {req.capability}")
         if req.capability == "core":
-            faults.append(f"{req.id}: core goes without saying")
+            faults.append(f"{place}: core goes without saying")
     return faults
 
 
@@ -104,17 +104,17 @@ def coverage_faults(root: Path) -> list[str]:
 def text_faults(root: Path) -> list[str]:
     """Texts that do not state their level once, are more than one sentence, or stand twice."""
     faults, texts = [], Counter[str]()
-    for req in load_catalogue(root).requirements.values():
+    catalogue = load_catalogue(root)
+    for req in catalogue.requirements.values():
+        place = placed(catalogue, req.id)
         words = _LEVELS.findall(req.text)
         if words != [req.level]:
-            faults.append(
-                f"{req.id}: its level is {req.level}, its text says {' and '.join(words) or 'none'}"
-            )
+            faults.append(f"{place}: its level is {req.level}, its text says {' and '.join(words) or 'none'}")
         if re.search(r"[.!?] ", req.text):
-            faults.append(f"{req.id}: more than one sentence")
+            faults.append(f"{place}: more than one sentence")
         texts[req.text] += 1
         if texts[req.text] > 1:
-            faults.append(f"{req.id}: another requirement has the same text")
+            faults.append(f"{place}: another requirement has the same text")
     return faults
 
 
@@ -125,6 +125,12 @@ def schema_faults(root: Path) -> list[str]:
     except UsageError as error:
         return [str(error)]
     return []
+
+
+def placed(catalogue: Catalogue, id_: str) -> str:
+    """The file of a requirement, and its ID."""
+    area = catalogue.protocol.areas[id_.partition("-")[0]]
+    return f"requirements/{area.file}.yaml: {id_}"
 
 
 def types(catalogue: Catalogue) -> frozenset[str]:
@@ -176,8 +182,7 @@ BREAKS = [
 def test_a_broken_copy_is_noticed(
     tmp_path: Path, check: Callable[[Path], list[str]], file: str, old: str, new: str, fault: str
 ) -> None:
-    root = tmp_path / "schemas"
-    shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns("*.py", "__pycache__", "vectors"))
+    root = copied(tmp_path)
     path = root / "requirements" / file
     text = path.read_text("utf-8")
     assert old in text, "the test itself is out of date"
@@ -186,8 +191,7 @@ def test_a_broken_copy_is_noticed(
 
 
 def test_a_type_that_no_requirement_names_is_noticed(tmp_path: Path) -> None:
-    root = tmp_path / "schemas"
-    shutil.copytree(ROOT, root, ignore=shutil.ignore_patterns("*.py", "__pycache__", "vectors"))
+    root = copied(tmp_path)
     known = root / "frames" / "c2s" / "typing.schema.json"
     text = known.read_text("utf-8").replace('"const": "typing"', '"const": "murmur"')
     known.with_name("murmur.schema.json").write_text(text, "utf-8")

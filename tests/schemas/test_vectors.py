@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 import pytest
+from support.catalogues import named
 from support.constraints import innermost, options, options_taken, violations
 
 from relaykit.schemas import DIRECTIONS, Direction, FrameSpec, Vector, load_catalogue, thaw
@@ -57,10 +58,6 @@ def _of(spec: FrameSpec) -> list[Vector]:
     return _vectors().get((spec.direction, spec.type), [])
 
 
-def _name(vector: Vector) -> str:
-    return f"{vector.group}: {vector.description}"
-
-
 def test_there_are_vectors_for_every_frame_and_for_nothing_else() -> None:
     assert _vectors().keys() == CATALOGUE.frames.keys()
 
@@ -69,7 +66,7 @@ def test_there_are_vectors_for_every_frame_and_for_nothing_else() -> None:
 def test_both_validators_judge_each_vector_and_example_as_stated(spec: FrameSpec) -> None:
     schema = _bundled(spec.direction, spec.type)
     judges = fast(schema), slow(schema)
-    cases = [(_name(vector), vector.data, vector.valid) for vector in _of(spec)]
+    cases = [(named(vector), vector.data, vector.valid) for vector in _of(spec)]
     cases += [(f"example {index}", thaw(example), True) for index, example in enumerate(spec.examples)]
     wrong = [
         f"{name}: meant to be {'valid' if valid else 'invalid'}, but jsonschema-rs says "
@@ -84,7 +81,7 @@ def test_both_validators_judge_each_vector_and_example_as_stated(spec: FrameSpec
 def test_the_catalogue_judges_each_vector_as_stated(spec: FrameSpec) -> None:
     # as on the wire; engine "both" also compares what the two validators complain of
     wrong = [
-        _name(vector)
+        named(vector)
         for vector in _of(spec)
         if CATALOGUE.validate(json.dumps(vector.data), spec.direction, engine="both", strict=True).valid
         != vector.valid
@@ -97,11 +94,11 @@ def test_each_invalid_vector_violates_what_it_says_and_has_one_fault_only(spec: 
     schema = _bundled(spec.direction, spec.type)
     for vector in _of(spec):
         if vector.valid:
-            assert vector.violates is None, _name(vector)
+            assert vector.violates is None, named(vector)
             continue
-        assert vector.violates in violations(schema, vector.data), _name(vector)
+        assert vector.violates in violations(schema, vector.data), named(vector)
         places = innermost(schema, vector.data)
-        assert len(places) == 1, f"{_name(vector)}: {places}"
+        assert len(places) == 1, f"{named(vector)}: {places}"
 
 
 @pytest.mark.parametrize("spec", FRAMES)
@@ -120,7 +117,7 @@ def test_every_optional_part_is_in_a_valid_vector_and_missing_from_another(spec:
 
 @pytest.mark.parametrize("spec", FRAMES)
 def test_vectors_can_be_told_apart_by_their_descriptions(spec: FrameSpec) -> None:
-    assert not [name for name, count in Counter(map(_name, _of(spec))).items() if count > 1]
+    assert not [name for name, count in Counter(map(named, _of(spec))).items() if count > 1]
 
 
 @pytest.mark.parametrize("spec", FRAMES)
@@ -129,7 +126,7 @@ def test_vectors_that_name_another_type_name_one_that_exists_nowhere(spec: Frame
     known = frozenset[str]().union(*(CATALOGUE.types(direction) for direction in DIRECTIONS))
     for vector in _of(spec):
         type_ = vector.data.get("type") if isinstance(vector.data, dict) else None
-        assert not isinstance(type_, str) or type_ == spec.type or type_ not in known, _name(vector)
+        assert not isinstance(type_, str) or type_ == spec.type or type_ not in known, named(vector)
 
 
 @pytest.mark.parametrize("reason", UNREACHABLE["c2s"].values())

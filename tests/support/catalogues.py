@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from relaykit.schemas import load_catalogue
+from relaykit.schemas import FrameSpec, Vector
+from relaykit.schemas.loading import HERE
 
 PROTOCOL = """\
 name: Toy
@@ -91,12 +92,16 @@ def write_catalogue(
     return folder
 
 
+def copied(folder: Path) -> Path:
+    """A copy of the real catalogue, without its vectors, to be changed."""
+    root = folder / "schemas"
+    shutil.copytree(HERE, root, ignore=shutil.ignore_patterns("*.py", "__pycache__", "vectors"))
+    return root
+
+
 def with_new_type(folder: Path, kind: str, *, route: dict[str, str] | None) -> Path:
     """A copy of the real catalogue with one more type in both directions, shaped like `media_key`."""
-    root = folder / "schemas"
-    shutil.copytree(
-        load_catalogue().root, root, ignore=shutil.ignore_patterns("*.py", "__pycache__", "vectors")
-    )
+    root = copied(folder)
     (root / "vectors").mkdir()
     for direction in ("c2s", "s2c"):
         source = root / "frames" / direction / "media_key.schema.json"
@@ -107,3 +112,13 @@ def with_new_type(folder: Path, kind: str, *, route: dict[str, str] | None) -> P
                 schema["x-route"] = route
         (root / "frames" / direction / f"{kind}.schema.json").write_text(json.dumps(schema))
     return root
+
+
+def named(vector: Vector) -> str:
+    """Where a vector stands, for a failure to say."""
+    return f"vectors/{vector.direction}/{vector.type}.json: {vector.group}: {vector.description}"
+
+
+def placed(spec: FrameSpec, pointer: str) -> str:
+    """A place in a frame's schema, for a failure to say."""
+    return f"{Path(spec.source).relative_to(HERE)}: {pointer}"
