@@ -27,7 +27,6 @@ import orjson
 from relaykit.config import Document
 from relaykit.conformance.divergence import (
     DialectBook,
-    Direction,
     Divergence,
     changes,
     frame_type,
@@ -36,7 +35,7 @@ from relaykit.conformance.divergence import (
 from relaykit.conformance.python_object import load_object
 from relaykit.conformance.record import Recorder
 from relaykit.errors import UsageError
-from relaykit.schemas import Catalogue
+from relaykit.schemas import Catalogue, Direction
 
 _MOST_FRAMES = 1000
 """No single message holds more frames."""

@@ -6,15 +6,14 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from relaykit.conformance.results import Case, CaseResult, Finding, Verdict
 from relaykit.pointers import escape
-from relaykit.schemas import Catalogue
+from relaykit.schemas import Catalogue, Direction
 
 PREFIX = "dialect-"
 """IDs of the cases that stand for what a dialect had to change begin so."""
-Direction = Literal["c2s", "s2c"]
 _INDEX = re.compile(r"/[0-9]+(?=/|$)")
 _MOST = 500
 _MOST_LEAVES = 2000

@@ -210,7 +210,6 @@ class _Progress(_NoProgress):
         from rich.console import Console
         from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn
 
-        self._sizes = sizes
         self._drawn = 0.0
         self._started = time.monotonic()
         self._shown = False

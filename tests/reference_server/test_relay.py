@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from support.catalogues import with_new_type
-from support.server import Peer, Running, in_loop, new_group, new_id, running_server
+from support.server import Peer, Running, in_loop, new_id, running_server
 
 from relaykit.errors import KitDefect
 from relaykit.reference_server.dispatch import HANDLERS
@@ -108,24 +108,6 @@ async def test_what_cannot_be_relayed_gets_an_error_or_silence() -> None:
             await alice.expect_error("invalid_message", message_id)
         await alice.send(example("media_key", to=new_id()))  # nobody there: silence
         await bob.silent(alice)
-
-
-@in_loop
-async def test_a_conversation_follows_its_groups_membership() -> None:
-    async with running_server() as server:
-        alice, bob = await server.pair()
-        carol = await server.connect()
-        people, group = server.app.people, new_group()
-        people.create_group(group, [alice.user, bob.user])
-        conversation = people.group_conversation(group)
-        people.add_member(group, carol.user)
-        await alice.send(example("typing", to=conversation))
-        await bob.expect("typing")
-        await carol.expect("typing")
-        people.remove_member(group, alice.user)
-        await alice.send(example("typing", to=conversation))
-        await alice.expect_error("invalid_message", example("typing", to=None).get("message_id"))
-        await bob.silent()
 
 
 @in_loop
