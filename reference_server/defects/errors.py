@@ -13,6 +13,7 @@ from relaykit.reference_server.defects.blocks import Frame, altering, doubling, 
 from relaykit.reference_server.defects.blocks_said import overtaken, refusing
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.dispatch import Dispatcher
+from relaykit.reference_server.ids import message_id_of
 from relaykit.reference_server.refused import INVALID
 from relaykit.reference_server.session import Session
 from relaykit.reference_server.store import Store, StoreError
@@ -49,6 +50,18 @@ ANSWERS = (
             ),
         ),
     ),
+    Defect(
+        "errors-tell-the-parser",
+        "An error about broken JSON is the parser's traceback.",
+        ("ERR-08",),
+        altering(
+            "error",
+            "/payload/message",
+            lambda text: (
+                f"Traceback (most recent call last): {text}" if text.startswith("not JSON") else text
+            ),
+        ),
+    ),
 )
 
 
@@ -81,7 +94,37 @@ def _to_all_devices(
             original(it, other, code, text, frame)
 
 
+def _about_the_frame_before(seams: Seams) -> None:
+    last: dict[Session, str] = {}
+
+    def handle(original: Callable[..., None], self: Dispatcher, session: Session, frame: Frame) -> None:
+        if isinstance(frame.get("message_id"), str):
+            last[session] = frame["message_id"]
+        original(self, session, frame)
+
+    def change(
+        original: Callable[..., None],
+        it: Dispatcher,
+        session: Session,
+        code: str,
+        text: str,
+        frame: Frame | None,
+    ) -> None:
+        unnamed = frame is None or message_id_of(frame) is None
+        before = {"message_id": last[session]} if unnamed and session in last else frame
+        original(it, session, code, text, before)
+
+    seams.around(Dispatcher, "_handle", handle)
+    refusing(change)(seams)
+
+
 REFUSALS = (
+    Defect(
+        "error-about-the-frame-before",
+        "An error for a frame without a message_id names the message that was handled before it.",
+        ("ERR-03",),
+        _about_the_frame_before,
+    ),
     Defect(
         "error-about-the-last-one",
         "An error names the message that was refused before this one.",

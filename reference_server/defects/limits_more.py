@@ -15,6 +15,7 @@ from relaykit.reference_server.defects.blocks import was_cut
 from relaykit.reference_server.defects.limits import entering, larger
 from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.defects.validation_lenient import taking_text
+from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.handshake import Refusal
 from relaykit.reference_server.limits import Bucket, Ruling
 from relaykit.reference_server.session import Session
@@ -95,3 +96,12 @@ def cut_connections_count(seams: Seams) -> None:
 
     seams.around(App, "leave", leave)
     seams.around(App, "enter", enter)
+
+
+@defect("limited-twice", "Every frame beyond the rate gets two errors.", "ERR-04")
+def limited_twice(seams: Seams) -> None:
+    def limit(original: Callable[..., None], self: Dispatcher, session: Session, ruling: Ruling) -> None:
+        for _ in range(2):
+            original(self, session, Ruling.REFUSE)
+
+    seams.around(Dispatcher, "_limit", limit)

@@ -13,15 +13,31 @@ from relaykit.reference_server.app import App
 from relaykit.reference_server.auth import Identity, Verifier
 from relaykit.reference_server.calls_state import END, OFFER, REJECT, SIGNALS
 from relaykit.reference_server.defects import Defect, defect
-from relaykit.reference_server.defects.blocks import altering, handling, loosened, saying, tightened
+from relaykit.reference_server.defects.blocks import (
+    Frame,
+    altering,
+    decoding,
+    handling,
+    loosened,
+    saying,
+    tightened,
+)
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.refused import Refused
 from relaykit.reference_server.session import Session
+from relaykit.schemas import Catalogue, FrameError
 
 _UUID = ("/$defs/uuid/format", "/$defs/uuid/pattern", "/$defs/uuid/maxLength")
 _SYNC = ("sync_request", "sync_data", "sync_ack")
 _V4 = "^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-4[0-9a-fA-F]{3}-[89abAB][0-9a-fA-F]{3}-[0-9a-fA-F]{12}$"
 _MESSAGE = "/$defs/messagePayload/properties"
+
+
+def _with_type_as_text(rightly: Callable[[bytes], Frame], _catalogue: Catalogue, data: bytes) -> Frame:
+    if b'"type":"' not in data:
+        raise FrameError("object", "no type in it")
+    return rightly(data)
+
 
 REFUSED_THOUGH_VALID = (
     Defect(
@@ -47,6 +63,18 @@ REFUSED_THOUGH_VALID = (
         "UUIDs of other versions than 4 are refused.",
         ("VAL-23",),
         tightened(("send", "heartbeat", "media_key", *SIGNALS, *_SYNC), "/$defs/uuid/pattern", _V4),
+    ),
+    Defect(
+        "only-random-media-ids",
+        "A media_id whose UUID is of another version than 4 is refused.",
+        ("VAL-25",),
+        tightened(("send", "media_key"), "/$defs/mediaId/pattern", f"^media-{_V4[1:]}"),
+    ),
+    Defect(
+        "type-found-as-text",
+        "A frame is refused unless its type is written without a blank or an escape.",
+        ("VAL-22",),
+        decoding(_with_type_as_text),
     ),
     Defect(
         "padding-demanded",

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from copy import deepcopy
 
 from relaykit.reference_server.app import App
 from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import Frame, Handler, decoding, handling
-from relaykit.reference_server.defects.seams import Seams
+from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.defects.validation import invalid
 from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.refused import Refused
@@ -60,12 +61,26 @@ def _small(text: str) -> int:
     return number if abs(number) <= 2**53 else 2**53
 
 
+def _number_or_nothing(text: str) -> float | None:
+    number = float(text)
+    return number if math.isfinite(number) else None
+
+
 def _with_replacements(data: bytes) -> object:
     text = json.dumps(json.loads(data), ensure_ascii=False)
     return json.loads(text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
 
 
 TAKEN = (
+    Defect(
+        "nan-as-null",
+        "NaN, Infinity and numbers beyond all doubles are taken as null.",
+        ("VAL-04",),
+        taking_text(
+            "nan",
+            lambda data: json.loads(data, parse_constant=lambda _: None, parse_float=_number_or_nothing),
+        ),
+    ),
     Defect(
         "unknown-property-accepted",
         "Properties that the protocol does not document are dropped, and the rest is served.",
@@ -109,3 +124,25 @@ def unservable_frame_dropped(seams: Seams) -> None:
             app.turn.retract(mark)
 
     handling("*", wrapper)(seams)
+
+
+@defect(
+    "twin-sender-smuggled", "Of two sender_ids in a frame the first is checked, the last passed on.", "VAL-16"
+)
+def twin_sender_smuggled(seams: Seams) -> None:
+    twins: list[Frame] = []
+
+    def noted(data: bytes) -> object:
+        twins[:] = [json.loads(data)]
+        return twins[0]
+
+    def wrapper(original: Handler, app: App, session: Session, frame: Frame) -> None:
+        if not any(twin is frame for twin in twins) or "sender_id" not in frame:
+            original(app, session, frame)
+            return
+        deliver, true, claimed = app.frames.deliver, session.user.encode(), frame["sender_id"].encode()
+        with swapped(app.frames, "deliver", lambda *stamps: deliver(*stamps).replace(true, claimed)):
+            original(app, session, frame)
+
+    taking_text("duplicate-key", noted)(seams)
+    handling("send", wrapper)(seams)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +182,38 @@ def test_a_server_that_half_believes_a_token_is_found() -> None:
     assert said == "expired within the leeway: the connection opened, and nothing came"
 
 
+def test_a_token_in_a_cookie_is_worth_a_word() -> None:
+    async def run(*faults: str) -> list[tuple[str, str]]:
+        async with minimal(*faults).running() as url:
+            result = await judge(make_target(url, timing=QUICK), all_cases("token-in-other-places"))
+        return [(finding.severity, finding.message) for case in result.cases for finding in case.findings]
+
+    assert asyncio.run(run()) == []
+    assert asyncio.run(run("takes-cookies")) == [("warn", "a token in a cookie opens a session")]
+
+
+def test_where_the_clock_cannot_be_moved_keep_alive_is_judged_by_waiting(tmp_path: Path) -> None:
+    """All at once, since it takes the time it takes."""
+    target = TARGET.replace("CONTROL_TOKEN}", "CONTROL_TOKEN}, operations: [create_user]")
+    target = target.replace("timing: {", "timing: {ping_interval_s: 1, idle_timeout_s: 3, ")
+    options = "--timing ping_interval_s=1 --timing idle_timeout_s=3"
+    broken = {
+        "none": set(),
+        "no-ping": {"KEEP-05"},
+        "silent-not-closed": {"KEEP-08"},
+        "data-is-no-life": {"KEEP-09"},
+        "control-frames-are-no-life": {"KEEP-10"},
+    }
+
+    def one(defect: str) -> set[str]:
+        folder = tmp_path / defect
+        folder.mkdir()
+        return set(found(folder, defect, options, "keep-alive-by-waiting", target=target))
+
+    with ThreadPoolExecutor(len(broken)) as pool:
+        assert dict(zip(broken, pool.map(one, broken), strict=True)) == broken
+
+
 @pytest.mark.parametrize(
     ("case", "setting"),
     [
@@ -195,7 +228,7 @@ def test_either_choice_that_a_may_leaves_passes(tmp_path: Path, case: str, setti
 
 
 def test_two_errors_for_one_refused_frame_are_found(tmp_path: Path) -> None:
-    assert set(found(tmp_path, "error-twice", "", "rate-beyond-the-limit")) == {"ERR-04"}
+    assert set(found(tmp_path, "limited-twice", "", "rate-beyond-the-limit")) == {"ERR-04"}
 
 
 def test_a_low_bound_of_what_may_wait_is_in_no_other_cases_way(tmp_path: Path) -> None:
