@@ -56,11 +56,12 @@ class Maker:
         self.closing: list[bytes] = []
         self._most = most
         self._loose: list[Sent] = []
+        self._certain: list[Sent] = []
         self.made: Counter[str] = Counter()
 
     def batch(self, link: Link, size: int) -> Batch:
         """The next batch: of frames whose treatment is certain; or, now and then, of the others."""
-        certain: list[Sent] = []
+        certain = self._certain
         while len(certain) < size:
             if len(self._loose) >= size:
                 loose, self._loose = self._loose, []
@@ -72,6 +73,7 @@ class Maker:
                 certain.append(sent)
             elif sent.kind != _KEEP_ALIVE:  # whether that one is answered must be certain: acks end batches
                 self._loose.append(sent)
+        self._certain = []
         refused = sum(sent.duty is Duty.REFUSE for sent in certain)
         beats = 1 + sum(sent.kind == _KEEP_ALIVE and sent.exact for sent in certain)
         return Batch(certain, refused, refused, beats)
