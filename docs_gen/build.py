@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,10 +16,9 @@ from relaykit.docs_gen.render import Drawer, script_json, static
 from relaykit.docs_gen.script_schemas import script_schemas
 from relaykit.docs_gen.site import resolve
 from relaykit.docs_gen.suite import Results, told
-from relaykit.docs_gen.text import plain
+from relaykit.docs_gen.text import is_requirement, plain
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue, load_catalogue
-from relaykit.schemas.export.commands import json_text
 
 SCRIPTS = ("validator.js", "site.js", "console.js")
 MANIFEST = ".relaykit-docs"
@@ -70,22 +70,32 @@ def single_file(docs: Documentation) -> str:
     """Everything in one HTML file, scripts and styles included."""
 
     schemas = script_json(script_schemas(docs.catalogue))
-    parts = (f"const relaySchemas = {schemas};", *map(static, SCRIPTS))
+    parts = (f"const relaySchemas = {schemas};", *map(_without_comments, map(static, SCRIPTS)))
     found: dict[str, list[Entry]] = {}
     for entry in docs.site.entries:
         found.setdefault(entry.target.partition("#")[0], []).append(entry)
 
     def beside(pen: HtmlPen) -> str:
         # Beside the texts that it repeats, so that they compress well; links as site.js completes them.
-        rows = [_row(entry, _within(entry, pen)) for entry in found.get(pen.page, ())]
+        rows = [_short_row(entry, pen) for entry in found.get(pen.page, ())]
         return _FOUND.format(script_json(rows)) if rows else ""
 
     return docs.drawer.single(beside, "\n".join(f"<script>{part}</script>" for part in parts))
 
 
-def _within(entry: Entry, pen: HtmlPen) -> str:
-    """A link without the ID of the section that the entry stands beside, and with `*` for its title."""
-    return pen.href(entry.target).removeprefix(f"#{pen.section}").replace(entry.title, "*", 1)
+def _without_comments(script: str) -> str:
+    """A script of ours without indentation and without the lines that only comment."""
+    lines = (line.strip() for line in script.splitlines())
+    return "\n".join(line for line in lines if line and not line.startswith("//"))
+
+
+def _short_row(entry: Entry, pen: HtmlPen) -> dict[str, str]:
+    """An entry without what site.js finds in the section beside it; its link with `*` for its title."""
+    href = pen.href(entry.target).removeprefix(f"#{pen.section}").replace(entry.title, "*", 1)
+    row = {"title": entry.title, "kind": entry.kind, "href": href, "text": entry.text}
+    if is_requirement(entry.title) or entry.kind == "scenario":
+        del row["text"]
+    return row
 
 
 _FOUND = '<script type="application/json" class="found">{}</script>'
@@ -110,9 +120,15 @@ def _for_programs(docs: Documentation, suffix: str) -> dict[str, str]:
     """What machines find. `suffix`: of the pages that the search leads to."""
     return {
         **download_files(docs.catalogue, docs.site),
-        "search.json": json_text(search_entries(docs.site, suffix)),
+        "search.json": _lines(search_entries(docs.site, suffix)),
         "llms.txt": llms(docs),
     }
+
+
+def _lines(rows: list[dict[str, str]]) -> str:
+    """A JSON array with a line for each row."""
+    text = ",\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
+    return f"[\n{text}\n]\n"
 
 
 def search_entries(site: Site, suffix: str) -> list[dict[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -110,9 +111,9 @@ _SHORT = {"str": "s", "num": "n", "word": "n"}
 
 def _line(line: model.Line) -> str:
     text = "".join(
-        f'<i class="{_SHORT[token.kind]}">{escape(token.text)}</i>'
+        f'<i class="{_SHORT[token.kind]}">{html.escape(token.text, quote=False)}</i>'
         if token.kind in _SHORT
-        else str(escape(token.text))
+        else html.escape(token.text, quote=False)
         for token in line.tokens
     )
     return f'<mark class="fault">{text}</mark>' if line.marked else text

@@ -40,6 +40,9 @@
   // In a single file one page is shown at a time. Where there are scripts, the others wait as the text of a
   // noscript element, which costs nothing; one by one they become elements, within reach of the browser's search.
   let openAll = () => {};
+  // The text of a section, and where an ID stands in it: the end of its tag.
+  const written = (section) => section.querySelector(":scope > noscript")?.textContent ?? section.innerHTML;
+  const placeOf = (text, id) => Math.max(text.indexOf(`id=${id}>`), text.indexOf(`id=${id} `), text.indexOf(`id="${id}"`));
   if (single) {
     const sections = [...document.querySelectorAll("main > section")];
     let shown = sections[0];
@@ -58,10 +61,11 @@
       for (const link of document.querySelectorAll("#pages a")) link.ariaCurrent = link.hash === `#${section.id}` ? "page" : null;
     };
     const follow = () => {
-      const name = decodeURIComponent(location.hash.slice(1));
+      let name = location.hash.slice(1);
+      try { name = decodeURIComponent(name); } catch { /* then it is of no place */ }
       // Requirements are unique by themselves; their section may still wait.
       const known = document.getElementById(name.split("--")[0]);
-      const section = known ? known.closest("main > section") : sections.find((each) => name && each.textContent.includes(`id="${name}"`)) ?? sections[0];
+      const section = known ? known.closest("main > section") : sections.find((each) => name && placeOf(written(each), name) >= 0) ?? sections[0];
       if (!section) return; // not of a page: the link that skips to the content
       show(section);
       const target = document.getElementById(name);
@@ -77,7 +81,10 @@
       open(waiting.shift());
       idle(next);
     };
-    setTimeout(next, 500);
+    // The others are of use once somebody is there: until then the page rests.
+    const signs = ["pointermove", "pointerdown", "keydown", "wheel"];
+    const begin = () => { for (const sign of signs) removeEventListener(sign, begin); idle(next); };
+    for (const sign of signs) addEventListener(sign, begin, { passive: true });
     openAll = () => waiting.splice(0).forEach(open);
   }
 
@@ -90,13 +97,18 @@
   addEventListener("beforeprint", () => { openAll(); for (const details of document.querySelectorAll("main details")) details.open = true; });
 
   // Search. What it looks through is data: search.json, as programs find it, too. A page that was opened from a file may
-  // not fetch one, but it may show another page, which holds the same data; a single file has it beside its sections.
+  // not fetch one, but it may show another page, which holds the same data. A single file has it beside its sections,
+  // and leaves out what can be read there: the sentence of a requirement, the title of a scenario, the words of a guide.
   let known, asked;
   function entries() {
     if (!known && single) {
       known = [...document.querySelectorAll("script.found")].flatMap((each) => JSON.parse(each.textContent).map((entry) => {
-        const href = entry.href.replace("*", () => entry.title);
-        return { ...entry, href: href.startsWith("#") ? href : `#${each.previousElementSibling.id}${href}` };
+        const section = each.previousElementSibling, short = entry.href.replace("*", () => entry.title);
+        const href = short.startsWith("#") ? short : `#${section.id}${short}`, html = written(section);
+        const from = short ? html.slice(Math.max(0, placeOf(html, href.slice(1)))) : html;
+        const plain = (part) => make("p", { innerHTML: part }).textContent;
+        const words = entry.kind.startsWith("guide") ? plain(from.slice(0, from.indexOf("<h2", 1) >>> 0)).toLowerCase().replace(/[^a-z0-9]+/g, " ") : "";
+        return { ...entry, href, words, text: entry.text ?? plain(/<(h1|p)>(.*?)<\/\1>/s.exec(from)?.[2] ?? "") };
       }));
     }
     return known;
