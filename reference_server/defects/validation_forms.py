@@ -114,6 +114,12 @@ ACCEPTED_THOUGH_INVALID = (
         loosened(("media_key", *SIGNALS), *_UUID),
     ),
     Defect(
+        "client-reason-in-words",
+        "A call_reject whose reason is any text is passed on.",
+        ("VAL-28",),
+        loosened(REJECT, "/$defs/token/pattern"),
+    ),
+    Defect(
         "media-id-without-prefix",
         "A media_id without its prefix is taken.",
         ("VAL-25",),
