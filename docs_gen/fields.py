@@ -12,7 +12,7 @@ from relaykit.errors import UsageError
 from relaykit.schemas import FrameSpec
 
 STAMPS = {
-    "user": "the authenticated user whose doing it tells of",
+    "user": "the user who acted, as their token names them",
     "device": "the sender's device",
     "now": "the server's time",
     "server": "the server's own name",

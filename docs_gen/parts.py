@@ -13,6 +13,7 @@ from relaykit.docs_gen.material import Material, Part
 from relaykit.docs_gen.model import (
     Block,
     Code,
+    Prose,
     RequirementView,
     Rules,
     Table,
@@ -257,8 +258,7 @@ def commands(_: Material, __: tuple[str, ...]) -> tuple[Block, ...]:
 
 def algorithms(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
     """The signature algorithms of tokens."""
-    rows = tuple(TableRow(None, (each,)) for each in code(material.names.catalogue.protocol.algorithms))
-    return (Table("Signature algorithms", ("Algorithm",), rows),)
+    return (Prose(f"{', '.join(code(material.names.catalogue.protocol.algorithms))}\n"),)
 
 
 PARTS: Mapping[str, Part] = {

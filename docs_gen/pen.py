@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -15,7 +16,7 @@ from markupsafe import Markup, escape
 
 from relaykit.docs_gen import diagrams, model, svg
 from relaykit.docs_gen.links import Names
-from relaykit.docs_gen.text import drawn, is_requirement, pieces, slug, with_requirements
+from relaykit.docs_gen.text import drawn, is_requirement, pieces, plain, slug, with_requirements
 from relaykit.schemas import Direction
 
 
@@ -93,7 +94,10 @@ class HtmlPen:
 
     def prose(self, text: str) -> Markup:
         """Markdown of a guide."""
-        return drawn(_markdown().render(text, {"pen": self}))
+        markdown, env = _markdown(), {"pen": self}
+        tokens = markdown.parse(text, env)
+        _label_cells(tokens)
+        return drawn(markdown.renderer.render(tokens, markdown.options, env))
 
     def json(self, lines: tuple[model.Line, ...]) -> Markup:
         """Lines of JSON, coloured."""
@@ -140,8 +144,25 @@ def _in_link(tokens: Sequence[Mark], place: int) -> bool:
     return kinds.count("link_open") > kinds.count("link_close")
 
 
+def _label_cells(tokens: Sequence[Mark]) -> None:
+    """Give cells the heading of their column, which a phone shows: there they stand one below the other."""
+    heads: list[str] = []
+    column = 0
+    for token, inside in pairwise(tokens):
+        if token.type == "table_open":
+            heads = []
+        elif token.type == "tr_open":
+            column = 0
+        elif token.type == "th_open":
+            heads.append(plain(inside.content))
+        elif token.type == "td_open":
+            if column > 1:  # the first two speak for themselves
+                token.attrSet("data-label", heads[column])
+            column += 1
+
+
 def _table_open(_self: object, _tokens: Sequence[Mark], _place: int, _options: Any, _env: Any) -> str:
-    return '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table>'
+    return '<div class="scroll" tabindex="0" role="group" aria-label="Table"><table class="cut">'
 
 
 def _table_close(_self: object, _tokens: Sequence[Mark], _place: int, _options: Any, _env: Any) -> str:

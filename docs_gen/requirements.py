@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 
 from relaykit.docs_gen.links import ERRORS, Names
 from relaykit.docs_gen.model import CaseView, Link, Proof, RequirementView
-from relaykit.docs_gen.suite import DERIVED, ListedCase, Results
+from relaykit.docs_gen.suite import DERIVED, ListedCase, Results, Told
 from relaykit.docs_gen.text import counted
 from relaykit.schemas import Requirement
 
 
 def requirement_views(
-    names: Names, cases: Iterable[ListedCase], results: Results, proofs: Mapping[str, Proof]
+    names: Names, told: Told, results: Results, proofs: Mapping[str, Proof]
 ) -> Mapping[str, RequirementView]:
     """Every requirement by its ID, in the order of the catalogue."""
     proving: dict[str, list[CaseView]] = {}
     derived: dict[str, list[ListedCase]] = {}
-    for case in cases:
+    for case in told.cases:
         if case.frame is not None:
             for id_ in case.requirements:
                 derived.setdefault(id_, []).append(case)
@@ -33,6 +33,9 @@ def requirement_views(
             proving.setdefault(id_, []).append(view)
     for id_, group in derived.items():
         proving.setdefault(id_, []).extend(_together(group, results))
+    for id_, proof in proofs.items():
+        if id_ not in proving:
+            proving[id_] = list(_throughout(id_, proof, told.shape_prefix, results))
     requirements = names.catalogue.requirements
     return {
         id_: _view(rule, names, tuple(proving.get(id_, ())), results.requirements.get(id_), proofs.get(id_))
@@ -53,6 +56,22 @@ def _together(cases: list[ListedCase], results: Results) -> Iterator[CaseView]:
     for name, group in frames.items():
         title = f"{counted(len(group), 'derived case')} of `{name}`"
         yield _as_one(f"derived/{name}/*", title, group[0].target, group, results)
+
+
+def _throughout(id_: str, proof: Proof, prefix: str, results: Results) -> Iterator[CaseView]:
+    """What judges a requirement in every case: the shape of what comes. The matrix tells where it caught."""
+    caught = {
+        link.words: link
+        for defect in proof.defects
+        for rule, _, cases in defect.breaks
+        for link in cases
+        if rule.words == id_ and link.words.startswith(prefix)
+    }
+    for name, link in sorted(caught.items()):
+        kind = link.target.removeprefix("frames/s2c/")
+        about = f"`{kind}`" if kind != link.target else "message"
+        title = f"in every case: each {about} that the server sends"
+        yield CaseView(name, title, link.target, "shape", results.cases.get(name))
 
 
 def _as_one(id_: str, title: str, link: str, cases: list[ListedCase], results: Results) -> CaseView:

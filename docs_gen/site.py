@@ -38,7 +38,7 @@ def resolve(catalogue: Catalogue, told: Told, results: Results) -> Site:
     """
     names, cases = Names(catalogue), told.cases
     matrix = linked_matrix(told.matrix, names, _case_target(catalogue, told))
-    requirements = requirement_views(names, cases, results, matrix.proofs)
+    requirements = requirement_views(names, told, results, matrix.proofs)
     scenarios = tuple(_scenario(case, names, results) for case in cases if case.scene)
     frames = _frames(names, requirements, scenarios)
     material = Material(
