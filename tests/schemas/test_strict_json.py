@@ -96,6 +96,23 @@ def test_the_line_of_a_fault_is_named_in_frames_of_several_lines() -> None:
     assert caught.value.line == 3
 
 
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b'{"a":"x\ny"}', "not JSON: found a broken string (no end, a control character or a wrong escape)"),
+        (b"{'a':1}", 'not JSON: found "\'" where a key is expected, at byte 1'),
+        (b'{"a":tru}', 'not JSON: found "tru" where a value is expected, at byte 5'),
+        (b'{"a":1,}', 'not JSON: found "}" where a key is expected, at byte 7'),
+        (b'{"a":1', "not JSON: it ends where a comma or the end is expected, at byte 6"),
+        (b'{"a":1}}', 'not JSON: found "}" where nothing more is expected, at byte 7'),
+    ],
+)
+def test_a_fault_says_what_was_found_and_what_was_expected(data: bytes, said: str) -> None:
+    with pytest.raises(FrameError) as caught:
+        decode(data)
+    assert said in str(caught.value)
+
+
 def _mutations(seed: int, number: int) -> list[bytes]:
     """Valid compact and spaced JSON, with bytes changed, put in and taken out."""
     dice = random.Random(seed)  # noqa: S311
