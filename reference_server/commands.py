@@ -60,13 +60,19 @@ def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
 @click.option("--docs-port", type=int, help="Port for the documentation.  [with --dev any free one]")
 @click.option("--check-output", is_flag=True, default=None, help="Check every frame that goes out.")
 @click.option("--ready-file", metavar="FILE", help="Write url, control_url and pid here once listening.")
-@click.option("--print-config", is_flag=True, help="Print the configuration in force, and stop.")
+@click.option(
+    "--print-config",
+    is_flag=True,
+    help="Print the configuration in force, every setting explained, and stop.",
+)
+@click.option("--print-schema", is_flag=True, help="Print the JSON Schema of --config, and stop.")
 @click.option("--log-frames/--no-log-frames", default=None, help="Log each frame.  [with --dev]")
 @click.option("--log-format", metavar="text|json", help="How the log is written.  [text]")
 @click.option("-v", "--verbose", is_flag=True, default=None, help="Log connections, too.")
 def serve(
     config: Path | None,
     print_config: bool,
+    print_schema: bool,
     secret_file: Path | None,
     control_token_file: Path | None,
     **flags: Any,
@@ -77,7 +83,8 @@ def serve(
     or the environment variable RELAYKIT_SECRET, a random signing key is made and shown; `relaykit token`
     signs tokens with it.
 
-    Every setting can also be given as RELAYKIT_SERVE_<NAME>, such as RELAYKIT_SERVE_LIMITS_BURST=20.
+    There are more settings than flags: --print-config shows them all, as a file for --config. Every one can
+    also be given as RELAYKIT_SERVE_<NAME>, such as RELAYKIT_SERVE_LIMITS_BURST=20.
     """
     from relaykit.reference_server.running import run
 
@@ -87,7 +94,7 @@ def serve(
         flags["keys"] = [{"algorithm": _SECRET_ALGORITHM, "secret": {"file": str(secret_file.absolute())}}]
     if control_token_file is not None:
         flags["control_token"] = {"file": str(control_token_file.absolute())}
-    run(config=config, print_config=print_config, flags=flags)
+    run(config=config, print_config=print_config, print_schema=print_schema, flags=flags)
 
 
 @click.command()

@@ -6,6 +6,7 @@ control.openapi.yaml; what the operations do stands in `control_operations`.
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import ipaddress
 import logging
@@ -19,8 +20,9 @@ from relaykit.config import Document, problems, suggest
 from relaykit.errors import UsageError
 from relaykit.reference_server.control_operations import OPERATIONS, Missing
 from relaykit.reference_server.devices import Conflict
-from relaykit.reference_server.http import listen
+from relaykit.reference_server.http import REQUEST_S, listen
 from relaykit.reference_server.metrics import routes
+from relaykit.reference_server.settings import host_in_url
 from relaykit.reference_server.store import StoreError
 from relaykit.schemas import FrameError, Operation, control_operations, thaw
 
@@ -73,8 +75,7 @@ class ControlServer:
     def url(self) -> str:
         """Where operations are posted to, without the operation's name."""
         assert self._runner is not None  # noqa: S101
-        host = self._app.settings.control_host
-        return f"http://{f'[{host}]' if ':' in host else host}:{self._runner.addresses[0][1]}"
+        return f"http://{host_in_url(self._app.settings.control_host)}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         """Stop serving."""
@@ -96,7 +97,12 @@ class ControlServer:
             refusal.headers["Allow"] = "POST"
             return refusal
         try:
-            body = await request.read()
+            async with asyncio.timeout(REQUEST_S):
+                body = await request.read()
+        except TimeoutError:
+            refusal = _error(408, "the request took too long")
+            refusal.force_close()
+            return refusal
         except web.HTTPRequestEntityTooLarge:
             return _error(413, f"a request has at most {_MAX_BODY} bytes")
         status, answer = call.carry_out(self._app, body)

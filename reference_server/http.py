@@ -1,10 +1,28 @@
-"""Ports for HTTP beside the one for WebSockets: control, metrics, documentation."""
+"""Ports for HTTP beside the one for WebSockets: control, metrics, documentation.
+
+aiohttp bounds the size of a request; what it leaves to us is how long one may take, and how many connections
+there may be.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import logging
+from typing import cast
+
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from relaykit.errors import UsageError
+
+log = logging.getLogger(__name__)
+
+REQUEST_S = 10.0
+"""For the head of a connection's first request to arrive, and for the body of each. By the machine's own
+time: this is about the machine, and whoever moves the server's clock ahead must not be cut for it."""
+_IDLE_S = 75.0  # for a connection that has had an answer to bring its next request
+_LINGER_S = 2.0  # for what is left of a body that nobody asked for, lest a reset swallow the answer
+_MOST_CONNECTIONS = 256  # of one port: a few people and programs have to do with it
 
 
 async def listen(
@@ -20,10 +38,20 @@ async def listen(
     Raises:
         UsageError: the address cannot be listened on.
     """
-    runner = web.AppRunner(http, access_log=None, shutdown_timeout=stop_s)
+    silent: set[asyncio.BaseProtocol] = set()
+
+    @web.middleware
+    async def heard(request: web.Request, handler: Handler) -> web.StreamResponse:
+        silent.discard(request.protocol)
+        return await handler(request)
+
+    http.middlewares.append(heard)
+    runner = web.AppRunner(
+        http, access_log=None, shutdown_timeout=stop_s, keepalive_timeout=_IDLE_S, lingering_time=_LINGER_S
+    )
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await _Site(runner, host, port, silent).start()
     except OSError as error:
         await runner.cleanup()
         raise UsageError(
@@ -31,3 +59,63 @@ async def listen(
             hint=f"give another {option}, or 0 for any free one",
         ) from error
     return runner
+
+
+class _Site(web.BaseSite):
+    """Where one application is served.
+
+    Args:
+        silent: the connections of which no request has come yet; the application takes them out.
+    """
+
+    def __init__(
+        self, runner: web.AppRunner, host: str, port: int | None, silent: set[asyncio.BaseProtocol]
+    ) -> None:
+        super().__init__(runner)
+        self._host = host
+        self._port = port
+        self._silent = silent
+
+    @property
+    def name(self) -> str:
+        sockets = self._server.sockets if isinstance(self._server, asyncio.Server) else ()
+        return f"http://{self._host}:{sockets[0].getsockname()[1] if sockets else self._port}"
+
+    async def start(self) -> None:
+        await super().start()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connection, self._host, self._port)
+
+    def _connection(self) -> asyncio.BaseProtocol:
+        server = self._runner.server
+        assert server is not None  # noqa: S101
+        if len(server.connections) >= _MOST_CONNECTIONS:
+            return _Refusing()
+        made = server()
+        self._silent.add(made)
+        asyncio.get_running_loop().call_later(REQUEST_S, self._end_if_silent, made)
+        return made
+
+    def _end_if_silent(self, made: web.RequestHandler) -> None:
+        if made in self._silent:
+            self._silent.discard(made)
+            if made.transport is not None:
+                log.info("%s: no request came in time", self.name)
+                made.transport.write(_answer("408 Request Timeout", "the request took too long"))
+                made.force_close()
+
+
+class _Refusing(asyncio.Protocol):
+    """A connection that is one too many."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        transport = cast(asyncio.Transport, transport)
+        transport.write(_answer("503 Service Unavailable", "too many connections"))
+        transport.close()
+
+
+def _answer(status: str, text: str) -> bytes:
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\n"
+        f"Content-Length: {len(text) + 1}\r\n\r\n{text}\n"
+    ).encode()

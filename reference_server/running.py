@@ -13,11 +13,11 @@ import signal
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
-import yaml
 
 from relaykit.config import load_yaml, read_secret
 from relaykit.errors import ExitCode, UsageError
@@ -25,6 +25,7 @@ from relaykit.redaction import Redactor
 from relaykit.reference_server import dev, logs
 from relaykit.reference_server import settings as settings_
 from relaykit.reference_server.auth import Key, keys_of_set, make_key
+from relaykit.reference_server.open_files import connections_for
 from relaykit.reference_server.server import Server
 from relaykit.reference_server.settings import Settings
 from relaykit.schemas import load_catalogue
@@ -36,17 +37,20 @@ _SECRET = "RELAYKIT_SECRET"  # noqa: S105  (the variable's name)
 _CONTROL_TOKEN = "RELAYKIT_CONTROL_TOKEN"  # noqa: S105
 
 
-def run(*, config: Path | None, print_config: bool, flags: Mapping[str, Any]) -> None:
+def run(*, config: Path | None, print_config: bool, print_schema: bool, flags: Mapping[str, Any]) -> None:
     """Serve until a signal says otherwise.
 
     Raises:
         UsageError: configuration, keys, store or address cannot be used.
     """
     catalogue = load_catalogue()
+    if print_schema:
+        click.echo(json.dumps(settings_.schema_of(catalogue.protocol), indent=2, ensure_ascii=False))
+        return
     file = load_yaml(config) if config is not None else None
     settings = settings_.load(catalogue.protocol, file=file, environ=os.environ, flags=flags)
     if print_config:
-        click.echo(yaml.safe_dump(settings_.as_data(settings), sort_keys=False).rstrip())
+        click.echo(settings_.as_text(settings, catalogue.protocol))
         return
     redactor = Redactor()
     keys, made = _keys(settings, catalogue.protocol.algorithms, redactor)
@@ -54,6 +58,7 @@ def run(*, config: Path | None, print_config: bool, flags: Mapping[str, Any]) ->
     if settings.dev:
         settings = dev.settings_for(settings, control=control_token is not None)
     logs.set_up(redactor, style=settings.log_format, verbose=settings.verbose)
+    settings = replace(settings, max_connections=connections_for(settings.max_connections))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         defects = runner.run(_serve(settings, keys, control_token, made))
     if defects:

@@ -17,7 +17,7 @@ from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.faults import Names
 from relaykit.reference_server.handshake import Refusal
 from relaykit.reference_server.observed import Observed
-from relaykit.reference_server.settings import Settings
+from relaykit.reference_server.settings import Settings, host_in_url
 from relaykit.reference_server.tls_listener import TlsListener
 from relaykit.schemas import Catalogue
 
@@ -95,10 +95,17 @@ class Server:
             except UsageError:
                 self.app.store.close()
                 raise
+        # Clients come last: whoever waits for their port finds all the others open, too.
         try:
+            for http in (self._control, self._metrics, self._pages):
+                if http is not None:
+                    await http.start()
             self._listener = await self._listen()
+        except UsageError:
+            await self.stop()
+            raise
         except OSError as error:
-            self.app.store.close()
+            await self.stop()
             taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
             raise UsageError(
                 f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
@@ -106,13 +113,6 @@ class Server:
                 if taken
                 else "give a --host that is an address of this machine, such as 127.0.0.1 or 0.0.0.0",
             ) from error
-        try:
-            for http in (self._control, self._metrics, self._pages):
-                if http is not None:
-                    await http.start()
-        except UsageError:
-            await self.stop()
-            raise
         if self._pages is not None:  # whatever --origin permits, the console that we serve may connect
             self.app.door = self.app.door.admitting(*self._pages.origins)
         keepalive.start(self.app)
@@ -140,9 +140,8 @@ class Server:
     @property
     def url(self) -> str:
         """Where clients connect to."""
-        host = self.app.settings.host
         scheme = "ws" if self._tls is None else "wss"
-        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{self.port}{self.app.door.path}"
+        return f"{scheme}://{host_in_url(self.app.settings.host)}:{self.port}{self.app.door.path}"
 
     @property
     def control_url(self) -> str | None:

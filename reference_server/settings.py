@@ -10,8 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
+from textwrap import wrap
 from types import MappingProxyType
 from typing import Any
+
+import yaml
 
 from relaykit.config import Document, parse_yaml, problems, suggest
 from relaykit.errors import UsageError
@@ -22,10 +25,15 @@ ENVIRONMENT = "RELAYKIT_SERVE_"
 _SECTIONS = ("limits", "timing")
 _SECRETS = ("keys", "control_token")  # named by where they are to be found; no variable of ours holds them
 _FILES = ("tls_cert", "tls_key", "tls_ca_out", "ready_file")
+_FIRST_LINE = (
+    "# For relaykit serve --config. --print-schema prints its JSON Schema, which editors understand."
+)
 _NO_SECRETS = (
     "names where a secret is, as {env: NAME} or {file: PATH} (a key: {algorithm: …, secret: {env: NAME}});"
     " the secret itself does not belong here"
 )
+# Addresses that mean every one of the machine's: no client connects to such a one.
+_EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared with, not bound to)
 # Pages served on the developer's own machine; anything else is to be named.
 _LOOPBACK = tuple(
     f"{scheme}://{host}{port}"
@@ -59,6 +67,7 @@ class Settings:
     max_connections: int = 20_000
     max_outgoing_bytes: int = 1024 * 1024
     max_unread_bytes: int = 256 * 1024 * 1024
+    max_partial_bytes: int = 256 * 1024 * 1024
     max_waiting_bytes: int = 1024 * 1024 * 1024
     max_memory_store_bytes: int = 1024 * 1024 * 1024
     remembered_messages: int = 1_000_000
@@ -81,6 +90,12 @@ class Settings:
     ready_file: str | None = None
     base: Path = field(default=Path())
     """Where relative paths of key files start."""
+
+
+def host_in_url(host: str) -> str:
+    """An address that is listened on, as clients on this machine call it in a URL."""
+    host = _EVERYWHERE.get(host, host)
+    return f"[{host}]" if ":" in host else host
 
 
 def defaults(protocol: Protocol, **changes: Any) -> Settings:
@@ -139,6 +154,21 @@ def as_data(settings: Settings) -> dict[str, Any]:
     return {name: value for name, value in data.items() if name != "keys" or value}
 
 
+def as_text(settings: Settings, protocol: Protocol) -> str:
+    """The same as a file to start from: what each setting means stands above it."""
+    rules, lines = schema_of(protocol)["properties"], [_FIRST_LINE]
+    for name, value in as_data(settings).items():
+        lines += ["", *_comment(rules[name]["description"])]
+        if name in _SECTIONS:
+            lines.append(f"{name}:")
+            for inner, inner_value in value.items():
+                lines += _comment(rules[name]["properties"][inner]["description"], "  ")
+                lines += [f"  {line}" for line in _yaml(inner, inner_value)]
+        else:
+            lines += _yaml(name, value)
+    return "\n".join(lines)
+
+
 def schema_of(protocol: Protocol) -> dict[str, Any]:
     """The configuration file's JSON Schema."""
     schema = json.loads(_own_schema())
@@ -167,6 +197,15 @@ def _names_secret(pointer: str) -> bool:
     return parts[0] in _SECRETS and parts[-1] not in ("algorithm", "kid")
 
 
+def _comment(text: str, indent: str = "") -> list[str]:
+    return wrap(text, 100, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
+
+
+def _yaml(name: str, value: Any) -> list[str]:
+    text: str = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True)
+    return text.splitlines()
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return dict(value)
@@ -192,7 +231,8 @@ def _own_schema() -> str:
 
 def _property(limit: Limit) -> dict[str, Any]:
     kind = "number" if limit.unit == "s" else "integer"
-    return {"description": f"{limit.title}, in {limit.unit}.", "type": kind, "minimum": limit.minimum}
+    unit = "" if limit.unit.partition("/")[0] in limit.title.lower() else f", in {limit.unit}"
+    return {"description": f"{limit.title}{unit}.", "type": kind, "minimum": limit.minimum}
 
 
 def _section(limits: Mapping[str, Limit], given: Mapping[str, Any]) -> Mapping[str, Any]:

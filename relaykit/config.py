@@ -7,6 +7,7 @@ Strict means: duplicate keys are errors, and scalars stay strings but for true, 
 from __future__ import annotations
 
 import difflib
+import json
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -202,6 +203,9 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
         key, inner = str(error.kind.error.instance), error.kind.error
         known = list(_at(error.schema_path, schema) or ()) if inner.kind.name == "enum" else []
         return [(f"{pointer}/{escape(key)}", f"unknown key {key!r}{suggest(key, known)}")]
+    if keyword == "enum":
+        known, given = [_word(value) for value in error.kind.options], _word(error.instance)
+        return [(pointer, f"{given[:60]!r} is not one of {', '.join(known)}{suggest(given, known)}")]
     if keyword in ("anyOf", "oneOf") and getattr(error.kind, "context", None):
         meant = [
             branch
@@ -219,6 +223,10 @@ def _explain(error: Any, schema: Mapping[str, Any]) -> list[tuple[str, str]]:
             )
             return [(pointer, said)]
     return [(pointer, error.message)]
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def _known_keys(path: list[Any], schema: Mapping[str, Any]) -> list[str]:
@@ -268,8 +276,10 @@ def read_secret(spec: Mapping[str, str] | str | None, *, base: Path) -> str:
     path = base / spec["file"]
     try:
         value = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UsageError(f"{path}: the secret cannot be read") from error
+    except OSError as error:
+        raise UsageError(f"{path}: the secret cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: the secret cannot be read: not UTF-8") from error
     if not value:
         raise UsageError(f"{path}: the secret is empty")
     return value

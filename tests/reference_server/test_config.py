@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from relaykit.schemas import load_catalogue
 PROTOCOL = load_catalogue().protocol
 SCHEMA = schema_of(PROTOCOL)
 # What chooses the configuration, rather than being part of it; and flags that name a secret's place in short.
-META = {"config", "print_config"}
+META = {"config", "print_config", "print_schema"}
 SHORT = {"secret_file": "keys", "control_token_file": "control_token"}
 OTHER = {  # a value for each setting that is not its default
     "host": "localhost", "port": 1, "store": "x.db", "server_id": "other", "require_origin": True,
@@ -32,7 +33,7 @@ OTHER = {  # a value for each setting that is not its default
     "origins": ["https://app.example"], "compression": False, "legacy_frames": False, "check_output": True,
     "handshake_timeout_s": 1.5, "close_timeout_s": 1.5, "shutdown_timeout_s": 1.5,
     "max_handshake_bytes": 2048, "max_handshakes": 3, "max_connections": 4, "max_outgoing_bytes": 70000,
-    "max_unread_bytes": 100000,
+    "max_unread_bytes": 100000, "max_partial_bytes": 100000,
     "max_waiting_bytes": 80000,
     "max_memory_store_bytes": 2000000,
     "remembered_messages": 2000,
@@ -107,6 +108,20 @@ def test_what_is_printed_is_a_configuration(tmp_path: Path) -> None:
     assert invoke("--config", str(config)) == (0, printed)
 
 
+def test_what_is_printed_explains_every_setting() -> None:
+    _, printed = invoke()
+    lines = printed.splitlines()
+    shown = whole()
+    for name in (*(set(shown) - {"keys"}), *shown["limits"], *shown["timing"]):
+        (place,) = [i for i, line in enumerate(lines) if re.match(rf" *{name}:", line)]
+        assert lines[place - 1].lstrip().startswith("# "), name
+
+
+def test_the_schema_is_printed_for_editors() -> None:
+    result = CliRunner().invoke(root, ["serve", "--print-schema"])
+    assert json.loads(result.output) == SCHEMA
+
+
 def test_paths_mean_the_same_wherever_it_is_printed(tmp_path: Path) -> None:
     config = tmp_path / "serve.yaml"
     files = {"tls_cert": "c.pem", "tls_key": "k.pem", "control_token": {"file": "t"}, "ready_file": "r"}
@@ -160,6 +175,11 @@ def test_the_nearest_source_wins() -> None:
         ("faults: drop", "/faults"),
         ("keys: [{algorithm: none, secret: {env: X}}]", "/keys/0/algorithm"),
         ("tls_cert: 5", "/tls_cert"),
+        ("log_format: jsn", "/log_format: 'jsn' is not one of text, json (did you mean 'json'?)"),
+        (
+            "keys: [{algorithm: HS512, secret: {env: X}}]",
+            "not one of HS256, RS256, ES256, EdDSA (did you mean",
+        ),
         ("- port", "serve.yaml:1"),
     ],
 )

@@ -94,7 +94,7 @@ async def test_it_stays_on_loopback_unless_it_is_told_otherwise(host: str) -> No
 @in_loop
 async def test_it_may_be_told_to_leave_loopback() -> None:
     async with bench(control_host="0.0.0.0", control_remote=True) as control:  # noqa: S104
-        assert str(control.server.server.control_url).startswith("http://0.0.0.0:")
+        assert str(control.server.server.control_url).startswith("http://127.0.0.1:")
 
 
 @in_loop
