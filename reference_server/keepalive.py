@@ -25,7 +25,7 @@ def pong(_app: App, _session: Session, _frame: dict[str, Any]) -> None:
 
 
 def start(app: App) -> None:
-    """Look after idle connections from now on."""
+    """Look after idle connections from now on, and after the store's files."""
     timing = app.settings.timing
     leeway = timing["clock_leeway_s"] or _MAX_PERIOD_S  # within it, expired tokens' connections are to end
     period = min(
@@ -41,6 +41,7 @@ def session_end(app: App, expires: float) -> float:
 
 
 def _round(app: App, period: float) -> None:
+    app.store.look()
     _look_after_all(app)
     pause, goal = period, app.clock.goal
     if goal is not None:

@@ -18,6 +18,7 @@ from typing import Any
 from relaykit.errors import UsageError
 from relaykit.reference_server.clock import ticks
 from relaykit.reference_server.counters import Durations
+from relaykit.reference_server.store_files import Files
 
 log = logging.getLogger(__name__)
 
@@ -120,6 +121,8 @@ class Store:
         self._settle: list[Callable[[], None]] = []
         self._forget: list[Callable[[], None]] = []
         self._db = _open(path)
+        self._files = None if path == MEMORY else Files(path)
+        self._files_wrong: str | None = None
         self.full = False
         """Whether a store in memory is as large as it may be, but for some room to empty it."""
         self._most_pages = memory_bytes // _PAGE if path == MEMORY else None
@@ -221,6 +224,8 @@ class Store:
             if self._faults:
                 self._faults -= 1
                 raise self._spoil("a fault that was asked for")
+            if self._files is not None and (wrong := self.look()):
+                raise self._spoil(wrong)
             self._db.execute("COMMIT")
         except (sqlite3.Error, StoreError) as error:
             if isinstance(error, sqlite3.Error):
@@ -230,9 +235,17 @@ class Store:
         self.dirty = False
         if self._most_pages is not None:
             self._measure(self._most_pages)
-        if self.failing:
-            self.failing = False
-            log.warning("the store works again")
+        self._works()
+
+    def look(self) -> str | None:
+        """Notice, and log, that a file was deleted or replaced, or is back; what is wrong, if anything."""
+        before = self._files_wrong
+        self._files_wrong = wrong = None if self._files is None else self._files.wrong()
+        if wrong is not None:
+            self._fails(wrong)
+        elif before is not None:
+            self._works()
+        return wrong
 
     def _measure(self, most: int) -> None:
         bound = most - most // _ROOM
@@ -270,10 +283,18 @@ class Store:
     def _spoil(self, error: object) -> StoreError:
         self._broken = True
         self.dirty = True  # even a failed read: the turn must end in a rollback
+        self._fails(error)
+        return StoreError(str(error))
+
+    def _fails(self, error: object) -> None:
         if not self.failing:
             self.failing = True
             log.error("the store fails: %s; frames are refused until it works again", error)
-        return StoreError(str(error))
+
+    def _works(self) -> None:
+        if self.failing:
+            self.failing = False
+            log.warning("the store works again")
 
     def _rollback(self) -> None:
         with contextlib.suppress(sqlite3.Error):

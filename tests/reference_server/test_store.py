@@ -119,6 +119,46 @@ async def test_a_new_device_is_not_taken_in_by_a_failing_store() -> None:
         await bob.expect("deliver")
 
 
+@pytest.mark.parametrize("which", ["store.db", "store.db-wal"])
+@pytest.mark.parametrize("how", ["moved", "replaced"])
+@in_loop
+async def test_a_file_that_is_no_longer_there_takes_nothing_and_is_noticed_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, which: str, how: str
+) -> None:
+    async with running_server(store=str(tmp_path / "store.db")) as server:
+        alice, bob = await server.pair()
+        path, aside = tmp_path / which, tmp_path / "aside"
+        path.rename(aside)
+        if how == "replaced":
+            path.write_bytes(aside.read_bytes())
+        one = message(bob.user)
+        await alice.send(one)
+        await alice.expect_error("server_error", one["message_id"])
+        assert server.app.store.failing
+        said = {"moved": "was deleted or moved away", "replaced": "was replaced by another file"}[how]
+        assert f"{path} {said}" in caplog.text
+        with pytest.raises(Exception, match="503"):
+            await server.connect()
+        aside.replace(path)
+        server.app.clock.advance(2)  # looked after without any frame, too
+        assert not server.app.store.failing
+        assert caplog.text.count("the store fails") == caplog.text.count("the store works again") == 1
+        await alice.send(one)
+        await alice.expect("sent_ack", message_id=one["message_id"])
+        await bob.expect("deliver", message_id=one["message_id"])
+    async with running_server(store=str(tmp_path / "store.db")) as server:
+        await server.connect(bob.user, bob.device)
+        assert server.app.mailboxes.find(uuid.UUID(one["message_id"]).bytes)
+
+
+@in_loop
+async def test_a_deleted_store_is_noticed_by_a_server_that_nobody_uses(tmp_path: Path) -> None:
+    async with running_server(store=str(tmp_path / "store.db")) as server:
+        (tmp_path / "store.db").unlink()
+        server.app.clock.advance(2)
+        assert server.app.store.failing
+
+
 @in_loop
 async def test_a_full_disk(tmp_path: Path) -> None:
     async with running_server(store=str(tmp_path / "store.db"), limits={"burst": 1000}) as server:
