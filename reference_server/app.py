@@ -42,6 +42,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_TELL_AGAIN_S = 10.0  # before the log says again that there is no room for connections
+
 # What else happens when a session begins or ends: functions of (app, session), in this order.
 ON_ENTER = (devices.entered, messages.entered, presence.entered)
 ON_LEAVE: tuple[Callable[[App, Session], None], ...] = (calls.left, presence.left)
@@ -104,6 +106,9 @@ class App:
         self.connections: set[Connection] = set()
         self.unread = 0
         """Bytes that wait to be written to clients who read too slowly."""
+        self.partial = 0
+        """Bytes that have come of messages that are not whole yet."""
+        self._told_full = -_TELL_AGAIN_S
         self.tls_handshakes = 0
         """TCP connections on which TLS is not spoken yet."""
         self.watch: Watch | None = None
@@ -125,10 +130,18 @@ class App:
         return self._has_room(len(self.connections) + self.tls_handshakes + 1)
 
     def _has_room(self, open_: int) -> bool:
-        return (
-            open_ <= self.settings.max_connections
-            and open_ - len(self.hub) - len(self.pending) <= self.settings.max_handshakes
-        )
+        shaking = open_ - len(self.hub) - len(self.pending)
+        if open_ <= self.settings.max_connections and shaking <= self.settings.max_handshakes:
+            return True
+        now = self.clock.monotonic()
+        if now >= self._told_full + _TELL_AGAIN_S:
+            self._told_full = now
+            log.warning(
+                "refusing connections: %d are open (max_connections: %d), %d of them in the handshake"
+                " (max_handshakes: %d)",
+                *(open_ - 1, self.settings.max_connections, shaking - 1, self.settings.max_handshakes),
+            )
+        return False
 
     def bound_unread(self) -> None:
         """Drop those for whom most waits, as long as too much waits for all of them together."""
@@ -136,6 +149,13 @@ class App:
             slowest = max(self.connections, key=attrgetter("unread"))
             log.warning("closing the slowest reader: too much waits to be written in all; its messages wait")
             slowest.drop()
+
+    def bound_partial(self) -> None:
+        """Close those who have sent most of messages that are not whole, while it is too much in all."""
+        while self.partial > self.settings.max_partial_bytes:
+            largest = max(self.connections, key=attrgetter("partial"))
+            log.warning("closing the connection with the largest unfinished message: too much is unfinished")
+            largest.give_up_partial()
 
     def forget(self, connection: Connection) -> None:
         """A TCP connection is gone."""
@@ -204,6 +224,13 @@ class App:
     def resume(self, session: Session) -> None:
         """Go on sending what waits for a session's device."""
         self.turn.afterwards(partial(messages.drain, self, session), session.link)
+
+    def resume_all(self, session: Session) -> None:
+        """A client has read: go on sending whatever there is for it."""
+        if session.cursor is not None:
+            self.resume(session)
+        if session.unseen:
+            self.turn.afterwards(partial(presence.show_contacts, self, session), session.link)
 
     def end(self, session: Session, code: int, reason: str) -> None:
         """Close a session's connection after what was said; nothing more is taken from it."""

@@ -19,7 +19,7 @@ from websockets.http11 import Request, Response
 from websockets.protocol import State
 
 from relaykit.reference_server.clock import Timer
-from relaykit.reference_server.handshake import ANSWER_HEADERS, REASONS, Refusal, unreadable
+from relaykit.reference_server.handshake import ANSWER_HEADERS, REASONS, Refusal, malformed, unreadable
 from relaykit.reference_server.library import MAX_CONTROL, Protocol
 from relaykit.reference_server.limits import Bucket, Ruling
 from relaykit.reference_server.session import Session
@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_app", "_chunks", "_closing", "_control", "_count", "_cutter", "_ending", "_eof", "_parts", "_plain",
         "_protocol", "_received", "_tail", "_text", "_timer", "_transport",
-        "heard", "paused", "session", "unread",
+        "heard", "partial", "paused", "session", "unread",
     )  # fmt: skip
 
     def __init__(self, app: App) -> None:
@@ -52,6 +52,7 @@ class Connection(asyncio.Protocol):
         self.heard = 0.0
         self.paused = False
         self.unread = 0  # bytes that wait for a client who reads too slowly
+        self.partial = 0  # bytes of a message that is not whole yet
         self._received = 0  # bytes of the handshake
         self._tail = b""  # the last four of them
         self._cutter: Cutter | None = None  # from the end of the handshake on
@@ -81,8 +82,11 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         self.heard = self._app.clock.monotonic()
         self._app.turn.schedule()
-        if self._cutter is not None:
-            self._cutter.feed(data)
+        cutter = self._cutter
+        if cutter is not None:
+            cutter.feed(data)
+            if cutter.rest is not None or self._parts is not None or self.partial:
+                self._note_partial(cutter)
         elif self._may_receive(data):
             self._tail = (self._tail + data)[-4:]
             self._to_library(data)
@@ -124,8 +128,8 @@ class Connection(asyncio.Protocol):
     def resume_writing(self) -> None:
         self.paused = False
         self._note_unread(0)
-        if self.session is not None and self.session.cursor is not None:
-            self._app.resume(self.session)
+        if self.session is not None:
+            self._app.resume_all(self.session)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._eof = self._closing = True
@@ -134,6 +138,8 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._note_unread(0)
+        self._app.partial -= self.partial
+        self.partial = 0
         self._app.forget(self)
         self._leave()
         self._break_cycles()
@@ -181,8 +187,7 @@ class Connection(asyncio.Protocol):
             admission = self._app.door.examine(request)
             response = self._protocol.accept(request)
             if response.status_code != 101:
-                status = response.status_code
-                raise Refusal(status, REASONS.get(status, "the WebSocket handshake is malformed"))
+                raise malformed(response.status_code, request.headers)
             if not alone:
                 raise Refusal(400, "data came before the handshake was answered")
             if admission.subprotocol is not None:
@@ -218,7 +223,7 @@ class Connection(asyncio.Protocol):
     def _refuse(self, refusal: Refusal) -> None:
         if self._protocol.state is not State.CONNECTING or self._ending:
             return
-        log.info("handshake refused with %d: %s", refusal.status, refusal.text)
+        self._note_refusal(refusal)
         self._protocol.data_to_send()  # what the library has to say of it, or would not say, stays unsaid
         response = self._protocol.reject(refusal.status, refusal.text + "\n")
         for name, value in ANSWER_HEADERS.get(refusal.status, {}).items():
@@ -228,6 +233,9 @@ class Connection(asyncio.Protocol):
         self._chunks.append(response.serialize())
         self._ending = self._closing = True
         self._leave()
+
+    def _note_refusal(self, refusal: Refusal) -> None:
+        log.info("handshake refused with %d: %s", refusal.status, refusal.text)
 
     def _too_slow(self) -> None:
         log.info("handshake timed out")
@@ -277,6 +285,21 @@ class Connection(asyncio.Protocol):
             self.fail(1009, self._protocol.too_large)
         else:
             app.dispatcher.receive(session, data if type(data) is bytes else bytes(data), text)
+
+    def _note_partial(self, cutter: Cutter) -> None:
+        """Note how much has come of a message that is not whole yet."""
+        size = sum(len(some) for some in (cutter.rest, self._parts) if some is not None)
+        self._app.partial += size - self.partial
+        self.partial = size
+        self._app.bound_partial()
+
+    def give_up_partial(self) -> None:
+        """Drop a message that is not whole yet, and close: memory is short."""
+        if self._cutter is not None:
+            self._cutter.give_up()
+        self._app.partial -= self.partial
+        self.partial = 0
+        self.fail(1013, "too much has come of messages that are not whole; try again later")
 
     # --- Link: called at the end of a turn ---
 

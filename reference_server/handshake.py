@@ -15,18 +15,27 @@ from websockets.datastructures import Headers
 from websockets.exceptions import HeaderLineTooLong, RequestLineTooLong, TooManyHeaders
 from websockets.http11 import Request
 
+from relaykit.errors import UsageError
 from relaykit.reference_server.auth import AuthError, Identity, Verifier
 
-REASONS = {400: "Bad Request", 426: "a WebSocket client is required", 431: "Request header fields too large"}
+REASONS = {
+    400: "The WebSocket handshake is malformed.",
+    405: "A WebSocket is asked for with GET.",
+    426: "A WebSocket client is required.",
+    431: "Request header fields too large",
+    505: "HTTP/1.1 is required.",
+}
+_VERSION = "13"
 ANSWER_HEADERS: Mapping[int, Mapping[str, str]] = {
     401: {"WWW-Authenticate": "Bearer"},
     405: {"Allow": "GET"},
-    426: {"Upgrade": "websocket"},
+    426: {"Upgrade": "websocket", "Sec-WebSocket-Version": _VERSION},
 }
 """What HTTP wants to stand beside a status (RFC 9110)."""
 _TOKEN_PARAMETER = "token"  # noqa: S105  (a name)
 _LEGACY_PARAMETER = "frames"
 _MAX_PARAMETERS = 32
+_ORIGIN = re.compile(r"[a-z*][a-z0-9+.*-]*://[^/?#\s]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +44,13 @@ class Refusal(Exception):  # noqa: N818  (an answer rather than a fault)
 
     status: int
     text: str
+
+
+def malformed(status: int, headers: Headers) -> Refusal:
+    """Why a handshake is refused that the library does not accept, with this status."""
+    if status == 400 and headers.get_all("Sec-WebSocket-Version") != [_VERSION]:
+        return Refusal(426, f"WebSocket version {_VERSION} is required.")  # RFC 6455, 4.2.2
+    return Refusal(status, REASONS.get(status, REASONS[400]))
 
 
 def unreadable(error: Exception) -> Refusal:
@@ -87,6 +103,8 @@ class Door:
         path, _, query = request.path.partition("?")
         if path != self.path:
             raise Refusal(404, f"There is nothing here; the endpoint is {self.path}.")
+        if len(request.headers.get_all("Host")) != 1:
+            raise Refusal(400, "Exactly one Host is required.")  # RFC 9112, 3.2
         self._check_origin(request.headers)
         try:
             parameters = parse_qsl(query, keep_blank_values=True, max_num_fields=_MAX_PARAMETERS)
@@ -136,9 +154,19 @@ class Door:
 
 def origin_pattern(text: str) -> re.Pattern[str]:
     """An origin in which `*` stands for a port (`http://localhost:*`) or for some of a host's name
-    (`https://*.example.org`), and never for more, so that no other host fits; `*` alone is any origin."""
+    (`https://*.example.org`), and never for more, so that no other host fits; `*` alone is any origin.
+
+    Raises:
+        UsageError: no browser sends such an origin.
+    """
     if text == "*":
         return re.compile(".*")
+    if text != "null" and not _ORIGIN.fullmatch(text):
+        raise UsageError(
+            f"origin {text!r}: browsers send none like that",
+            hint="an origin is a scheme and a host without a path, such as https://app.example or"
+            " http://localhost:*; * is any, null that of pages opened from a file",
+        )
     first, *others = text.split("*")
     return re.compile(
         re.escape(first) + "".join(_star(before, after) for before, after in pairwise((first, *others))),

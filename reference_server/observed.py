@@ -120,13 +120,16 @@ class Observed(Connection):
             self._watch.traffic.received(self.session, bytes(data), text=text)
         super()._message(data, text=text)
 
-    def _refuse(self, refusal: Refusal) -> None:
+    def _note_refusal(self, refusal: Refusal) -> None:
         self._watch.counters.refused[refusal.status] += 1
-        super()._refuse(refusal)
+        if self._watch.traffic is not None:
+            self._watch.traffic.refused(refusal.status, refusal.text)
+        else:
+            super()._note_refusal(refusal)
 
-    def _drop_slow_reader(self) -> None:
+    def drop(self) -> None:
         self._watch.counters.slow_readers += 1
-        super()._drop_slow_reader()
+        super().drop()
 
     def accept(self, response: Response) -> None:
         self._who = self.session
@@ -137,9 +140,16 @@ class Observed(Connection):
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
         if self._who is not None and self._watch.traffic is not None:
-            self._watch.traffic.gone(self._who)
+            self._watch.traffic.gone(self._who, *self._ended_by())
         self._who = None  # it knows this connection
         self._swapped.clear()
+
+    def _ended_by(self) -> tuple[str | None, int | None, str]:
+        """Who closed the connection first, with which code and reason; None: it was cut."""
+        sent, came = self._protocol.close_sent, self._protocol.close_rcvd
+        if came is not None and (sent is None or self._protocol.close_rcvd_then_sent):
+            return "client", came.code, came.reason
+        return ("server", sent.code, sent.reason) if sent is not None else (None, None, "")
 
     # --- to the client ---
 

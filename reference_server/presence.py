@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from relaykit.reference_server.app import App
 
 _UNSAID = "online"  # the status of a connected user who has set none
+_BATCH = 256  # contacts whom a newcomer is shown at a time
 
 
 class Presence:
@@ -84,9 +85,28 @@ def _came(app: App, session: Session) -> None:
     elif user in presence.lapsed:
         _tell_contacts(app, user, "presence", {"status": _UNSAID})
     presence.lapsed.discard(user)
-    for contact in sorted(_contacts(app, user) & presence.online):
-        status = presence.statuses.get(contact, _UNSAID)
-        app.turn.send(session, app.frames.make("presence", {"status": status}, user=contact))
+    session.unseen = sorted(_contacts(app, user) & presence.online, reverse=True)
+    # Afterwards: the first of what has waited goes before.
+    app.turn.afterwards(partial(show_contacts, app, session), session.link)
+
+
+def show_contacts(app: App, session: Session) -> None:
+    """Send a newcomer the status of some contacts who are online; the others follow as the client reads.
+
+    All of ten thousand at once would look as if it read too slowly. Runs between turns, and queues them
+    itself, so that whether the client reads shows before the next ones.
+    """
+    presence, unseen = app.presence, session.unseen
+    if not unseen or session.closed or session.link.paused:
+        return  # if it is paused, it goes on when the client has read
+    for contact in (unseen.pop() for _ in range(min(len(unseen), _BATCH))):
+        if contact in presence.online:  # still
+            status = presence.statuses.get(contact, _UNSAID)
+            session.link.put(app.frames.make("presence", {"status": status}, user=contact))
+    if not unseen:
+        session.unseen = None
+    else:
+        app.turn.afterwards(partial(show_contacts, app, session), session.link)
 
 
 def _gone(app: App, user: str, since: str) -> None:

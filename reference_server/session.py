@@ -41,6 +41,7 @@ class Session:
         legacy: whether it is served with the deprecated frames.
         cursor: sequence number up to which its waiting messages have been sent; None once it has them all and
             is served with new ones as they come.
+        unseen: contacts whose presence it is still to get, the next one last.
         untold: whether there may be more status updates that have waited for its user.
         pinged: monotonic time of the last ping.
         closed: whether it has ended, or is to end with this turn: nothing is taken from it any more.
@@ -56,6 +57,7 @@ class Session:
         "link",
         "pending",
         "pinged",
+        "unseen",
         "untold",
         "user",
     )
@@ -79,6 +81,7 @@ class Session:
         self.legacy = legacy
         self.bucket = bucket
         self.cursor: int | None = 0
+        self.unseen: list[str] | None = None
         self.untold = False
         self.pinged = 0.0
         self.closed = False

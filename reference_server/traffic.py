@@ -2,6 +2,7 @@
 
     13:25:06.123 alice.phone → send         id=3f2a6c1e receiver_id=bob ciphertext=q83vASNFZ4k= message_type=text
     13:25:06.125 alice.phone ← sent_ack     id=3f2a6c1e status=sent
+    13:25:07.310 alice.phone gone, closed by the client: 1001
 
 As JSON a line is `{"at", "direction", "user", "device", "frame"}` with the whole frame, which `relaykit validate`
 reads, too.
@@ -49,14 +50,25 @@ class Traffic:
         """A session begins."""
         self._log(session, "connected")
 
-    def gone(self, session: Session) -> None:
-        """A connection is gone."""
-        self._log(session, "gone")
+    def gone(self, session: Session, by: str | None, code: int | None, reason: str) -> None:
+        """A connection is gone.
 
-    def _log(self, session: Session, event: str) -> None:
+        Args:
+            by: who closed it, `client` or `server`; None: it was cut.
+            code, reason: of that close frame.
+        """
+        how = "cut" if by is None else f"closed by the {by}: {code} {_escaped(reason)}".rstrip()
+        self._log(session, "gone", f"gone, {how}", by=by, code=code, reason=reason)
+
+    def refused(self, status: int, text: str) -> None:
+        """A handshake is refused."""
+        entry = {"event": "refused", "status": status, "reason": text}
+        log.info("handshake refused with %d: %s", status, text, extra={"entry": entry})
+
+    def _log(self, session: Session, event: str, text: str = "", **more: Any) -> None:
         who = self._names.who(session.user, session.device)
-        extra = {"event": event, "user": session.user, "device": session.device}
-        log.info("%s %s", who, event, extra={"entry": extra})
+        extra = {"event": event, "user": session.user, "device": session.device, **more}
+        log.info("%s %s", who, text or event, extra={"entry": extra})
 
     def _frame(self, session: Session, direction: str, data: bytes, *, text: bool) -> None:
         frame = _parsed(data) if text else None

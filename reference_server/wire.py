@@ -30,8 +30,6 @@ HEADERS = (
     *(bytes((_TEXT, length)) for length in range(126)),
     *(_MEDIUM(_TEXT, 126, length) for length in range(126, 2048)),
 )
-
-
 SHORT = len(HEADERS)
 
 
@@ -55,7 +53,7 @@ class Cutter:
             follows then goes there, too.
     """
 
-    __slots__ = ("_ended", "_fragmented", "_max_size", "_max_text", "_missing", "_other", "_rest", "_text")
+    __slots__ = ("_ended", "_fragmented", "_max_size", "_max_text", "_missing", "_other", "_text", "rest")
 
     def __init__(
         self,
@@ -69,7 +67,7 @@ class Cutter:
         self._max_size = max_size
         self._text = text
         self._other = other
-        self._rest: bytearray | None = None  # the beginning of a frame
+        self.rest: bytearray | None = None  # the beginning of a frame
         self._missing = 0  # length at which it is worth another look
         self._fragmented = False  # within a message of which fragments are still to come
         self._ended = False
@@ -79,11 +77,11 @@ class Cutter:
         if self._ended:
             self._other(data)
             return
-        if self._rest is not None:
-            self._rest += data
-            if len(self._rest) < self._missing:
+        if self.rest is not None:
+            self.rest += data
+            if len(self.rest) < self._missing:
                 return
-            data, self._rest = bytes(self._rest), None
+            data, self.rest = bytes(self.rest), None
         at, size, text, max_text = 0, len(data), self._text, self._max_text
         while at < size:
             if size - at > _USUAL_HEAD and not self._fragmented:
@@ -97,7 +95,7 @@ class Cutter:
                     continue
             end, start = self._measure(data, at, size)
             if end > size:
-                self._rest, self._missing = bytearray(data[at:]), end - at
+                self.rest, self._missing = bytearray(data[at:]), end - at
                 return
             if end and data[at] == _TEXT and end - start <= max_text and not self._fragmented:
                 text(apply_mask(data[start:end], data[start - 4 : start]))
@@ -109,6 +107,10 @@ class Cutter:
             elif data[at] & 15 <= _BINARY:  # a data frame, no control frame
                 self._fragmented = data[at] < _FIN
             at = end
+
+    def give_up(self) -> None:
+        """Drop the beginning of a frame: all that follows goes to the library."""
+        self._ended, self.rest = True, None
 
     def _measure(self, data: bytes, at: int, size: int) -> tuple[int, int]:
         """Where a frame ends and its payload starts; the end is 0 if the library is sure to refuse the frame,

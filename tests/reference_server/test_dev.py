@@ -264,8 +264,32 @@ async def test_each_frame_is_a_readable_line() -> None:
     line(text, "alice.phone → (no JSON object)", "9 bytes: no { JSON")
     line(text, "alice.phone → (binary)", "2 bytes")
     line(text, "alice.phone connected")
-    line(text, "alice.phone gone")
+    line(text, "alice.phone gone, closed by the client: 1000")
     assert "\x1b" not in text
+
+
+@in_loop
+async def test_the_log_says_why_a_handshake_was_refused_and_who_ended_a_connection() -> None:
+    with logged("text") as stream:
+        async with running_server(dev=True) as server:
+            with pytest.raises(InvalidStatus):
+                await server.connect(origin="https://elsewhere.example")
+            with pytest.raises(InvalidStatus):
+                await server.connect_with("no-token")
+            large = await server.connect(USERS["alice"], DEVICES["alice", "phone"])
+            await large.send("x" * 70_000)
+            await large.closed()
+            cut = await server.connect(USERS["bob"], DEVICES["bob", "phone"])
+            cut.socket.transport.abort()
+            rude = await server.connect(USERS["bob"], DEVICES["bob", "laptop"])
+            await rude.socket.close(4000, "\u202e\r\nfake line")
+            await server.until(lambda: not server.app.connections)
+    text = stream.getvalue()
+    line(text, "handshake refused with 403: This Origin is not permitted.")
+    line(text, "handshake refused with 401: Authentication failed")
+    line(text, "alice.phone gone, closed by the server: 1009 more than 65536 bytes")
+    line(text, "bob.phone gone, cut")
+    line(text, "bob.laptop gone, closed by the client: 4000", "fake line")
 
 
 @in_loop

@@ -16,6 +16,7 @@ from support.server import SECRET, Running, in_loop, new_id, running_server
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
+from relaykit.errors import UsageError
 from relaykit.reference_server.handshake import origin_pattern
 from relaykit.tokens import mint
 
@@ -227,6 +228,17 @@ def test_a_star_stands_for_a_port_or_a_part_of_a_host(pattern: str, origin: str,
     assert bool(origin_pattern(pattern).fullmatch(origin)) is fits
 
 
+@pytest.mark.parametrize(
+    "text",
+    ["app.example", "https://app.example/", "https://app.example/path", "//app.example", "", "https://"],
+)
+def test_an_origin_that_no_browser_sends_is_a_mistake(text: str) -> None:
+    with pytest.raises(UsageError, match="browsers send none like that"):
+        origin_pattern(text)
+    assert origin_pattern("null").fullmatch("null")
+    assert origin_pattern("capacitor://localhost").fullmatch("capacitor://localhost")
+
+
 @in_loop
 async def test_other_paths_and_requests_that_are_no_handshake() -> None:
     async with running_server() as server:
@@ -240,11 +252,23 @@ async def test_other_paths_and_requests_that_are_no_handshake() -> None:
             await status_of(server, path, ("Sec-WebSocket-Key", "short"), without=["Sec-WebSocket-Key"])
             == 400
         )
-        assert (
-            await status_of(server, path, ("Sec-WebSocket-Version", "8"), without=["Sec-WebSocket-Version"])
-            == 400
-        )
+        assert await status_of(server, path, without=["Host"]) == 400
+        assert await status_of(server, path, ("Host", "localhost")) == 400
         assert await status_of(server, "/ws?" + "&".join("abcdefgh" * 8)) == 400
+
+
+@pytest.mark.parametrize("given", [("8",), ("13", "8"), ()])
+@in_loop
+async def test_another_version_is_answered_with_the_one_that_is_spoken(given: tuple[str, ...]) -> None:
+    async with running_server() as server:
+        raw = await Raw.open(server.port)
+        answer = await raw.request(
+            f"/ws?token={server.token(USER, DEVICE)}",
+            [("Sec-WebSocket-Version", version) for version in given],
+            without=["Sec-WebSocket-Version"],
+        )
+        assert (answer.status, answer.headers["sec-websocket-version"]) == (426, "13")
+        await raw.close()
 
 
 @in_loop
@@ -290,13 +314,15 @@ async def test_what_is_no_request_gets_400_and_the_end(sent: bytes, caplog: pyte
 
 
 @in_loop
-async def test_open_handshakes_and_connections_are_bounded() -> None:
+async def test_open_handshakes_and_connections_are_bounded(caplog: pytest.LogCaptureFixture) -> None:
     async with running_server(max_handshakes=2) as server:
         waiting = [await Raw.open(server.port) for _ in range(2)]
         await server.until(lambda: len(server.app.connections) == 2)
-        extra = await Raw.open(server.port)
-        with pytest.raises((ConnectionError, AssertionError)):
-            assert await extra.ended() != b""
+        for _ in range(2):
+            extra = await Raw.open(server.port)
+            with pytest.raises((ConnectionError, AssertionError)):
+                assert await extra.ended() != b""
+        assert caplog.text.count("refusing connections: 2 are open") == 1  # not for each of them
         await waiting.pop().close()
         await server.until(lambda: len(server.app.connections) == 1)
         await (await server.connect()).silent()

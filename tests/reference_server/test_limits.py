@@ -1,4 +1,4 @@
-"""Rates, and clients that read too slowly."""
+"""Rates, clients that read too slowly, and clients that do not come to the end of a message."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 import pytest
-from support.raw import CLOSE, PING, PONG, TEXT, Raw, encode
+from support.raw import CLOSE, CONT, PING, PONG, TEXT, Raw, encode
 from support.server import frame, in_loop, message, new_group, new_id, running_server
 
 from relaykit.reference_server.limits import Bucket, Rate, Ruling
@@ -212,3 +212,52 @@ async def test_a_client_that_does_not_read_the_answers_to_its_own_frames_is_drop
                 await asyncio.wait_for(raw.send(data * 200), 5)
         await server.until(lambda: not server.app.connections)
         await raw.close()
+
+
+def halves(what: str, size: int, rest: int) -> tuple[bytes, bytes]:
+    """A message in two pieces: its first `size` bytes, and the others."""
+    if what == "a frame":
+        whole = encode(TEXT, b"x" * (size + rest))
+        return whole[:-rest], whole[-rest:]
+    begun = encode(TEXT, b"x" * (size - 1), fin=False) + encode(CONT, b"x", fin=False)
+    return begun, encode(CONT, b"x" * rest)
+
+
+@pytest.mark.parametrize("what", ["a frame", "fragments"])
+@in_loop
+async def test_what_has_come_of_messages_that_are_not_whole_is_bounded_in_all(what: str) -> None:
+    async with running_server(max_partial_bytes=100_000) as server:
+        alice, raws, rests, sent = await server.connect(), [], [], 0
+        for size in (30_000, 40_000, 20_000):
+            raws.append(await Raw.open(server.port))
+            assert (await raws[-1].request(f"/ws?token={server.token(new_id(), new_id())}")).status == 101
+            begun, rest = halves(what, size, 20_001)
+            rests.append(rest)
+            await raws[-1].send(begun)
+            sent += size
+            await server.until(lambda sent=sent: server.app.partial >= sent)
+        # All but the end of it: more than may be in all.
+        await raws[0].send(rests[0][:20_000] if what == "a frame" else encode(CONT, b"x" * 20_000, fin=False))
+        # The one that has sent most of all is closed, and the others go on.
+        closed = await raws[0].receive()
+        assert (closed.opcode, closed.code) == (CLOSE, 1013)
+        assert server.app.partial < 70_000
+        for raw, rest in zip(raws[1:], rests[1:], strict=True):
+            await raw.send(rest)
+            assert (await raw.receive()).json["payload"]["error_code"] == "invalid_message"
+        await server.until(lambda: server.app.partial == 0)
+        await alice.silent()
+        for raw in raws:
+            await raw.close()
+
+
+@in_loop
+async def test_a_connection_that_ends_within_a_message_counts_no_more() -> None:
+    async with running_server() as server:
+        raw = await Raw.open(server.port)
+        assert (await raw.request(f"/ws?token={server.token(new_id(), new_id())}")).status == 101
+        await raw.send(encode(TEXT, b"x" * 5000, fin=False), encode(CONT, b"x" * 70, length=100))
+        await server.until(lambda: server.app.partial > 5070)
+        await raw.close()
+        await server.until(lambda: not server.app.connections)
+        assert server.app.partial == 0

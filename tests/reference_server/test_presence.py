@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from typing import Any
 
 import pytest
+from support.raw import Raw, request
 from support.server import Peer, Running, frame, in_loop, message, new_group, new_id, running_server
 from websockets.exceptions import InvalidStatus
 
@@ -323,3 +326,58 @@ async def test_a_session_that_could_not_begin_keeps_nobody_online() -> None:
         second.closed = True  # its device could not be stored
         server.app.hub.remove(second)
         await told(bob, "user_offline", alice)
+
+
+@in_loop
+async def test_ten_thousand_contacts_are_no_reason_to_call_a_newcomer_slow() -> None:
+    count = 12_000  # of 230 bytes each: more than one turn may say
+    async with running_server(check_output=False) as server:
+        alice = new_id()
+        others = [new_id() for _ in range(count)]
+        people, presence = server.app.people, server.app.presence
+        server.app.durably(
+            lambda: server.app.store.write_many(
+                "INSERT INTO befriended VALUES (?, ?)", [(alice, other) for other in others]
+            )
+        )
+        assert len(people.contacts(alice)) == count
+        presence.online.update(others)
+        peer = await server.connect(alice)
+        first = await peer.expect("presence")
+        gone = max(others)  # the last one to be shown
+        presence.online.discard(gone)
+        shown = {first["payload"]["user_id"]}
+        for _ in range(count - 2):
+            shown.add((await peer.expect("presence"))["payload"]["user_id"])
+        await peer.silent()
+        assert shown == set(others) - {gone}
+
+
+@in_loop
+async def test_contacts_are_shown_to_a_newcomer_at_the_pace_at_which_it_reads() -> None:
+    async with running_server(check_output=False, max_outgoing_bytes=65_536) as server:
+        alice, others = new_id(), [new_id() for _ in range(4_000)]
+        server.app.durably(
+            lambda: server.app.store.write_many(
+                "INSERT INTO befriended VALUES (?, ?)", [(alice, other) for other in others]
+            )
+        )
+        server.app.presence.online.update(others)
+        narrow = socket.socket()
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 8192)
+        narrow.connect(("127.0.0.1", server.port))
+        raw = Raw(*await asyncio.open_connection(sock=narrow))
+        raw.writer.transport.pause_reading()
+        await server.until(lambda: bool(server.app.connections))
+        (connection,) = server.app.connections
+        narrow = connection._transport.get_extra_info("socket")
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        await raw.send(request(f"/ws?token={server.token(alice, new_id())}"))
+        await server.until(lambda: connection.paused)
+        (session,) = server.app.hub
+        assert session.unseen
+        raw.writer.transport.resume_reading()
+        assert (await raw.response()).status == 101
+        shown = {(await raw.receive()).json["payload"]["user_id"] for _ in others}
+        assert shown == set(others)
+        await raw.close()

@@ -10,6 +10,7 @@ import pytest
 from support.server import frame, in_loop, message, running_server
 
 from relaykit.errors import UsageError
+from relaykit.reference_server.ids import key_of
 from relaykit.reference_server.store import Store, StoreError
 
 
@@ -148,7 +149,7 @@ async def test_a_file_that_is_no_longer_there_takes_nothing_and_is_noticed_when_
         await bob.expect("deliver", message_id=one["message_id"])
     async with running_server(store=str(tmp_path / "store.db")) as server:
         await server.connect(bob.user, bob.device)
-        assert server.app.mailboxes.find(uuid.UUID(one["message_id"]).bytes)
+        assert server.app.mailboxes.find(key_of(one["message_id"]))
 
 
 @in_loop
