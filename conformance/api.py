@@ -40,7 +40,7 @@ from relaykit.conformance.deaths import STAYS_UP
 from relaykit.conformance.divergence import dialect_ids
 from relaykit.conformance.expectations import check_expectations
 from relaykit.conformance.judge import JUDGE_ALL, Rules, shape_ids
-from relaykit.conformance.launch import free_port, launched
+from relaykit.conformance.launch import launched, ports_for
 from relaykit.conformance.report import report
 from relaykit.conformance.results import Case, CaseResult, Finding, RunResult, Verdict
 from relaykit.conformance.run import Progress, Session, Settings, exit_code, open_session, run_session
@@ -147,7 +147,7 @@ def prepare(
     Raises:
         UsageError: something is missing or wrong.
     """
-    ports = {name: free_port() for name in ("port", "control_port") if launch and f"{{{name}}}" in launch}
+    ports = ports_for(launch)
     given = Given(file, url, secret_file, launch, tuple(capabilities), ports)
     made, environment = make_target(given, catalogue or load_catalogue())
     return Prepared(made, Launch(given.command, environment) if given.command is not None else None)

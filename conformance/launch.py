@@ -11,7 +11,7 @@ import shlex
 import signal
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
@@ -30,10 +30,30 @@ _CRASH = re.compile(
 
 def free_port() -> int:
     """A TCP port on loopback that was free a moment ago, for `{port}` in the command."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    return free_ports(1)[0]
+
+
+def free_ports(count: int, but: Container[int] = ()) -> list[int]:
+    """Several such ports: different ones, as each is held until the last is found.
+
+    Args:
+        but: ports that are not to be among them, as somebody is about to listen there.
+    """
+    found: list[int] = []
+    with contextlib.ExitStack() as held:
+        while len(found) < count:
+            probe = held.enter_context(socket.socket())
+            probe.bind(("127.0.0.1", 0))
+            port = probe.getsockname()[1]
+            if port not in but:
+                found.append(port)
+    return found
+
+
+def ports_for(command: str | None) -> dict[str, int]:
+    """Free ports for those that a command speaks of, as `{port}` and `{control_port}`."""
+    named = [name for name in ("port", "control_port") if command and f"{{{name}}}" in command]
+    return dict(zip(named, free_ports(len(named)), strict=True))
 
 
 class Process(Protocol):

@@ -18,7 +18,7 @@ import click
 
 from relaykit.conformance.cases import PROFILES, load_cases, select
 from relaykit.conformance.judge import LEVELS, Rules
-from relaykit.conformance.launch import free_port
+from relaykit.conformance.launch import ports_for
 from relaykit.conformance.pausing import needs_terminal
 from relaykit.conformance.reports.formats import FORMATS, parse_report
 from relaykit.conformance.results import Case
@@ -185,7 +185,7 @@ def _given(
     capabilities: tuple[str, ...],
 ) -> Given:
     # Free ports for those that the command to launch speaks of.
-    ports = {name: free_port() for name in ("port", "control_port") if launch and f"{{{name}}}" in launch}
+    ports = ports_for(launch)
     return Given(target_file, url, secret_file, launch, capabilities, ports)
 
 

@@ -56,6 +56,7 @@ class Plan:
         folder: for the servers' files.
         seed: of the cases' users and texts.
         start: how servers are started.
+        ports: which were chosen for servers until now.
     """
 
     catalogue: Catalogue
@@ -73,6 +74,7 @@ class Plan:
         }
     )
     start: Start = execute
+    ports: set[int] = field(default_factory=set)
 
     def against(self, defect: Seeded) -> tuple[Round, ...]:
         """What runs against a defect, round by round until it is killed; a server of its own for each.
@@ -238,7 +240,7 @@ async def _against(
         attempt += 1
         folder = plan.folder / f"{name}-{setup}-{time.monotonic_ns()}"
         folder.mkdir()
-        server = prepare(plan.listing, name, setup, folder, plan.secrets, WAITS)
+        server = prepare(plan.listing, name, setup, folder, plan.secrets, WAITS, plan.ports)
         process = None
         try:
             async with launched(

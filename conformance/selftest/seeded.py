@@ -23,7 +23,7 @@ from typing import Any
 import yaml
 
 from relaykit.conformance import api
-from relaykit.conformance.launch import free_port
+from relaykit.conformance.launch import free_ports
 from relaykit.conformance.target import Target
 from relaykit.errors import KitDefect, UsageError
 
@@ -168,6 +168,7 @@ def prepare(
     folder: Path,
     secrets: Mapping[str, str],
     timing: Mapping[str, float],
+    taken: set[int],
 ) -> Server:
     """Choose ports, and write the server's configuration file.
 
@@ -176,11 +177,14 @@ def prepare(
         folder: the server's own; it exists.
         secrets: variables of the environment that the setup names, and their values.
         timing: how long the suite waits; see the target file.
+        taken: ports that this run has chosen before, as whoever got one need not listen yet; these are added.
 
     Raises:
         KitDefect: the setup's target is none.
     """
-    words = {"dir": str(folder), "port": str(free_port()), "control_port": str(free_port())}
+    port, control_port = free_ports(2, taken)
+    taken |= {port, control_port}
+    words = {"dir": str(folder), "port": str(port), "control_port": str(control_port)}
     chosen = listing.setups[setup]
     for beside, text in chosen.files.items():
         (folder / beside).write_text(text, encoding="utf-8")

@@ -17,7 +17,7 @@ from relaykit.conformance import terminal
 from relaykit.conformance.aiming import Aim
 from relaykit.conformance.fuzz.hunt import Limits
 from relaykit.conformance.fuzz.showing import UNTRIED, start_line
-from relaykit.conformance.launch import free_port
+from relaykit.conformance.launch import ports_for
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.sessions.commands import Progress
 from relaykit.conformance.sessions.differing import Broken, Differential, Unspecified, common
@@ -30,7 +30,7 @@ from relaykit.schemas import Catalogue
 
 def other_given(given: Given, file: Path | None, launch: str | None) -> Given:
     """The second target: of its own file, or of the first one's if it has none."""
-    ports = {name: free_port() for name in ("port", "control_port") if launch and f"{{{name}}}" in launch}
+    ports = ports_for(launch)
     return Given(file or given.file, None, given.secret_file, launch, given.capabilities, ports)
 
 
