@@ -275,6 +275,38 @@ async def others(context: Context) -> None:
     context.prove(("LIM-15",))
 
 
+_MORE, _TIMES = 400, 8
+"""Frames that go on coming after the first refused one, and how often: a sustained flood."""
+
+
+@probe(
+    "flood-goes-on",
+    title="Who goes on flooding is refused or closed, and served again on a new connection",
+    area="limits",
+    requirements=("LIM-13", "LIM-15"),
+    catches="A server that lets a user pay on every later connection for what came on one.",
+    limits=_LIMITS,
+    frames=("pong", "heartbeat", "heartbeat_ack"),
+    destructive=True,
+)
+async def flood_goes_on(context: Context) -> None:
+    phone, laptop = context.user("alice", ("phone", "laptop")).devices.values()
+    bob = context.device("bob")
+    for device in (phone, bob):
+        await device.connect()
+    flooded = phone.live
+    await _flood(context, phone, lambda: {"type": "pong"}, "pongs")
+    for _ in range(_TIMES):
+        if flooded.alive:
+            _at_once(flooded, [{"type": "pong"}] * _MORE, "pongs")
+        await bob.live.beat(context.env.waits.reply)  # by then the target has had its turn with them
+    # Whether it lives or was closed: both are right.
+    context.step = "new connections"
+    for device in (phone, laptop):
+        await device.connect(req=("LIM-15",))
+    context.prove(("LIM-13", "LIM-15"))
+
+
 _SLOW_BYTES = 8 * 2**20
 """More than lies between a server and a client that does not read: Linux alone keeps some 4 MiB of it."""
 _SLOW_LEAST = 5 * 2**20

@@ -105,3 +105,26 @@ def limited_twice(seams: Seams) -> None:
             original(self, session, Ruling.REFUSE)
 
     seams.around(Dispatcher, "_limit", limit)
+
+
+@defect(
+    "flood-outlives-its-connection",
+    "Who was rate_limited starts a new connection without any rate left.",
+    "LIM-15",
+)
+def flood_outlives_its_connection(seams: Seams) -> None:
+    flooders: set[str] = set()
+
+    def limit(original: Callable[..., None], self: Dispatcher, session: Session, ruling: Ruling) -> None:
+        flooders.add(session.user)
+        original(self, session, ruling)
+
+    def enter(
+        original: Callable[..., None], self: App, connection: Any, admission: Any, response: Any
+    ) -> None:
+        original(self, connection, admission, response)
+        if admission.identity.user in flooders and connection.session is not None:
+            connection.session.bucket._tokens = -1e6
+
+    seams.around(Dispatcher, "_limit", limit)
+    seams.around(App, "enter", enter)
