@@ -14,6 +14,7 @@ from typing import Any, Self
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from relaykit.reference_server import dev
 from relaykit.reference_server import settings as settings_
 from relaykit.reference_server.app import App
 from relaykit.reference_server.auth import Key, make_key
@@ -169,6 +170,13 @@ class Running:
         for peer in self.peers:
             await peer.socket.close()
         await self.server.stop()
+
+
+async def client(url: str, name: str, device: str, key: str = SECRET, **options: Any) -> Peer:
+    """A device of one of the people of `--dev`, connected to a server of another process."""
+    user_id, device_id = dev.USERS[name], dev.DEVICES[name, device]
+    token = mint(user_id=user_id, device_id=device_id, key=key)
+    return Peer(user_id, device_id, await connect(f"{url}?token={token}", proxy=None, **options))
 
 
 @asynccontextmanager
