@@ -96,6 +96,28 @@ async def large_claims(context: Context) -> None:
     await device.connect(req=("AUTH-16",))
 
 
+@probe(
+    "token-unknown-kid",
+    title="A token whose kid names no key that the server has is served or refused, and falls nobody over",
+    area="authentication",
+    requirements=("CONN-08",),
+    catches="A server that looks a key up by kid, and answers 500 where there is none, or not at all.",
+    forges=True,
+)
+async def unknown_kid(context: Context) -> None:
+    device = context.device("alice")
+    await (await device.connect()).close(context.env.waits.reply)
+    honest = forging.claims(context, device)
+    for what, kid in (
+        ("a kid that nobody knows", fresh_uuid(context.rng)),
+        ("an empty kid", ""),
+        (f"a kid of {_LARGE:,} letters", "k" * _LARGE),
+    ):
+        await _no_server_error(context, device, what, honest, {"kid": kid})
+    context.step = "an honest token after all"
+    await device.connect()
+
+
 async def _no_session(context: Context, device: Device, what: str, claims: dict[str, Any]) -> None:
     """Beyond what a server reads of a request it may answer anything, or nothing; but not serve it."""
     context.step = what
@@ -111,10 +133,16 @@ async def _no_session(context: Context, device: Device, what: str, claims: dict[
         context.fail(("AUTH-10",), said, expected="no session", actual=outcome.said, actor=device.label)
 
 
-async def _no_server_error(context: Context, device: Device, what: str, claims: dict[str, Any]) -> None:
+async def _no_server_error(
+    context: Context,
+    device: Device,
+    what: str,
+    claims: dict[str, Any],
+    headers: dict[str, Any] | None = None,
+) -> None:
     """Such a token may be served or refused; but a refusal over HTTP has a status of its own."""
     context.step = what
-    shown = present(context.env, forging.signed(context, claims), context.env.carrier)
+    shown = present(context.env, forging.signed(context, claims, **(headers or {})), context.env.carrier)
     try:
         outcome = await attempt(context, shown, device.label, what)
     except DialError as error:

@@ -79,6 +79,17 @@ def far_expiry_is_a_server_error(seams: Seams) -> None:
     seams.around(auth, "_moment", moment)
 
 
+@defect("unknown-kid-is-a-server-error", "A token whose `kid` no key has is answered by 500.", "CONN-08")
+def unknown_kid_is_a_server_error(seams: Seams) -> None:
+    def verify(original: Callable[..., Identity], self: Verifier, token: str) -> Identity:
+        kid = auth._parts(token).kid
+        if kid is not None and all(key.kid != kid for key in self._keys):
+            raise Refusal(500, "Internal error.")
+        return original(self, token)
+
+    seams.around(Verifier, "verify", verify)
+
+
 @defect("unknown-claims-refused", "A token with a claim that the server does not know is refused.", "AUTH-16")
 def unknown_claims_refused(seams: Seams) -> None:
     def verify(original: Callable[..., Identity], self: Verifier, token: str) -> Identity:

@@ -9,6 +9,7 @@ from typing import Any
 from websockets.frames import Frame as WireFrame
 from websockets.frames import Opcode
 from websockets.protocol import Protocol
+from websockets.utils import apply_mask
 
 from relaykit.reference_server import tls
 from relaykit.reference_server.app import App
@@ -219,6 +220,31 @@ RULES = (
         _feeding(_fragmented_control_taken),
     ),
 )
+
+
+@defect("half-messages-handled", "What came of a message when its connection ended is handled.", "TRAN-15")
+def half_messages_handled(seams: Seams) -> None:
+    def lost(original: Callable[..., None], self: Connection, exc: Exception | None) -> None:
+        if self._parts is not None:
+            self._message(self._parts, text=True)
+        original(self, exc)
+
+    seams.around(Connection, "connection_lost", lost)
+
+
+@defect(
+    "announced-bytes-not-awaited",
+    "Of a frame that is cut short, what came is handled.",
+    "TRAN-15",
+)
+def announced_bytes_not_awaited(seams: Seams) -> None:
+    def lost(original: Callable[..., None], self: Connection, exc: Exception | None) -> None:
+        rest = self._cutter._rest if self._cutter is not None else None
+        if rest is not None and len(rest) > 8 and rest[0] == 0x81 and rest[1] & 0x7F == 126:
+            self._message(apply_mask(bytes(rest[8:]), bytes(rest[4:8])), text=True)
+        original(self, exc)
+
+    seams.around(Connection, "connection_lost", lost)
 
 
 def _answering(change: Callable[[Protocol, WireFrame], WireFrame | None]) -> Callable[[Seams], None]:
