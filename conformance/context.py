@@ -18,9 +18,10 @@ from relaykit.conformance.dialing import dial
 from relaykit.conformance.endpoints import at_node
 from relaykit.conformance.environment import Environment as Environment
 from relaykit.conformance.grammar import SINGLE_DEVICE
-from relaykit.conformance.issuing import TokenError
 from relaykit.conformance.matching import ambient_types
 from relaykit.conformance.pacing import FramePace
+from relaykit.conformance.people import Device as Device
+from relaykit.conformance.people import User as User
 from relaykit.conformance.presenting import Presentation as Presentation
 from relaykit.conformance.presenting import dressed
 from relaykit.conformance.presenting import present as present
@@ -30,136 +31,9 @@ from relaykit.conformance.results import Blame, Case, Outcome
 from relaykit.conformance.stops import CaseStop as CaseStop
 from relaykit.conformance.stops import NotApplicableError as NotApplicableError
 from relaykit.conformance.stops import UntestableError as UntestableError
-from relaykit.conformance.token_spec import Identity, Minting
-from relaykit.conformance.values import Scope, fresh_uuid
+from relaykit.conformance.token_spec import Identity
+from relaykit.conformance.values import Scope
 from relaykit.conformance.wire import Connection, DialError
-
-
-class Device:
-    """One device of a user of a case, and its connection, if it has one."""
-
-    def __init__(self, context: Context, user: User, name: str, device_id: str) -> None:
-        self._context = context
-        self.user = user
-        self.name = name
-        self.id = device_id
-        self.connection: Connection | None = None
-        self.acted = False
-        self._given: tuple[float, str] | None = None
-
-    @property
-    def label(self) -> str:
-        return self.user.name if len(self.user.devices) == 1 else f"{self.user.name}.{self.name}"
-
-    @property
-    def live(self) -> Connection:
-        """The connection.
-
-        Raises:
-            CaseStop: there is none; that is said as an outcome.
-        """
-        if self.connection is None:
-            self._context.fail((), f"{self.label} has no connection", blame="kit", actor=self.label)
-            raise CaseStop
-        return self.connection
-
-    def token(self, **options: Any) -> str:
-        """A token for this device; the options are those of `Context.mint`.
-
-        Where the suite does not sign tokens itself, it is the one that `obtain` got.
-
-        Raises:
-            UntestableError: there is none, or it would have to be signed.
-        """
-        if options or isinstance(self._context.env.target.tokens, Minting):
-            return self._context.mint(self.user.id, self.id, **options)
-        if self._given is None:
-            raise UntestableError(f"no token was obtained for {self.label}")
-        return self._given[1]
-
-    async def obtain(self) -> str:
-        """A valid token for this device, fetched if the suite does not sign tokens itself.
-
-        Raises:
-            CaseStop: none was given out; that is said as an outcome.
-            UntestableError: the fixed tokens have none for it.
-        """
-        try:
-            return await self.issued()
-        except TokenError as error:
-            message = f"no token was given out for {self.label}: {error}"
-            self._context.fail((), message, blame="environment", actor=self.label)
-            raise CaseStop from None
-
-    async def issued(self) -> str:
-        """As `obtain`, but raises `TokenError`."""
-        env = self._context.env
-        if isinstance(env.target.tokens, Minting):
-            return self.token()
-        # One from before the target's clock was moved may have expired.
-        if self._given is None or self._given[0] != env.clock_offset_s:
-            self._given = env.clock_offset_s, await env.issuer.token(self.user.id, self.id)
-        return self._given[1]
-
-    async def dial(self, carrier: str | None = None, token: str | None = None) -> Connection:
-        """Open a connection without judging what comes of it. An older one of the device is closed first.
-
-        Raises:
-            DialError: none came about.
-        """
-        context = self._context
-        if self.connection is not None and self.connection.alive:
-            await self.connection.close(context.env.waits.reply)
-        carrier = carrier or context.env.carrier
-        shown = present(context.env, token or await self.obtain(), carrier, legacy=self.user.legacy)
-        context.recorder.transcript.event(self.label, "c2s", f"connects, token as {carrier}")
-        self.connection = await context.dial(shown, self.label)
-        return self.connection
-
-    async def connect(self, carrier: str | None = None, req: tuple[str, ...] = ()) -> Connection:
-        """Connect, as a valid token must let it.
-
-        Raises:
-            CaseStop: it does not; that is said as an outcome.
-        """
-        context = self._context
-        try:
-            connection = await self.dial(carrier)
-        except DialError as error:
-            context.fail_dial(error, req, self.label)
-            raise CaseStop from None
-        # Its own heartbeat shows that the target serves it: what is sent to it from now on must reach it.
-        if context.env.fences and not await connection.beat(context.env.waits.reply):
-            came = [arrived.frame for arrived in connection.inbox]
-            why = connection.ended or "its first heartbeat was not answered"
-            context.fail(
-                req if connection.ended else (*req, "KEEP-03"),
-                f"{self.label} connected with a valid token, but {why}",
-                expected={"type": "heartbeat_ack"},
-                actual=came[-1] if came else None,
-                actor=self.label,
-            )
-            raise CaseStop
-        return connection
-
-
-class User:
-    """An actor: a fresh user with its devices."""
-
-    def __init__(self, context: Context, name: str, devices: Iterable[str], legacy: bool) -> None:
-        self.name = name
-        self.legacy = legacy
-        self.devices: dict[str, Device] = {}
-        names = tuple(devices)
-        if context.env.issuer.fixed:
-            identity = context.env.issuer.lease(len(names))
-            context.leased.append(identity)
-            self.id, ids = identity.user_id, tuple(identity.devices)
-        else:
-            self.id = fresh_uuid(context.rng)
-            ids = tuple(fresh_uuid(context.rng) for _ in names)
-        for device, device_id in zip(names, ids, strict=False):
-            self.devices[device] = Device(context, self, device, device_id)
 
 
 class Context:
@@ -261,6 +135,8 @@ class Context:
             self.doubts = self.doubts or error.kind in ("unreachable", "silent", "closed")
             raise
         self.connections.append(connection)
+        if user and not self.env.issuer.fixed:
+            self.env.leavings.users.add(user.lower())
         return connection
 
     def _made(self, connection: Connection, token: str | None) -> None:

@@ -13,8 +13,15 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Protocol
 
 from relaykit.conformance.stops import UntestableError
-from relaykit.conformance.templates import filled
-from relaykit.conformance.token_spec import CommandTokens, HttpTokens, Identity, Minting, TokenSource
+from relaykit.conformance.templates import LIFETIME, filled, names_in
+from relaykit.conformance.token_spec import (
+    DEFAULT_LIFETIME_S,
+    CommandTokens,
+    HttpTokens,
+    Identity,
+    Minting,
+    TokenSource,
+)
 from relaykit.pointers import at_pointer
 
 if TYPE_CHECKING:
@@ -26,6 +33,8 @@ _MAX_TOKEN = 65536
 _LONGEST = 2**20
 """No answer of an issuer is longer, and no command prints more."""
 _CHUNK = 65536
+_LAST_WORDS_S = 2.0
+"""What a command that was killed has written is read for so long."""
 
 
 class Stream(Protocol):
@@ -72,38 +81,57 @@ class Issuer:
         return isinstance(self.source, tuple)
 
     def lease(self, devices: int) -> Identity:
-        """A fixed user with so many devices, the one that has been out of use for longest.
+        """A fixed user with so many devices: of those with the fewest, who has been out of use for longest.
 
         Raises:
             UntestableError: there is none left.
         """
-        for identity in self._free:
-            if len(identity.devices) >= devices:
-                self._free.remove(identity)
-                return identity
+        fit = [identity for identity in self._free if len(identity.devices) >= devices]
+        if fit:  # those with more devices are kept for who needs them
+            chosen = min(fit, key=lambda identity: len(identity.devices))
+            self._free.remove(chosen)
+            return chosen
         more = "one with one device" if devices == 1 else f"one with {devices} devices"
-        raise UntestableError(f"needs more users than tokens.identities lists: {more} is missing")
+        raise UntestableError(
+            f"needs more users than tokens.identities lists: {more} is missing (list it there, or let the "
+            "suite make users up: tokens.mint or tokens.fetch)"
+        )
 
     def give_back(self, identities: Collection[Identity]) -> None:
         """These users are free for other cases."""
         self._free.extend(identities)
 
-    async def token(self, user_id: str, device_id: str) -> str:
+    @property
+    def asks_for_lifetime(self) -> bool:
+        """Whether where tokens are fetched it is said how long they are to be valid."""
+        match self.source:
+            case HttpTokens() as spec:
+                return LIFETIME in names_in([spec.url, spec.headers, spec.body])
+            case CommandTokens() as spec:
+                return LIFETIME in names_in(list(spec.words))
+            case _:
+                return False
+
+    async def token(self, user_id: str, device_id: str, lifetime_s: int = DEFAULT_LIFETIME_S) -> str:
         """A token for this device of this user.
+
+        Args:
+            lifetime_s: how many seconds it is to be valid, where the source asks for that.
 
         Raises:
             TokenError: none was given out.
             UntestableError: the fixed tokens have none for this device.
         """
+        names: dict[str, str | int] = {"user_id": user_id, "device_id": device_id, LIFETIME: lifetime_s}
         match self.source:
             case Minting():
                 raise TypeError("tokens are minted")
             case HttpTokens() as spec:
                 async with self._few:
-                    token = await self._fetch(spec, {"user_id": user_id, "device_id": device_id})
+                    token = await self._fetch(spec, names)
             case CommandTokens() as spec:
                 async with self._few:
-                    token = await self._run(spec, {"user_id": user_id, "device_id": device_id})
+                    token = await self._run(spec, names)
             case identities:
                 for identity in identities:
                     if identity.user_id == user_id and device_id in identity.devices:
@@ -119,12 +147,12 @@ class Issuer:
         if self._session is not None:
             await self._session.close()
 
-    async def _fetch(self, spec: HttpTokens, names: Mapping[str, str]) -> str:
+    async def _fetch(self, spec: HttpTokens, names: Mapping[str, str | int]) -> str:
         import aiohttp  # only here: it takes long to load
 
         if self._session is None:
             self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=self._seconds))
-        headers = {name: filled(value, names) for name, value in spec.headers.items()}
+        headers = {name: str(filled(value, names)) for name, value in spec.headers.items()}
         if spec.bearer is not None:
             headers["Authorization"] = f"Bearer {spec.bearer}"
         body = {} if spec.body is None else {"json": filled(spec.body, names)}
@@ -154,8 +182,8 @@ class Issuer:
             raise TokenError(f"{spec.method} {url}: the answer has no text at {spec.pointer}")
         return token
 
-    async def _run(self, spec: CommandTokens, names: Mapping[str, str]) -> str:
-        words = [filled(word, names) for word in spec.words]
+    async def _run(self, spec: CommandTokens, names: Mapping[str, str | int]) -> str:
+        words = [str(filled(word, names)) for word in spec.words]
         try:
             process = await asyncio.create_subprocess_exec(
                 *words,
@@ -167,21 +195,30 @@ class Issuer:
             )
         except (OSError, ValueError) as error:
             raise TokenError(f"{words[0]} cannot be run: {error}") from error
+        assert process.stdout is not None and process.stderr is not None  # noqa: S101
+        readers = (
+            asyncio.create_task(_at_most(process.stdout, _LONGEST)),
+            asyncio.create_task(_last(process.stderr, _SHOWN)),
+        )
         try:
             async with asyncio.timeout(self._seconds):
-                assert process.stdout is not None and process.stderr is not None  # noqa: S101
-                out, err = await asyncio.gather(
-                    _at_most(process.stdout, _LONGEST), _last(process.stderr, _SHOWN)
-                )
+                out, err = await asyncio.gather(*readers)
                 await process.wait()
         except TimeoutError:
             raise TokenError(f"{words[0]} did not end within {self._seconds:g} s") from None
         except TooMuchError:
             raise TokenError(f"{words[0]} printed more than {_LONGEST} bytes") from None
         finally:
+            for reader in readers:
+                reader.cancel()
+            await asyncio.gather(*readers, return_exceptions=True)
             if process.returncode is None:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.killpg(process.pid, signal.SIGKILL)
+                # Its end is known once nothing is left to read.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(_LAST_WORDS_S):
+                        await asyncio.gather(_last(process.stdout, 0), _last(process.stderr, 0))
                 await process.wait()
         if process.returncode != 0:
             said = err.decode("utf-8", "replace").strip()
@@ -207,5 +244,5 @@ async def _last(stream: Stream, most: int) -> bytes:
     """The last bytes of a stream, of which the rest is thrown away."""
     data = b""
     while chunk := await stream.read(_CHUNK):
-        data = (data + chunk)[-most:]
+        data = (data + chunk)[-most:] if most else b""
     return data

@@ -8,7 +8,7 @@ target takes them. Limits that are not stated restrain nothing, nor does one tha
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from relaykit.conformance.pacing import BurstPace, FramePace
@@ -23,6 +23,22 @@ _WANTS = {
     "max_frame_bytes": "larger frames",
     "waiting_per_user": "more messages that wait for one user",
 }
+
+
+def permitted_pace(
+    target: Target, about: Collection[str] = (), more_time: Callable[[float], None] = lambda _: None
+) -> FramePace | None:
+    """What keeps a connection below the rate that a target permits; None: nothing has to.
+
+    Args:
+        about: limits that are to be gone beyond.
+        more_time: see `FramePace`.
+    """
+    if target.frames_per_second is not None:
+        return FramePace(target.frames_per_second, more_time)
+    if not _RATE.isdisjoint(about) or _RATE.isdisjoint(target.stated):
+        return None
+    return BurstPace(target.limits["frames_per_second"], target.limits["burst"], more_time)
 
 
 class Restraint:
@@ -105,11 +121,7 @@ class Restraint:
         Args:
             more_time: see `FramePace`.
         """
-        if self._target.frames_per_second is not None:
-            return FramePace(self._target.frames_per_second, more_time)
-        if self._case.limits & _RATE or not _RATE & self._limits.keys():
-            return None
-        return BurstPace(self._target.limits["frames_per_second"], self._target.limits["burst"], more_time)
+        return permitted_pace(self._target, self._case.limits, more_time)
 
     def _ask(self, limit: str, wanted: int) -> None:
         stated = self._limits.get(limit, wanted)

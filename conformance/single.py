@@ -37,8 +37,6 @@ async def run_one(
     started = time.perf_counter()
     try:
         result = await _guarded(context, rules)
-        if context.leased:
-            await tidy(env, context.leased)
         result = replace(
             result,
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
@@ -48,7 +46,9 @@ async def run_one(
         if pause is not None and result.verdict is Verdict.FAIL:
             await pause(result)
     finally:
+        shared = tuple(context.leased)
         context.leave()
+    await tidy(env, shared)
     cut = any(connection.close_code == ABNORMAL for connection in context.connections)
     if context.doubts or cut or result.verdict is Verdict.FAIL:
         env.doubts += 1

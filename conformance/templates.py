@@ -16,7 +16,9 @@ HEADER_NAMES = ("random_ipv4", "random_uuid", "user_id", "device_id")
 """What may stand in a handshake header: an address and an id, new for every connection; whose it is."""
 CLAIM_NAMES = ("user_id", "device_id", "now", "random_uuid")
 """What may stand in claims; `{now}` alone is a number, the Unix time in seconds."""
-FETCH_NAMES = ("user_id", "device_id")
+LIFETIME = "lifetime_s"
+FETCH_NAMES = ("user_id", "device_id", LIFETIME)
+"""What may stand where tokens are fetched: whose token it is, and how many seconds it is to be valid."""
 _NAME = re.compile(r"\{([a-z][a-z0-9_]*)\}")
 
 
@@ -34,6 +36,11 @@ def filled(value: Any, names: Mapping[str, Any]) -> Any:
     if isinstance(value, (list, tuple)):
         return [filled(item, names) for item in value]
     return value
+
+
+def names_in(value: Any) -> frozenset[str]:
+    """The names that stand in a value's texts."""
+    return frozenset(found[1] for _, text in _texts("", value) for found in _NAME.finditer(text))
 
 
 def check_names(document: Document, pointer: str, value: Any, known: Collection[str]) -> None:

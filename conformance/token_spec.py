@@ -41,7 +41,8 @@ class Minting:
 
 @dataclass(frozen=True, slots=True)
 class HttpTokens:
-    """A request for each user and device; `{user_id}` and `{device_id}` stand for them in all its texts.
+    """A request for each user and device; in all its texts `{user_id}` and `{device_id}` stand for them, and
+    `{lifetime_s}` for how many seconds the token is to be valid.
 
     Attributes:
         bearer: sent as `Authorization: Bearer`.
@@ -59,7 +60,7 @@ class HttpTokens:
 
 @dataclass(frozen=True, slots=True)
 class CommandTokens:
-    """A command that prints the token; `{user_id}` and `{device_id}` stand for them in its words."""
+    """A command that prints the token; in its words names stand for the same as in `HttpTokens`."""
 
     words: tuple[str, ...]
     folder: Path
@@ -73,6 +74,8 @@ class Identity:
     devices: Mapping[str, str]
 
 
+DEFAULT_LIFETIME_S = 3600
+"""Seconds that a token is valid, where nothing else is said."""
 TokenSource = Minting | HttpTokens | CommandTokens | tuple[Identity, ...]
 
 
@@ -123,7 +126,7 @@ def read_minting(document: Document, base: Path, name: str) -> Minting:
     return Minting(
         algorithm=algorithm,
         key=key,
-        lifetime_s=given.get("lifetime_s", 3600),
+        lifetime_s=given.get("lifetime_s", DEFAULT_LIFETIME_S),
         claims=MappingProxyType(given.get("claims", {})),
         headers=MappingProxyType(given.get("headers", {})),
     )

@@ -21,8 +21,8 @@ from relaykit.schemas.loading import HERE, read_json
 _FILE = "control.openapi.yaml"
 _JSON = "application/json"
 
-# What this reader relies on beyond OpenAPI itself: every operation is a POST, says the two x- words, and has
-# one JSON request and one JSON response.
+# What this reader relies on beyond OpenAPI itself: every operation is a POST, says the three x- words, and
+# has one JSON request and one JSON response.
 _SHAPE: dict[str, Any] = {
     "type": "object",
     "required": ["openapi", "info", "paths"],
@@ -40,7 +40,7 @@ _SHAPE: dict[str, Any] = {
                         "type": "object",
                         "required": [
                             *("operationId", "summary", "description", "requestBody", "responses"),
-                            *("x-optional", "x-exclusive"),
+                            *("x-optional", "x-exclusive", "x-consumes"),
                         ],
                         "additionalProperties": False,
                         "properties": {
@@ -51,6 +51,7 @@ _SHAPE: dict[str, Any] = {
                             "responses": {"type": "object", "required": ["200", "400", "401"]},
                             "x-optional": {"type": "boolean"},
                             "x-exclusive": {"type": "boolean"},
+                            "x-consumes": {"type": "boolean"},
                         },
                     }
                 },
@@ -70,6 +71,7 @@ class Operation:
         description: what it does.
         optional: whether a target may well lack it.
         exclusive: whether it touches every connection, so that nothing else may run beside it.
+        consumes: whether what it is done to (a device; with the clock, every token) stays changed for good.
         request, response: the JSON Schemas (draft 2020-12, self-contained) of its bodies.
         statuses: the HTTP statuses it may answer with.
     """
@@ -79,6 +81,7 @@ class Operation:
     description: str
     optional: bool
     exclusive: bool
+    consumes: bool
     request: Mapping[str, Any]
     response: Mapping[str, Any]
     statuses: tuple[int, ...]
@@ -116,6 +119,7 @@ def control_operations(root: Path = HERE) -> Mapping[str, Operation]:
             description=post["description"],
             optional=post["x-optional"],
             exclusive=post["x-exclusive"],
+            consumes=post["x-consumes"],
             request=_schema(document, place, post["requestBody"], load),
             response=_schema(document, place, post["responses"]["200"], load),
             statuses=tuple(sorted(int(status) for status in post["responses"])),

@@ -25,7 +25,7 @@ _LIFETIME_S = 20
 async def expires_in_session(context: Context) -> None:
     device = context.device("alice")
     try:
-        connection = await device.dial(token=device.token(lifetime_s=_LIFETIME_S))
+        connection = await device.dial(token=await device.lasting(_LIFETIME_S, exactly=True))
     except DialError as error:
         context.fail_dial(error, (), device.label)
         return

@@ -30,9 +30,10 @@ async def _connect(context: Context, device: Device) -> Connection:
         CaseStop: it is not; that is said as an outcome.
     """
     context.about = frozenset({"ping"})
-    lifetime = 3600 + 10 * context.env.target.timing["idle_timeout_s"]
+    lifetime = int(300 + 10 * context.env.target.timing["idle_timeout_s"])
+    token = await device.lasting(lifetime)
     try:
-        connection = await device.dial(token=device.token(lifetime_s=lifetime))
+        connection = await device.dial(token=token)
     except DialError as error:
         context.fail_dial(error, (), device.label)
         raise CaseStop from None

@@ -10,6 +10,7 @@ import pytest
 from fixtures.fakes import minimal
 from support.suite import PATIENT, QUICK, all_cases, by_id, judge, make_target
 
+from relaykit.conformance.applicable import connections_of_a_user
 from relaykit.conformance.pacing import BurstPace
 from relaykit.conformance.restraint import Restraint
 from relaykit.conformance.results import Case, RunResult, Verdict
@@ -119,5 +120,26 @@ def test_what_a_case_has_found_stays_though_it_cannot_go_on() -> None:
         for device in context.user("alice", ("phone", "laptop")).devices.values():
             await device.connect()
 
-    found = run(limits, limits, (replace(case, run=breaks),)).cases[0]
+    found = run(limits, limits, (replace(case, run=breaks, scenario=None),)).cases[0]
     assert found.verdict is Verdict.FAIL
+
+
+def test_a_scenario_whose_users_need_more_connections_connects_nobody() -> None:
+    server, limits = minimal(limits={"connections_per_user": 1}), {"connections_per_user": 1}
+
+    async def go() -> RunResult:
+        async with server.running() as url:
+            cases = all_cases("message-life", "error-to-nobody-else", "device-primary-was-away")
+            return await judge(make_target(url, limits=limits, timing=PATIENT), cases)
+
+    found = by_id(asyncio.run(go()))
+    for name in ("message-life", "error-to-nobody-else"):
+        assert "limits.connections_per_user: 1" in found[name].reason
+        assert not found[name].transcript
+
+
+def test_connections_that_follow_each_other_are_one() -> None:
+    scenarios = {case.id: case.scenario for case in all_cases("area:*") if case.scenario is not None}
+    assert connections_of_a_user(scenarios["message-life"]) == 2
+    assert connections_of_a_user(scenarios["redelivery-until-acknowledged"]) == 1
+    assert connections_of_a_user(scenarios["device-primary-was-away"]) == 2
