@@ -1,9 +1,8 @@
-"""Failures are run again, alone: does a case fail each time, or now and then?"""
+"""Failures are run again: does a case fail each time, or now and then?"""
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from relaykit.conformance.results import Case, CaseResult, Stability, Verdict
@@ -27,38 +26,63 @@ def worst(results: Sequence[CaseResult]) -> CaseResult:
     return replace(chosen, stability=Stability(len(results), same, alone=False))
 
 
-async def again(
-    failures: Sequence[CaseResult],
-    run_alone: Callable[[Case], Awaitable[CaseResult | None]],
-    settle: Callable[[CaseResult], None],
-    *,
-    times: int,
-    seconds: float,
-) -> int:
-    """Run failures again, each up to so many times; every one has its first turn before one has its second.
+class Reruns:
+    """What running failures again has shown so far.
 
     Args:
-        run_alone: runs a case with nothing beside it; None: it came to nothing (the target died).
+        failures: as they came; those that cost least have their turn first, so that time goes a long way.
         settle: is given each result with what was found out so far.
-        seconds: after which no further run begins, so that a target with many faults is not judged for hours.
-
-    Returns:
-        how many failures were not run again at all.
     """
-    end = time.monotonic() + seconds
-    counts = {result.case.id: (0, 0) for result in failures}
-    todo = list(failures)
-    for _ in range(times):
-        for result in tuple(todo):
-            if time.monotonic() > end:
-                break
-            rerun = await run_alone(result.case)
-            if rerun is None:
-                todo.remove(result)
-                del counts[result.case.id]
-                continue
-            runs, same = counts[result.case.id]
-            failed = rerun.verdict in (Verdict.FAIL, Verdict.ERROR)
-            counts[result.case.id] = runs + 1, same + failed
-            settle(replace(result, stability=Stability(runs + 1, same + failed, alone=True)))
-    return sum(runs == 0 for runs, _ in counts.values())
+
+    def __init__(self, failures: Sequence[CaseResult], settle: Callable[[CaseResult], None]) -> None:
+        self._settle = settle
+        self._first = {result.case.id: result for result in sorted(failures, key=lambda r: r.duration_ms)}
+        self._counts: dict[str, tuple[int, int]] = {}
+
+    @property
+    def open(self) -> tuple[Case, ...]:
+        """Those that may be run again, or once more."""
+        return tuple(result.case for result in self._first.values())
+
+    @property
+    def waiting(self) -> tuple[Case, ...]:
+        """Those that were not run again at all."""
+        return tuple(case for case in self.open if case.id not in self._counts)
+
+    def ran_alone(self, rerun: CaseResult) -> None:
+        """A case was run with nothing beside it."""
+        self._ran(rerun, alone=True)
+
+    def ran_beside(self, rerun: CaseResult) -> None:
+        """A case was run with others beside it, as it was the first time."""
+        self._ran(rerun, alone=False)
+
+    def drop(self, case: Case, reason: str = "") -> None:
+        """A case is not run again any more.
+
+        Args:
+            reason: why nothing is known of it; none if it is settled otherwise.
+        """
+        first = self._first.pop(case.id, None)
+        if first is not None and reason:
+            self._settle(replace(first, not_run_again=reason))
+
+    def _ran(self, rerun: CaseResult, *, alone: bool) -> None:
+        name = rerun.case.id
+        first = self._first.get(name)
+        if first is None:
+            return
+        if rerun.verdict in (Verdict.UNTESTABLE, Verdict.NOT_APPLICABLE):
+            self.drop(rerun.case, rerun.reason)
+            return
+        runs, same = self._counts.get(name, (0, 0) if alone else (1, 1))
+        failed = rerun.verdict in (Verdict.FAIL, Verdict.ERROR)
+        self._counts[name] = runs + 1, same + failed
+        self._settle(replace(first, stability=Stability(runs + 1, same + failed, alone=alone)))
+
+    def leave(self, reason: str) -> int:
+        """Say of those that were not run again why; how many these are."""
+        left = self.waiting
+        for case in left:
+            self._settle(replace(self._first[case.id], not_run_again=reason))
+        return len(left)

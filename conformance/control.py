@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _LONGEST = 2**20
 """No answer is longer."""
+_NOT_LET_IN = (401, 403, 429)
+"""Statuses that say nothing of what was asked for."""
 
 
 class Control(Protocol):
@@ -77,7 +79,8 @@ class OverHttp:
             self._missing.add(operation)
             raise ControlMissingError(f"the target's control interface does not offer {operation}")
         if status >= 300:
-            raise ControlFailedError(f"{operation}: HTTP {status} {body[:300].decode('utf-8', 'replace')}")
+            said = f"{operation}: HTTP {status} {body[:300].decode('utf-8', 'replace')}"
+            raise ControlFailedError(said, refused=400 <= status < 500 and status not in _NOT_LET_IN)
         try:
             result = json.loads(body or b"{}")
         except ValueError:

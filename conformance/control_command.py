@@ -67,7 +67,7 @@ class OverCommand:
             return result
         if answer.get("missing") is True or "operation is not offered" in str(answer["error"]):
             raise ControlMissingError(f"the target's control command does not offer {operation}")
-        raise ControlFailedError(f"{operation}: {str(answer['error'])[:_TAIL_CHARACTERS]}")
+        raise ControlFailedError(f"{operation}: {str(answer['error'])[:_TAIL_CHARACTERS]}", refused=True)
 
     async def close(self) -> None:
         """End it: by the end of its input, or after two seconds by a signal."""

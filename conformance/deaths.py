@@ -12,7 +12,7 @@ from relaykit.conformance.dialing import dial
 from relaykit.conformance.launch import Launched, current, listens
 from relaykit.conformance.matching import short
 from relaykit.conformance.presenting import dressed
-from relaykit.conformance.record import Recorder, ShapeBook
+from relaykit.conformance.record import Entry, Recorder, ShapeBook
 from relaykit.conformance.results import Case, CaseResult, Finding, Verdict
 from relaykit.conformance.wire import DialError
 from relaykit.errors import UnreachableError
@@ -23,6 +23,7 @@ _MOST = 20
 """More deaths than this in one run teach nobody anything: the target is given up."""
 _LAST_LINES = 15
 _LOOK_S = 0.05
+_GLANCE_S = 0.5
 
 
 class Deaths:
@@ -47,23 +48,33 @@ class Deaths:
         else:
             await self._server.end()
 
-    async def look(self, *, closely: bool = False) -> str | None:
+    @property
+    def gone(self) -> bool:
+        """Whether the target is gone for good."""
+        return self._env.gone is not None
+
+    async def look(self, *, closely: bool = False, patience_s: float = 0.0) -> str | None:
         """How the target died, in words; None if it lives.
 
         One that we launched says so itself. Another one is asked where something went wrong on a connection
         since the last look, or if we are to look `closely`.
+
+        Args:
+            closely: give it a moment, as its end may be behind the last frame that it took.
+            patience_s: the same, and this moment; what kills a target may take effect later.
         """
         if self._env.gone is not None:
             return None
-        server = self._server
+        server, closely = self._server, closely or patience_s > 0
+        patience_s = max(patience_s, self._env.waits.quiet * 2 if closely else 0.0)
         if server is not None:
-            if closely:  # its end may be a moment behind the last frame that it took
-                await server.settled(self._env.waits.quiet * 2)
+            if closely:
+                await server.settled(patience_s)
             if server.ended is not None:
                 await server.settled(1.0)
                 return f"the launched target {server.ended}"
         elif closely:
-            await _moment(self._env.waits.quiet * 2)
+            await _while_it_listens(self._env.target.url, patience_s)
         if self._env.doubts == self._doubts and not closely:
             return None
         self._doubts = self._env.doubts
@@ -76,11 +87,15 @@ class Deaths:
                 return f"the launched target {server.ended}"
         return f"the target {silent}"
 
-    async def revive(self, how: str) -> bool:
-        """Start it again, if we launched it; else wait a while for somebody else to. False: it is gone."""
+    async def revive(self, how: str, *, provoked: bool = False) -> bool:
+        """Start it again, if we launched it; else wait a while for somebody else to. False: it is gone.
+
+        Args:
+            provoked: it died because suspects were tried; that is not counted.
+        """
         env = self._env
         env.unpark()
-        self.count += 1
+        self.count += not provoked
         if self.count > _MOST:
             env.gone = f"the target died {self.count} times, and was not started again"
         elif self._server is not None:
@@ -107,7 +122,7 @@ def convicted(result: CaseResult, how: str, company: Sequence[str], lines: Seque
         company: other cases that may as well have been the reason.
         lines: the last that the target wrote.
     """
-    sent = next((e for e in reversed(result.transcript) if e.direction == "c2s" and not e.kit), None)
+    sent = last_act(result.transcript)
     when = "while this case ran alone"
     if company:
         others = ", ".join(company[:6]) + (", …" if len(company) > 6 else "")
@@ -126,9 +141,24 @@ def convicted(result: CaseResult, how: str, company: Sequence[str], lines: Seque
         actual={"died": how, "its last lines": list(lines)} if lines else how,
         step="",
         actor=sent.actor if sent else "",
-        t_ms=result.transcript[-1].t_ms if result.transcript else 0.0,
+        t_ms=sent.t_ms if sent else 0.0,
     )
     return replace(result, verdict=Verdict.FAIL, findings=(finding, *result.findings), reason="")
+
+
+def last_act(transcript: Sequence[Entry]) -> Entry | None:
+    """What was done last before the target fell silent for good, without what then came to nothing."""
+    came = [
+        number
+        for number, line in enumerate(transcript)
+        if line.direction == "s2c"
+        and (line.event is None or line.event.startswith(("connected", "WebSocket")))
+    ]
+    alive = came[-1] if came else 0
+    ends = (n for n, line in enumerate(transcript) if n > alive and line.direction == "s2c")
+    before = transcript[: next(ends, len(transcript))]
+    acts = (line for line in reversed(before) if line.direction == "c2s" and not line.kit)
+    return next(acts, None)
 
 
 def unexplained(deaths: Sequence[tuple[str, Sequence[str]]]) -> tuple[CaseResult, ...]:
@@ -197,6 +227,16 @@ async def _moment(seconds: float) -> None:
     """Let a target that is dying die: nothing else tells when a foreign process is gone."""
     with contextlib.suppress(TimeoutError):
         await asyncio.wait_for(asyncio.Event().wait(), seconds)
+
+
+async def _while_it_listens(url: str, seconds: float) -> None:
+    """Wait so long, or until nothing listens any more, which is looked for now and then."""
+    left = seconds
+    while left > 0:
+        await _moment(min(left, _GLANCE_S))
+        left -= _GLANCE_S
+        if left > 0 and not await listens(url):
+            return
 
 
 async def _back(env: Environment) -> bool:

@@ -240,6 +240,7 @@ async def _provisioning(env: Environment, tell: Tell) -> bool:
             tell(Step(name, "failed", f"its answer is not as described: {wrong}", advice))
         elif operation != "create_user" or arguments is steps[2][1]:
             tell(Step(name, "ok", "done"))
+    await env.tidy_up()
     return good
 
 

@@ -11,10 +11,14 @@ from typing import Protocol
 from relaykit.conformance.control import Control
 from relaykit.conformance.dialect import Dialect
 from relaykit.conformance.issuing import Issuer
+from relaykit.conformance.leavings import Leavings, Tidied, take_back
 from relaykit.conformance.pacing import Pace
 from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.target import Target, Waits
 from relaykit.schemas import Catalogue
+
+_TIDYING_S = 15.0
+"""Longer than this nobody waits for tidying: what is left then is said."""
 
 
 class Leaving(Protocol):
@@ -40,6 +44,7 @@ class Environment:
         acquainted: whether the people of derived cases could be arranged, ever; until then one case at a
             time tries to, behind `gate`.
         strangers: why they could not be, and which case has said so; it is said once.
+        leavings: what the run has made on the target.
         unreached: labels of devices that got nothing where another device of the user did.
     """
 
@@ -66,6 +71,7 @@ class Environment:
     gate: asyncio.Lock = field(default_factory=asyncio.Lock)
     strangers: tuple[str, str] | None = None
     unreached: set[str] = field(default_factory=set)
+    leavings: Leavings = field(default_factory=Leavings)
 
     def now(self) -> float:
         """Unix time as the target sees it, as far as the suite knows."""
@@ -76,6 +82,21 @@ class Environment:
         self.strangers = None
         while self.parked:
             self.parked.pop().leave()
+
+    async def tidy_up(self, clock_s: float = 0.0) -> Tidied:
+        """Take back what was made on the target, as far as it offers that and the target file wants it.
+
+        Args:
+            clock_s: by how much the target's clock was moved meanwhile.
+        """
+        return await take_back(
+            self.control,
+            self.leavings,
+            "none" if self.gone is not None else self.target.tidy,
+            offers=self.target.offers,
+            clock_s=clock_s,
+            seconds=_TIDYING_S * self.factor,
+        )
 
     async def close(self) -> None:
         """Let go of parked connections, of the control interface and of where tokens come from."""

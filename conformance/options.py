@@ -27,6 +27,8 @@ from relaykit.conformance.setup import Given
 from relaykit.conformance.single import Pause
 from relaykit.schemas import Catalogue
 
+_LATE_S = 1.0
+"""What a case did may kill a target a moment later: at the end it is watched for so long."""
 F = TypeVar("F", bound=Callable[..., Any])
 _PATH = click.Path(path_type=Path)
 _PATTERNS = "Patterns are globs of case IDs, or area:, requirement:, frame:, kind:, level: and a glob."
@@ -227,6 +229,7 @@ class Running:
     fail_on: tuple[str, ...] = ()
     repeat: int = 1
     retries: int = 3
+    retry_time: float = 30.0
     max_fail: int | None = None
     pause_on_fail: bool = False
     allow_destructive: bool = False
@@ -251,6 +254,8 @@ class Running:
             secret=secret,
             repeat=self.repeat,
             retries=self.retries,
+            retry_s=self.retry_time,
+            late_s=_LATE_S,
             max_fail=self.max_fail,
             pause=pause if self.pause_on_fail else None,
             destructive=self.allow_destructive,
@@ -263,6 +268,7 @@ class Running:
             "jobs": self.jobs,
             "repeat": self.repeat,
             "retries": self.retries,
+            "retry_time": self.retry_time,
             "max_fail": self.max_fail,
             "allow_destructive": self.allow_destructive,
         }
@@ -305,6 +311,14 @@ running: Callable[[F], F] = grouped(
         metavar="N",
         help="Run a failing case again, alone, up to N times: is it deterministic, or flaky? (A flake stays "
         "a failure.)  [default: 3]",
+    ),
+    click.option(
+        "--retry-time",
+        type=click.FloatRange(0),
+        default=30.0,
+        metavar="SECONDS",
+        help="The time for that. Failures that come to no turn run again once, side by side (but for slow "
+        "ones); 0: no bound.  [default: 30]",
     ),
     click.option(
         "--max-fail",

@@ -59,6 +59,12 @@ class Transcript:
     def frame(self, actor: str, direction: str, frame: Any, *, kit: bool = False) -> None:
         self.entries.append(Entry(self.now_ms(), actor, direction, frame, None, kit))
 
+    def begin_with(self, earlier: Transcript) -> float:
+        """Put in front what was written elsewhere, before; by how many ms its lines stand later here."""
+        shift = round((earlier._start - self._start) * 1000, 2)
+        self.entries[:0] = [replace(entry, t_ms=round(entry.t_ms + shift, 2)) for entry in earlier.entries]
+        return shift
+
     def event(self, actor: str, direction: str, event: str) -> None:
         self.entries.append(Entry(self.now_ms(), actor, direction, None, event))
 

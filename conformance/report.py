@@ -85,6 +85,7 @@ def report(
             "interrupted": result.interrupted,
         },
         "notes": list(result.notes),
+        **_tidied(result),
         **({"hints": list(result.hints)} if result.hints else {}),
         "stale": list(result.stale),
         "server_log": list(result.server_log),
@@ -101,6 +102,22 @@ def _tried(result: RunResult) -> dict[str, Any]:
     """The capabilities that the target file leaves open, and what was found of each."""
     found = {name: {"served": served, "said": said} for name, (served, said) in result.tried.items()}
     return {"tried": found} if found else {}
+
+
+def _tidied(result: RunResult) -> dict[str, Any]:
+    """What became of what the run made on the target."""
+    tidied = result.tidied
+    if tidied is None:
+        return {}
+    return {
+        "tidied": {
+            "taken_back": dict(tidied.taken_back),
+            "left": dict(tidied.left),
+            "clock_s": tidied.clock_s,
+            "reset": tidied.reset,
+            "why": list(tidied.why),
+        }
+    }
 
 
 def _requirement(row: RequirementResult, catalogue: Catalogue) -> dict[str, Any]:
@@ -147,6 +164,8 @@ def _case(result: CaseResult, played: Mapping[str, Sequence[Entry]]) -> dict[str
         data["ran"] = False
     if result.expected_failure is not None:
         data["expected_failure"] = result.expected_failure
+    if result.not_run_again:
+        data["not_run_again"] = result.not_run_again
     if result.stability is not None:
         data["stability"] = {
             "result": "flaky" if result.stability.flaky else "deterministic",

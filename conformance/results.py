@@ -12,6 +12,7 @@ from relaykit.conformance.record import Entry
 if TYPE_CHECKING:
     from relaykit.conformance.context import Context
     from relaykit.conformance.grammar import Scenario
+    from relaykit.conformance.leavings import Tidied
 
 Blame = Literal["target", "kit", "environment", "unspecified"]
 """Who is at fault: the server; the suite; what lies between; or nobody, where the rule is an inferred one."""
@@ -158,6 +159,7 @@ class CaseResult:
         proven: requirements that its steps showed to be kept.
         expected_failure: the reason given in the target file, if its failure was expected.
         stability: whether it comes to this verdict each time; None: it ran but once.
+        not_run_again: why a failure was not run again, where others are: whether it is flaky is not known.
         ran: False: the run ended before its turn came.
     """
 
@@ -170,6 +172,7 @@ class CaseResult:
     transcript: tuple[Entry, ...] = ()
     expected_failure: str | None = None
     stability: Stability | None = None
+    not_run_again: str = ""
     ran: bool = True
 
 
@@ -195,6 +198,7 @@ class RunResult:
         unreachable: why there was no target to judge; None: there was one.
         capabilities: those that count as declared; None: as the target file has it.
         tried: those that it leaves open → whether each is served, and what showed that.
+        tidied: what became of what the run made on the target.
         clock_skew_s: by how much the target's clock is ahead of ours, in seconds; None: not known.
     """
 
@@ -213,6 +217,7 @@ class RunResult:
     clock_skew_s: float | None = None
     capabilities: frozenset[str] | None = None
     tried: Mapping[str, tuple[bool, str]] = field(default_factory=dict)
+    tidied: Tidied | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def count(self, verdict: Verdict) -> int:

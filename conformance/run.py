@@ -24,12 +24,14 @@ from relaykit.conformance.hints import hints
 from relaykit.conformance.issuing import Issuer
 from relaykit.conformance.judge import JUDGE_ALL, Rules, expect_failures, requirement_table, shape_cases
 from relaykit.conformance.launch import current
+from relaykit.conformance.leavings import Leavings, Noted, Tidied
 from relaykit.conformance.pacing import Pace
 from relaykit.conformance.preflight import Readiness, preflight
 from relaykit.conformance.results import EXECUTED, GATHERED, Case, CaseResult, RunResult, Verdict
 from relaykit.conformance.schedule import How, Schedule
 from relaykit.conformance.single import Pause
 from relaykit.conformance.target import Target
+from relaykit.conformance.tidying import tidy
 from relaykit.errors import ExitCode, UnreachableError
 from relaykit.schemas import Catalogue
 
@@ -47,6 +49,9 @@ class Settings:
         secret: is told what came up during the run and must never be shown.
         repeat: how often each case runs; one whose verdicts differ is flaky.
         retries: how often a failure runs again, alone (`relaykit test`: up to 3 times).
+        retry_s: the time for that, in seconds; those that come to no turn run again once, side by side (but
+            for slow ones). 0: no bound.
+        late_s: at the end the target is watched for so long: what a case did may kill it a moment later.
         max_fail: unexpected failures after which no further case is begun; None: however many.
         pause: is waited for where a case failed, while its connections are still open.
         destructive: cases that flood, kill or exhaust run on a target that is on another machine, too.
@@ -62,6 +67,8 @@ class Settings:
     secret: Callable[[str], None] = lambda _: None
     repeat: int = 1
     retries: int = 0
+    retry_s: float = 30.0
+    late_s: float = 0.0
     max_fail: int | None = None
     pause: Pause | None = None
     destructive: bool = False
@@ -96,13 +103,15 @@ def environment(target: Target, catalogue: Catalogue, settings: Settings) -> Env
         UsageError: TLS, a control adapter or a dialect cannot be set up.
     """
     waits, https = target.waits.scaled(settings.timeout_factor), target.https_context()
+    control, made = open_control(target.control, waits.reply * 5, https), Leavings()
     return Environment(
         target=target,
         catalogue=catalogue,
         waits=waits,
         seed=settings.seed,
         tls=target.tls_context(),
-        control=open_control(target.control, waits.reply * 5, https),
+        control=Noted(control, made) if control is not None else None,
+        leavings=made,
         issuer=Issuer(target.tokens, waits.reply * 5, settings.secret, https),
         factor=settings.timeout_factor,
         pace=Pace(target.connections_per_second),
@@ -131,6 +140,7 @@ class Session:
         ready: what was found out about the target.
         tried: what trying the capabilities showed that the target file leaves open.
         results: by case, in the order in which they came.
+        tidied: what became of what the run made on the target; None: it was not tidied yet.
     """
 
     def __init__(
@@ -141,6 +151,8 @@ class Session:
         self.ready = ready
         self.tried = tried
         self.results: dict[str, CaseResult] = {}
+        self.tidied: Tidied | None = None
+        self._clock_found_s = env.clock_offset_s
         self._notes: list[str] = []
         self._stopped: str | None = None
         self._started = datetime.now(UTC)
@@ -171,7 +183,8 @@ class Session:
             rules=settings.rules,
             repeat=settings.repeat,
             retries=settings.retries,
-            retry_s=30.0 * settings.timeout_factor,
+            retry_s=settings.retry_s * settings.timeout_factor or None,
+            late_s=settings.late_s * settings.timeout_factor,
             max_fail=settings.max_fail,
             pause=settings.pause,
         )
@@ -183,6 +196,13 @@ class Session:
             self._stopped = schedule.stopped or self._stopped
             for result in unexplained(schedule.unexplained):
                 keep(result)
+
+    async def tidy(self) -> None:
+        """Take back what the run made on the target, once."""
+        if self.tidied is None:
+            self.env.unpark()
+            moved = max(0.0, self.env.clock_offset_s - self._clock_found_s)
+            self.tidied = await self.env.tidy_up(moved)
 
     def conclude(self, cases: Sequence[Case] | None = None, *, interrupted: bool = False) -> RunResult:
         """The run as a whole, until now.
@@ -197,6 +217,9 @@ class Session:
             for case in cases or ()
         ]
         ordered += left.values()
+        # What is left on a target that we launched goes with it.
+        left_behind = self.tidied.in_words() if self.tidied and current.get() is None else None
+        after = [line for line in (self._stopped, left_behind) if line]
         first = hints(ordered, self.env.target, fences=self.ready.fences)
         result = conclude(
             self.env,
@@ -204,12 +227,13 @@ class Session:
             self.settings,
             started=self._started,
             duration_s=time.perf_counter() - self._clock,
-            notes=(*first, *self.ready.notes, *self._notes, *((self._stopped,) if self._stopped else ())),
+            notes=(*first, *self.ready.notes, *self._notes, *after),
             interrupted=interrupted,
         )
         result.hints = first
         result.clock_skew_s = self.ready.skew_s
         result.capabilities = self.env.target.capabilities
+        result.tidied = self.tidied
         result.tried = {each.capability: (each.served, each.said) for each in self.tried}
         return result
 
@@ -230,13 +254,17 @@ async def open_session(
     try:
         ready = await preflight(env)
         env.carrier, env.fences = ready.carrier, ready.fences
+        if isinstance(target.tokens, tuple):
+            await tidy(env, target.tokens)
         tried: tuple[Tried, ...] = ()
         if target.probed:
             note = f"trying what the target serves: {', '.join(sorted(target.probed))}"
             (progress or silent()).note(note)
             tried = await try_capabilities(env, load_cases(catalogue))
             ready = replace(ready, notes=(*ready.notes, *in_words(tried)))
-        yield Session(env, settings, ready, tried)
+        session = Session(env, settings, ready, tried)
+        yield session
+        await session.tidy()
     finally:
         await env.close()
 
@@ -292,6 +320,7 @@ async def run_session(
             task = asyncio.current_task()
             if task is not None:
                 task.uncancel()
+        await session.tidy()
     return session.conclude(cases, interrupted=interrupted)
 
 

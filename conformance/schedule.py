@@ -6,16 +6,18 @@ A target that dies on the way is brought back, and the cases that may have done 
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from relaykit.conformance.again import again, worst
+from relaykit.conformance.again import Reruns, worst
 from relaykit.conformance.context import Environment
 from relaykit.conformance.deaths import Deaths, convicted
 from relaykit.conformance.expectations import in_force
+from relaykit.conformance.isolating import Guilty, Isolation
 from relaykit.conformance.judge import Rules, expected_reason
 from relaykit.conformance.results import Case, CaseResult, Verdict
 from relaykit.conformance.single import Pause, run_one
@@ -23,7 +25,11 @@ from relaykit.conformance.single import Pause, run_one
 Done = Callable[[CaseResult], None]
 _RECENT_S = 2.0
 """What a case did may kill a target a moment later: those that ended within this time are suspects, too."""
-_MOST_RECENT = 64
+_MOST_RECENT = 1024
+_NO_TIME = (
+    "slow, and the {:g} s for running failures again were over, so that it is not known whether it is flaky "
+    "(--retry-time 0 sets no bound)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,10 @@ class How:
     rules: Rules
     repeat: int = 1
     retries: int = 3
-    retry_s: float = 30.0
+    retry_s: float | None = 30.0
     max_fail: int | None = None
     pause: Pause | None = None
+    late_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ class Schedule:
         self._expected, _ = in_force(env.target.expected, datetime.now(UTC).date())
         self._failures: dict[str, CaseResult] = {}
         self._deadly: set[str] = set()
+        self._reruns: Reruns | None = None
         self.deaths = Deaths(env)
         self.stopped: str | None = None
         self.unexplained: list[tuple[str, list[str]]] = []
@@ -113,6 +121,8 @@ class Schedule:
         if todo.alone:
             await self._late()
         await self._again()
+        if self._how.late_s:
+            await self._late(self._how.late_s)
 
     async def _one(self, case: Case) -> CaseResult:
         attempt = self._attempts[case.id]
@@ -120,13 +130,19 @@ class Schedule:
         pause = self._how.pause
         return await run_one(self._env, case, self._how.rules, attempt=attempt, pause=pause)
 
-    async def _together(self, todo: deque[Case]) -> None:
-        """Run cases side by side, until there is none left, or the run is stopped."""
+    async def _together(self, todo: deque[Case], sink: Done | None = None, *, stoppable: bool = True) -> None:
+        """Run cases side by side, until there is none left, or the run is stopped.
+
+        Args:
+            sink: gets each result; None: they are those of the run.
+            stoppable: whether it ends with the run, where that is stopped.
+        """
+        take = sink or self._ended
         flying: dict[asyncio.Task[CaseResult], Case] = {}
         death = asyncio.create_task(self.deaths.come())
         try:
-            while flying or (todo and self.stopped is None):
-                while todo and len(flying) < self._how.concurrency and self.stopped is None:
+            while flying or (todo and not (stoppable and self.stopped)):
+                while todo and len(flying) < self._how.concurrency and not (stoppable and self.stopped):
                     case = todo.popleft()
                     flying[asyncio.create_task(self._one(case))] = case
                 await asyncio.wait((*flying, death), return_when=asyncio.FIRST_COMPLETED)
@@ -137,9 +153,9 @@ class Schedule:
                 how = await self.deaths.look()
                 if how is None:
                     for result in results:
-                        self._ended(result)
+                        take(result)
                     continue
-                await self._isolate(how, [*results, *await self._landed(flying)])
+                await self._isolate(how, [*results, *await self._landed(flying)], keep=sink is not None)
                 flying.clear()
                 death.cancel()
                 death = asyncio.create_task(self.deaths.come())
@@ -162,54 +178,66 @@ class Schedule:
             *(CaseResult(flying[task], Verdict.FAIL) for task in late),
         ]
 
-    async def _late(self) -> None:
+    async def _late(self, patience_s: float = 0.0) -> None:
         """The target may die a moment after the last of several cases: look before others get the blame."""
-        how = await self.deaths.look(closely=True)
+        how = await self.deaths.look(closely=True, patience_s=patience_s)
         if how is not None:
             await self._isolate(how, [])
 
-    async def _guilty(self, result: CaseResult, how: str) -> CaseResult:
-        self._deadly.add(result.case.id)
-        found = convicted(result, how, [], self.deaths.last_lines())
-        self.deaths.notes.append(f"{how} in {result.case.id}, which ran alone")
-        await self.deaths.revive(how)
-        return found
+    async def _isolate(self, how: str, under_way: list[CaseResult], *, keep: bool = False) -> None:
+        """The target died while these ran: run them alone, and then those that ended shortly before.
 
-    async def _isolate(self, how: str, under_way: list[CaseResult]) -> None:
-        """The target died while these ran: run them alone, and then those that ended shortly before."""
+        Args:
+            keep: there are results of them from before, which stand unless the target dies of them.
+        """
         now, lines = time.monotonic(), self.deaths.last_lines()
         recent = [each.result for each in self._recent if now - each.at < _RECENT_S]
         self._recent.clear()
         suspects = [*under_way, *(result for result in recent if result.verdict is Verdict.FAIL)]
         names = [result.case.id for result in suspects]
         if not await self.deaths.revive(how):
-            for result in suspects:
+            for result in () if keep else suspects:
                 others = [name for name in names if name != result.case.id]
                 self._ended(convicted(result, how, others, lines))
             return
         self._note(f"{how}; running {len(suspects)} suspects alone")
-        guilty = [await self._suspect(result, keep=False) for result in suspects]
-        if not any(guilty):
+        guilty = await self._alone(suspects, keep=keep)
+        if not guilty:
+            # Of those that had ended well: their results stand.
             earlier = [result for result in recent if result.verdict is not Verdict.FAIL]
-            guilty = [await self._suspect(result, keep=True) for result in earlier]
+            if earlier:
+                self._note(f"{how}; running {len(earlier)} that had ended shortly before alone")
+            guilty = await self._alone(earlier, keep=True)
             names += [result.case.id for result in earlier]
-        if not any(guilty):
+        if not guilty:
             self.unexplained.append((how, names))
 
-    async def _suspect(self, result: CaseResult, *, keep: bool) -> bool:
-        """Run a suspect alone. True: the target died of it.
+    async def _alone(self, suspects: Sequence[CaseResult], *, keep: bool = False) -> bool:
+        """Run suspects alone. True: the target died of one of them.
 
         Args:
-            keep: its result stands, if the target does not die of it.
+            keep: the results of those that are harmless stand; else those of the runs alone do.
         """
-        rerun = await self._one(result.case)
-        how = await self.deaths.look(closely=True)
-        if how is None:
-            if not keep:
-                self._ended(rerun)
-            return False
-        self._ended(await self._guilty(rerun, how))
-        return True
+        cases = list({result.case.id: result.case for result in suspects}.values())
+        found = await Isolation(self.deaths, self._one, _RECENT_S * self._env.factor).search(cases)
+        for each in found.guilty:
+            self._ended(self._guilty(each))
+        for result in () if keep else suspects:
+            name = result.case.id
+            if name not in self._deadly:
+                if name not in found.harmless:  # it ran while the target died, or the target is gone
+                    found.harmless[name] = await self._one(result.case)
+                self._ended(found.harmless[name])
+        if found.guilty:
+            self.unexplained += [(how, [case.id for case in cases]) for how in found.unexplained]
+        return bool(found.guilty)
+
+    def _guilty(self, each: Guilty) -> CaseResult:
+        self._deadly.add(each.result.case.id)
+        if self._reruns is not None:
+            self._reruns.drop(each.result.case)
+        self.deaths.notes.append(f"{each.how} in {each.result.case.id}, which ran alone")
+        return convicted(each.result, each.how, [], each.lines)
 
     def _ended(self, result: CaseResult) -> None:
         """A run of a case is over; with its last one there is a result."""
@@ -232,23 +260,44 @@ class Schedule:
                 self.stopped = f"the run was stopped after {self._how.max_fail} failures (--max-fail)"
 
     async def _again(self) -> None:
-        """Run failures again, alone."""
+        """Run failures again: alone, as often as there is time for; the rest once, side by side.
+
+        With nothing beside it a case tells most. But on a bad server failures take long, and nobody is to
+        wait for hours. Slow cases for which there is no time are said not to have been run again.
+        """
         how = self._how
         failures = [result for result in self._failures.values() if result.case.id not in self._deadly]
         if not failures or not how.retries or how.repeat > 1 or how.pause or self._env.gone:
             return
         self._note(f"running {len(failures)} failures again, alone")
-        left = await again(failures, self._rerun, self._settled, times=how.retries, seconds=how.retry_s)
-        if left:
+        self._reruns = reruns = Reruns(failures, self._settled)
+        end = time.monotonic() + (how.retry_s or math.inf)
+        for _ in range(how.retries):
+            for case in reruns.open:
+                if time.monotonic() < end:
+                    await self._rerun(case, reruns)
+        rest = [case for case in reruns.waiting if not case.slow]
+        if rest:
+            self._note(f"running the other {len(rest)} failures again, side by side")
+            await self._together(deque(plan(rest).together), self._ran_beside, stoppable=False)
+            for case in [case for case in reruns.waiting if not case.slow]:
+                await self._rerun(case, reruns)
+        if left := reruns.leave(_NO_TIME.format(how.retry_s)):
             self.deaths.notes.append(
-                f"{left} of {len(failures)} failures were not run again, as the time for that "
-                f"({how.retry_s:g} s) was over: whether they are flaky is not known"
+                f"{left} of {len(failures)} failures were not run again: {_NO_TIME.format(how.retry_s)}"
             )
 
-    async def _rerun(self, case: Case) -> CaseResult | None:
+    def _ran_beside(self, rerun: CaseResult) -> None:
+        self._recent.append(_Ended(time.monotonic(), rerun))
+        if self._reruns is not None:
+            self._reruns.ran_beside(rerun)
+
+    async def _rerun(self, case: Case, reruns: Reruns) -> None:
         rerun = await self._one(case)
         how = await self.deaths.look()
         if how is not None:
-            self._settled(await self._guilty(rerun, how))
-            return None
-        return None if rerun.verdict in (Verdict.UNTESTABLE, Verdict.NOT_APPLICABLE) else rerun
+            await self._isolate(how, [rerun], keep=True)
+            reruns.drop(case, "" if case.id in self._deadly else f"{how} while it ran again")
+            return
+        self._recent.append(_Ended(time.monotonic(), rerun))
+        reruns.ran_alone(rerun)

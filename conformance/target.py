@@ -15,6 +15,7 @@ from relaykit.conformance.control_spec import ControlSpec, HttpControl, read_con
 from relaykit.conformance.dialect import DialectSpec, read_dialect
 from relaykit.conformance.endpoints import Tls, read_tls, read_urls
 from relaykit.conformance.expectations import Expectation, read_expectations
+from relaykit.conformance.leavings import Tidy
 from relaykit.conformance.loader import schema
 from relaykit.conformance.stops import UntestableError
 from relaykit.conformance.templates import HEADER_NAMES, check_names
@@ -66,6 +67,7 @@ class Target:
         connections_per_second: the suite opens no more; None: as many as it likes.
         frames_per_second: the suite sends no more on one connection, but where a case is about that.
         dialect: translates frames, for a server whose wire differs.
+        tidy: what happens at the end of a run to what it made on the target.
     """
 
     urls: tuple[str, ...]
@@ -88,6 +90,7 @@ class Target:
     connections_per_second: float | None = None
     frames_per_second: float | None = None
     dialect: DialectSpec | None = None
+    tidy: Tidy = "own"
     expected: tuple[Expectation, ...] = ()
 
     @property
@@ -172,6 +175,7 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
         connections_per_second=pacing.get("connections_per_second"),
         frames_per_second=pacing.get("frames_per_second"),
         dialect=read_dialect(document, base),
+        tidy=data.get("tidy", "own"),
         expected=read_expectations(document, base),
     )
 

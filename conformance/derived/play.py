@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from relaykit.conformance.awaiting import elsewhere, kind_of, settle, until
@@ -15,6 +16,7 @@ from relaykit.conformance.derived.stations import Station, arranged, receive, st
 from relaykit.conformance.derived.verdict import FORWARDING, Seen, judged
 from relaykit.conformance.fence import fence
 from relaykit.conformance.matching import ambient_types, compare, nearest, plain
+from relaykit.conformance.results import Outcome
 from relaykit.conformance.steps import roots
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import ConnectionEnded
@@ -70,7 +72,13 @@ async def _play(context: Context, derived: Derived) -> None:
     trouble = await _on_lent(context, derived)
     if trouble is None:
         return
-    await _trial(await arranged(context), derived)
+    try:
+        station = await arranged(context)
+    except (CaseStop, ConnectionEnded):
+        # It cannot be tried again: the frame may have killed the target. So what it came to counts.
+        _begin_with(context, trouble[0], trouble[0].outcomes)
+        raise
+    await _trial(station, derived)
     if all(outcome.ok for outcome in context.outcomes):
         _tell(context, *trouble)
 
@@ -134,15 +142,22 @@ def _late(station: Station) -> str | None:
 
 def _tell(context: Context, inner: Context, before: str) -> None:
     """Alone the frame is treated rightly; on used connections something was forwarded or had an effect."""
-    for outcome in inner.outcomes:
-        if not outcome.ok and set(outcome.requirements) & FORWARDING:
-            context.fail(
-                outcome.requirements,
-                f"{outcome.message}; not when sent alone, but after {before} on the same connections",
-                expected=outcome.expected,
-                actual=outcome.actual,
-                actor=outcome.actor,
-            )
+    after = f"not when sent alone, but after {before} on the same connections"
+    told = [
+        replace(outcome, message=f"{outcome.message}; {after}")
+        for outcome in inner.outcomes
+        if not outcome.ok and set(outcome.requirements) & FORWARDING
+    ]
+    if told:
+        _begin_with(context, inner, told)
+
+
+def _begin_with(context: Context, inner: Context, outcomes: Iterable[Outcome]) -> None:
+    """Put what a lent station has seen in front: its transcript, and these of its outcomes."""
+    if inner is context:
+        return
+    shift = context.recorder.transcript.begin_with(inner.recorder.transcript)
+    context.outcomes[:0] = [replace(each, t_ms=round(each.t_ms + shift, 2)) for each in outcomes]
 
 
 async def _trial(station: Station, derived: Derived) -> None:

@@ -88,7 +88,8 @@ def _cases(old: Data, new: Data) -> Iterator[Change]:
 def _steadier(old: Data, new: Data) -> Iterator[Change]:
     """A case that comes to the same verdict, but now each time where it did not, or the other way round."""
     before, after = steadiness(old), steadiness(new)
-    if before and after and before.startswith("flaky") != after.startswith("flaky"):
+    known = old.get("stability") and new.get("stability")
+    if known and before.startswith("flaky") != after.startswith("flaky"):
         verdict = new["verdict"]
         said = f"{verdict}, {before}", f"{verdict}, {after}"
         yield Change("changed", "case", new["id"], new["title"], said[0], said[1], _why(new))

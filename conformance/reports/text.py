@@ -189,19 +189,22 @@ def blamed(finding: Data) -> str:
     return _BLAMES.get(finding["blame"], str(finding["blame"]))
 
 
+NOT_RUN_AGAIN = "not run again"
+
+
 def steadiness(case: Data) -> str:
-    """`deterministic`, `flaky 1/3`, or nothing where a case ran but once."""
+    """`deterministic`, `flaky 1/3`, `not run again`, or nothing where a case ran but once."""
     found = case.get("stability")
     if not found:
-        return ""
+        return NOT_RUN_AGAIN if case.get("not_run_again") else ""
     return "deterministic" if found["result"] == "deterministic" else f"flaky {found['same']}/{found['runs']}"
 
 
 def steadiness_text(case: Data) -> str:
-    """What runs of a case beyond the first have shown, in words; nothing where there were none."""
+    """What runs of a case beyond the first have shown, or why there were none; nothing if none were due."""
     found = case.get("stability")
     if not found:
-        return ""
+        return str(case.get("not_run_again", ""))
     runs, same, verdict = found["runs"], found["same"], case["verdict"]
     if not found.get("alone"):
         return f"{verdict} in {'each' if same == runs else same} of {runs} runs beside other cases"

@@ -7,16 +7,20 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import pytest
 from fixtures import fake_process, fakes
-from support.suite import PATIENT, make_target, scenario_cases
+from support.suite import PATIENT, all_cases, as_report, make_target, scenario_cases
 
 from relaykit.conformance import api
-from relaykit.conformance.deaths import STAYS_UP
+from relaykit.conformance.deaths import STAYS_UP, Deaths
+from relaykit.conformance.isolating import Isolation
 from relaykit.conformance.launch import free_port, launched
-from relaykit.conformance.results import Case, RunResult, Verdict
+from relaykit.conformance.reports.text import rerun
+from relaykit.conformance.results import Case, CaseResult, RunResult, Verdict
 from relaykit.conformance.run import Settings, run_session
 from relaykit.schemas import load_catalogue
 
+KILLING = "derived/unknown-type/envelope/prototype"
 HARMLESS = """
 - id: harmless-{n}
   title: A heartbeat is answered, whatever others do
@@ -155,3 +159,81 @@ def test_a_target_that_dies_all_the_time_is_given_up(tmp_path: Path) -> None:
     assert seen.count(Verdict.UNTESTABLE) >= 3
     assert Verdict.PASS not in seen
     assert any("died 21 times" in note for note in result.notes)
+
+
+def test_the_frame_that_a_derived_case_killed_the_target_with_is_in_its_report() -> None:
+    """A derived case tries again with fresh users what has gone wrong: there is nobody to connect to then."""
+    chosen = all_cases(KILLING, "derived/heartbeat/envelope/nan", "derived/pong/envelope/nan")
+    prepared = api.prepare(launch=f"{sys.executable} {fake_process.__file__} {{port}} dies-of-a-key")
+    assert prepared.launch is not None
+    result = asyncio.run(api.judge(prepared.target, chosen, Settings("test"), launch=prepared.launch))
+    data = as_report(result, prepared.target)
+    (deadly,) = (case for case in data["cases"] if case["id"] == KILLING)
+    assert deadly["verdict"] == "fail"
+    finding = deadly["findings"][0]
+    assert "ended with exit status 3 while this case ran alone" in finding["message"]
+    assert "__proto__" in finding["message"]
+    assert finding["sent"]["frame"]["type"] == "__proto__"
+    lines = [line["frame"] for line in deadly["transcript"] if isinstance(line["frame"], dict)]
+    assert any(frame.get("type") == "__proto__" for frame in lines)
+    assert KILLING in rerun(data, deadly)
+    others = [case for case in data["cases"] if case["id"] != KILLING and case["kind"] == "derived"]
+    assert {case["verdict"] for case in others} == {"pass"}
+
+
+@pytest.mark.parametrize("harmless", [0, 12])
+def test_a_death_a_second_later_is_noticed_and_nobody_else_blamed(tmp_path: Path, harmless: int) -> None:
+    """At the end of a run the target is watched for a while; who ran when it died is tried without others."""
+    chosen = cases(tmp_path, "DIE A SECOND LATER", harmless=harmless)
+    prepared = api.prepare(launch=f"{sys.executable} {fake_process.__file__} {{port}} dies-of-words")
+    assert prepared.launch is not None
+    settings = Settings("test", concurrency=2, late_s=2.0)
+    result = asyncio.run(api.judge(prepared.target, chosen, settings, launch=prepared.launch))
+    seen = verdicts(result)
+    assert seen.pop("deadly-0") is Verdict.FAIL
+    assert set(seen.values()) <= {Verdict.PASS}, seen
+    (found,) = (each for each in result.cases if each.case.id == "deadly-0")
+    assert "DIE A SECOND LATER" in found.findings[0].message
+
+
+class Mortal(Deaths):
+    """A target that dies of certain cases, by and by: after so many others have run, or (0) at once."""
+
+    def __init__(self, deadly: dict[str, int]) -> None:
+        self.deadly, self.ran, self.lives = deadly, list[str](), 1
+
+    @property
+    def gone(self) -> bool:
+        return False
+
+    async def run(self, case: Case) -> CaseResult:
+        self.ran.append(case.id)
+        return CaseResult(case, Verdict.PASS)
+
+    async def look(self, *, closely: bool = False, patience_s: float = 0.0) -> str | None:
+        since = {name: len(self.ran) - 1 - self.ran.index(name) for name in self.ran}
+        dead = [name for name, later in self.deadly.items() if name in since]
+        return "it died" if any(patience_s or since[name] >= self.deadly[name] for name in dead) else None
+
+    async def revive(self, how: str, *, provoked: bool = False) -> bool:
+        self.ran, self.lives = [], self.lives + 1
+        return True
+
+    def last_lines(self) -> list[str]:
+        return []
+
+
+@pytest.mark.parametrize(
+    "deadly", [{}, {"c0": 0}, {"c7": 0}, {"c7": 5}, {"c99": 3}, {"c3": 40}, {"c3": 20, "c60": 0}]
+)
+def test_who_kills_a_target_by_and_by_is_found_by_halves(deadly: dict[str, int]) -> None:
+    async def never(_: object) -> None:
+        raise AssertionError
+
+    every = [Case(id=f"c{n}", title="", area="", kind="scenario", run=never) for n in range(100)]
+    target = Mortal(deadly)
+    found = asyncio.run(Isolation(target, target.run, 1.0).search(every))
+    assert {each.result.case.id for each in found.guilty} == set(deadly)
+    assert not found.unexplained
+    assert not set(found.harmless) & set(deadly)
+    assert target.lives < 25
