@@ -239,7 +239,7 @@ def half_messages_handled(seams: Seams) -> None:
 )
 def announced_bytes_not_awaited(seams: Seams) -> None:
     def lost(original: Callable[..., None], self: Connection, exc: Exception | None) -> None:
-        rest = self._cutter._rest if self._cutter is not None else None
+        rest = self._cutter.rest if self._cutter is not None else None
         if rest is not None and len(rest) > 8 and rest[0] == 0x81 and rest[1] & 0x7F == 126:
             self._message(apply_mask(bytes(rest[8:]), bytes(rest[4:8])), text=True)
         original(self, exc)
