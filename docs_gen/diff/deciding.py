@@ -9,14 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import jsonschema_rs
 
-from relaykit.docs_gen.diff.languages import Compared, beyond
 from relaykit.schemas import Direction, thaw
 from relaykit.schemas.bundle import opened
 from relaykit.schemas.flatten import flattened
+
+if TYPE_CHECKING:
+    from relaykit.docs_gen.diff.languages import Compared
 
 Breaks = Literal["yes", "no", "unknown"]
 
@@ -99,6 +101,8 @@ def _made_up(sends: Any, takes: Any) -> Iterator[Any]:
 
 
 def _beyond(sends: Mapping[str, Any], takes: Mapping[str, Any]) -> Compared:
+    from relaykit.docs_gen.diff.languages import beyond  # only here: it takes long to load
+
     return beyond(sends["pattern"], takes["pattern"], sends.get("minLength", 0), sends.get("maxLength"))
 
 

@@ -12,6 +12,8 @@ from relaykit.docs_gen.model import Field
 from relaykit.schemas import Direction, FrameSpec
 
 _MISSING = object()
+_SHOWN = 78
+"""Letters of a value that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,13 +171,27 @@ def _form(old: Any, new: Any) -> str:
     if not isinstance(old, Mapping) or not isinstance(new, Mapping):
         return "its form"
     told = [
-        f"{key} {_short(old.get(key, _MISSING))} → {_short(new.get(key, _MISSING))}"
+        f"{key} {_apart(old.get(key, _MISSING), new.get(key, _MISSING))}"
         for key in dict.fromkeys((*old, *new))
         if old.get(key, _MISSING) != new.get(key, _MISSING)
     ]
     return "; ".join(told)
 
 
-def _short(value: Any) -> str:
-    text = "none" if value is _MISSING else str(value)
-    return text if len(text) <= 80 else f"{text[:78]}…"
+def _apart(old: Any, new: Any) -> str:
+    """Two values; of long ones the part in which they begin to differ."""
+    texts = ["none" if value is _MISSING else str(value) for value in (old, new)]
+    longest = max(map(len, texts))
+    start = max(0, _alike(*texts) - _SHOWN // 2) if longest > _SHOWN else 0
+    return " → ".join(_part_of(text, start) for text in texts)
+
+
+def _alike(one: str, other: str) -> int:
+    """How many letters two texts have in common at their beginning."""
+    places = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in places if a != b), min(len(one), len(other)))
+
+
+def _part_of(text: str, start: int) -> str:
+    shown = text[start : start + _SHOWN]
+    return f"{'…' if start else ''}{shown}{'…' if len(text) > start + _SHOWN else ''}"

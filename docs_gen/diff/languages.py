@@ -1,20 +1,27 @@
 """Texts that one regular expression matches and another does not, and whether there are any.
 
-`conformance.derived.patterns` reads the plain kind that the catalogue uses; of others nothing is said. Both
-are followed letter by letter at once, one letter for all that they treat alike.
+`conformance.derived.patterns` reads the plain kind that the catalogue uses: two of these are followed letter
+by letter at once, one letter for all that they treat alike. Of others hypothesis gives samples.
 """
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, replace
+from functools import cache
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import HypothesisException
+from hypothesis.strategies import from_regex
 
 from relaykit.conformance.derived.patterns import ENDLESS, Part, parse
 from relaykit.errors import KitDefect
 
 _MOST_STATES = 20_000
 _MOST_TEXTS = 24
+_SAMPLES = 200
 _LONGEST = 256
 """Up to this a length is counted; a longer bound is left aside."""
 _ANY_LETTER = 95
@@ -28,7 +35,7 @@ class Compared:
     """What matches one pattern and not the other.
 
     Attributes:
-        texts: some that do, the shortest first.
+        texts: some that do, the shortest first; of a pattern that cannot be read, samples that may.
         whole: nothing was left out: without `texts` there are none.
     """
 
@@ -45,7 +52,7 @@ def beyond(inner: str, outer: str, least: int = 0, most: int | None = None) -> C
     try:
         start, against = parse(inner), parse(outer)
     except KitDefect:
-        return Compared((), whole=False)
+        return Compared(_samples(inner), whole=False)
     alphabet = tuple(_letters((*start, *against)))
     exact = all(len(set(part.chars)) < _ANY_LETTER for part in _all_parts((*start, *against)))
     exact, least = exact and least <= _LONGEST, min(least, _LONGEST)
@@ -69,6 +76,30 @@ def beyond(inner: str, outer: str, least: int = 0, most: int | None = None) -> C
                     seen.add(state)
                     waiting.append((state, text + letter))
     return Compared(tuple(texts), whole=exact)
+
+
+@cache
+def _samples(pattern: str) -> tuple[str, ...]:
+    """Texts that a pattern matches, the same each time; none if Python cannot read it either."""
+    found: dict[str, None] = {}
+
+    @settings(
+        database=None,
+        derandomize=True,
+        deadline=None,
+        max_examples=_SAMPLES,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(from_regex(pattern, fullmatch=True))
+    def collect(text: str) -> None:
+        found[text] = None
+
+    try:
+        collect()
+    except (re.error, HypothesisException):
+        return ()
+    return tuple(found)
 
 
 def _all_parts(parts: Iterable[Part]) -> Iterator[Part]:
