@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from support.approvals import LIFE_S, ask, decide, refused, told, turned_out
+from support.approvals import LIFE_S, ask, asking, decide, refused, told, turned_out
 from support.control import bench
 from support.server import in_loop, message, new_id
 from websockets.exceptions import InvalidStatus
@@ -112,10 +112,7 @@ async def test_everything_about_devices_survives_a_restart(tmp_path: Path) -> No
 @in_loop
 async def test_what_cannot_be_stored_changes_nothing(operation: str) -> None:
     async with bench() as control:
-        phone = await control.server.connect()
-        device = new_id()
-        asked = await ask(control, phone.user, device)
-        await phone.expect("device_approval_request")
+        phone, device, asked = await asking(control)
         pending = await control.server.connect(phone.user, device)
         await control.do("inject_fault", count=1)
         match operation:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from support.approvals import LIFE_S, ask, decide, refused, told, turned_out
+from support.approvals import LIFE_S, ask, asking, decide, refused, told, turned_out
 from support.control import bench
 from support.server import frame, in_loop, message, new_id
 from websockets.exceptions import InvalidStatus
@@ -249,10 +249,7 @@ async def test_an_approved_device_is_told_and_served_at_once_without_a_backlog()
 @in_loop
 async def test_an_approved_device_that_was_away_is_told_once() -> None:
     async with bench() as control:
-        phone = await control.server.connect()
-        device = new_id()
-        asked = await ask(control, phone.user, device)
-        await phone.expect("device_approval_request")
+        phone, device, asked = await asking(control)
         await decide(control, asked, approved=True)
         await phone.silent()
         peer = await control.server.connect(phone.user, device)
@@ -281,10 +278,7 @@ async def test_of_several_connections_of_the_new_device_one_is_told_and_all_are_
 @in_loop
 async def test_a_denied_device_is_told_closed_and_stays_refused() -> None:
     async with bench() as control:
-        phone = await control.server.connect()
-        device = new_id()
-        asked = await ask(control, phone.user, device)
-        await phone.expect("device_approval_request")
+        phone, device, asked = await asking(control)
         pending = await control.server.connect(phone.user, device)
         await decide(control, asked, approved=False)
         await told(pending, "device_denied", asked)

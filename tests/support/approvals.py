@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from support.control import Bench
-from support.server import Peer, Running
+from support.server import Peer, Running, new_id
 from websockets.exceptions import InvalidStatus
 
 LIFE_S = 40
@@ -15,6 +15,14 @@ LIFE_S = 40
 
 async def ask(control: Bench, user: str, device: str, **more: Any) -> dict[str, Any]:
     return await control.do("request_device_approval", user_id=user, device_id=device, **more)
+
+
+async def asking(control: Bench) -> tuple[Peer, str, dict[str, Any]]:
+    """A user's first device, the ID of a second one, and the request that the first was asked about."""
+    phone, device = await control.server.connect(), new_id()
+    asked = await ask(control, phone.user, device)
+    await phone.expect("device_approval_request")
+    return phone, device, asked
 
 
 async def decide(control: Bench, asked: dict[str, Any], approved: bool) -> None:
