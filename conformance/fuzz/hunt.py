@@ -24,7 +24,7 @@ from relaykit.conformance.fuzz.making import Maker
 from relaykit.conformance.fuzz.memory import Memory
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
-from relaykit.conformance.fuzz.trial import Bench, template_of, usable
+from relaykit.conformance.fuzz.trial import Bench, Failure, template_of, usable
 from relaykit.conformance.launch import Launched
 from relaykit.conformance.pacing import Budget
 from relaykit.conformance.results import Case
@@ -122,6 +122,7 @@ class Hunt:
         self._most_bytes = int(target.limits["max_frame_bytes"])
         self._rng = random.Random(f"{env.seed}/look")  # noqa: S311
         self._looked = 0
+        self._unclosed: list[Failure] = []
         self._first = deque(corpus.frames)
         for data in corpus.frames:
             self._note(data)
@@ -212,7 +213,7 @@ class Hunt:
             wanted = min(wanted, self.limits.frames - self.tally.frames)
         links = self._links()
         each = max(1, -(-wanted // max(1, len(links))))
-        await asyncio.gather(*(self._drive(link, until, each) for link in links))
+        await asyncio.gather(self._send_closing(), *(self._drive(link, until, each) for link in links))
 
     def _links(self) -> list[Link]:
         return [link for cell in self._cells for link in cell.links.values()]
@@ -269,7 +270,14 @@ class Hunt:
                 self._account(link)
             await self.inquiry.look_at(cell)
             self.tally.closed += sum(link.ended is not None for link in cell.links.values())
-        await self._send_closing()
+        if not self.tally.closing:
+            await self._send_closing()  # none were there before the first interval
+        for failure in self._unclosed:
+            # Now that nothing else is sent: a server that is busy answers late.
+            sure = None if self.inquiry.full else await self.bench.trial(failure.template)
+            if sure is not None:
+                await self.inquiry.keep(sure)
+        self._unclosed.clear()
         kept = [cell for cell in self._cells if cell.usable]
         await asyncio.gather(*(self._forget(link) for cell in kept for link in cell.links.values()))
         if self.server is not None:
@@ -350,9 +358,7 @@ class Hunt:
         for each, _, _ in sent:
             if self._note(each.data):
                 self.corpus.add(each.data)
-        for failure in failures:
-            if failure is not None and not self.inquiry.full:
-                await self.inquiry.keep(failure)
+        self._unclosed += [failure for failure in failures if failure is not None]
 
     async def _forget(self, link: Link) -> None:
         """Begin a new interval: acknowledge what came, so that the target need not keep it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
@@ -17,6 +18,8 @@ _SECONDS = 15.0
 """A server that hangs makes every trial long."""
 
 
+_PART = re.compile(rb"<<[a-z0-9._|]+>>|.", re.DOTALL)
+"""A byte, or a name that stands for an identifier: half of it would stand for nothing."""
 Trial = Callable[[Template], Awaitable[Failure | None]]
 
 
@@ -77,10 +80,11 @@ def _smaller(data: bytes) -> Iterator[bytes]:
         for smaller in _values(frame):
             yield _written(smaller)
         return
-    size = len(data) // 2
+    parts = _PART.findall(data)
+    size = len(parts) // 2
     while size >= 1:
-        for at in range(0, len(data), size):
-            yield data[:at] + data[at + size :]
+        for at in range(0, len(parts), size):
+            yield b"".join((*parts[:at], *parts[at + size :]))
         size //= 2
 
 

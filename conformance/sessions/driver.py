@@ -141,14 +141,19 @@ class Session:
             problem = replace(problem, permitted=tuple(permitted))
         self._pool = match.open_
         self.log.append(Done(step, match.branch, came))
-        return problem or broken or self._misshapen()
+        misshapen = problems.misshapen(self.env.shapes, self._symbolic)
+        if problem is not None and misshapen is not None and problems.is_missed_as(problem, misshapen):
+            return misshapen
+        return problem or broken or misshapen
 
     async def finish(self) -> Problem | None:
         """After the last step: whatever comes late, within the quiet window."""
         await quiet(self.env)
         arrived = {device: self._frames(device) for device in self._live()}
         match = judging.fit(Branch("end"), self._pool, arrived, self._context.scope.fill)
-        return problems.find(self.state, None, match, self._pool, self._words) or self._misshapen()
+        return problems.find(self.state, None, match, self._pool, self._words) or problems.misshapen(
+            self.env.shapes, self._symbolic
+        )
 
     async def linger(self) -> Problem | None:
         """What else comes of the last step, within the quiet window; it is added to what came of it."""
@@ -351,20 +356,6 @@ class Session:
                 break
         behind.update(arrived)
         return match
-
-    # Judging.
-
-    def _misshapen(self) -> Problem | None:
-        for violation in self.env.shapes.violations.values():
-            finding = violation.finding
-            if finding.severity != "error" or not finding.requirement:
-                continue
-            device = next((d for d in DEVICES if d == violation.actor or user_of(d) == violation.actor), "")
-            said = f"{device} got {violation.type}: {finding.pointer or '(the frame)'}: {finding.message}"
-            pattern = {"type": violation.type}
-            symbolic = self._symbolic(violation.frame)
-            return Problem("shape", device, (finding.requirement,), said, (pattern,), symbolic)
-        return None
 
     # Names.
 

@@ -19,8 +19,10 @@ from relaykit.conformance.sessions.state import Step
 from relaykit.conformance.single import run_one
 from relaykit.errors import UsageError
 
-_COSTS = {"connect_again": 30, "restart": 60, "crowd": 40, "burst": 20, "read": 11}
+_COSTS = {"connect_again": 30, "restart": 60, "crowd": 40, "flood": 40, "burst": 20, "read": 11}
 """What is out of the ordinary costs more than the ordinary steps (10) that may do as well."""
+_DEAR = 30
+"""What costs so much takes long to play, too."""
 _EXTRAS = ("claim", "poses", "abort", "soon")
 """What a step can do without."""
 
@@ -56,9 +58,15 @@ def polished(
 
 
 def _simpler(program: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
-    """Sessions without one of the steps, the last ones first, or with a plainer one in its place."""
-    for index in reversed(range(len(program))):
-        yield program[:index] + program[index + 1 :]
+    """Sessions without some of the steps, the dear ones and many at once first, or with a plainer one."""
+    for index, step in enumerate(program):
+        if _COSTS.get(step.move, 0) >= _DEAR:
+            yield program[:index] + program[index + 1 :]
+    size = len(program) // 2
+    while size:
+        for end in range(len(program), 0, -size):
+            yield program[: max(0, end - size)] + program[end:]
+        size //= 2
     for index, step in enumerate(program):
         for plainer in _plainer(step):
             yield (*program[:index], *plainer, *program[index + 1 :])

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from relaykit.conformance.matching import compare, nearest
+from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.sessions import blame, judging, model
-from relaykit.conformance.sessions.state import Branch, Expected, State, Step
+from relaykit.conformance.sessions.state import DEVICES, Branch, Expected, State, Step, user_of
 
 _TELLING = ("deliver", "group_message", "typing")
 """Types whose frames show what is wrong with them when they come changed."""
@@ -162,3 +163,22 @@ def _not_limited(frame: Any) -> None:
     payload = frame.get("payload") if isinstance(frame, Mapping) else None
     if isinstance(payload, Mapping) and payload.get("error_code") == "rate_limited":
         raise SessionOver("the target's rate is lower than its target file says")
+
+
+def misshapen(shapes: ShapeBook, symbolic: Callable[[Any], Any]) -> Problem | None:
+    """The first frame that came in a form which its schema does not permit."""
+    for violation in shapes.violations.values():
+        finding = violation.finding
+        device = next((d for d in DEVICES if d == violation.actor or user_of(d) == violation.actor), None)
+        if finding.severity != "error" or not finding.requirement or device is None:
+            continue
+        said = f"{device} got {violation.type}: {finding.pointer or '(the frame)'}: {finding.message}"
+        pattern = {"type": violation.type}
+        return Problem("shape", device, (finding.requirement,), said, (pattern,), symbolic(violation.frame))
+    return None
+
+
+def is_missed_as(problem: Problem, shape: Problem) -> bool:
+    """Whether what is missing has come, in a form that its schema does not permit: then that is wrong."""
+    kinds = {form.get("type") for form in problem.expected}
+    return problem.kind == "missing" and shape.expected[0]["type"] in kinds

@@ -55,14 +55,14 @@ def reproduction(
         later = [each.step for each in rest[index + 1 :]] + ([last] if last is not None else [])
         lines += _acts(done.step)
         lines += _in_step(done, later, problem.device)
-        lines += [*_leaves(done), *_goes(done.step)]
+        lines += [*_leaves(done), *_goes(done.step), *_recovers(done.step, later, problem.device)]
     if last is not None:
         acts = _acts(last)
         for line in acts:
             if "connect" in line and _is_shown_by_connecting(last, line["connect"], problem):
                 line["connect"]["req"] = list(problem.req)
         lines += acts
-        if _names(last) and problem.expected[:1] != (frames.sent_ack(last.with_["m"]),):
+        if _names(last) and not _is_about_its_ack(last, problem):
             lines.append(_expect_form(last.who, (frames.sent_ack(last.with_["m"]),), learns=last))
     lines += _check(problem)
     text = json.dumps(lines)
@@ -172,6 +172,12 @@ def _goes(step: Step) -> list[Line]:
     return [{"drop": {"as": line["connect"]["as"]}} for line in lines]
 
 
+def _recovers(step: Step, later: Sequence[Step], device: str) -> list[Line]:
+    """Who has sent too much goes on with another connection: no scenario waits until the old one may."""
+    acts = device == step.who or any(each.who == step.who for each in later)
+    return [{"connect": {"as": step.who}}] if step.move == "flood" and acts else []
+
+
 def _leaves(done: Done) -> list[Line]:
     """A device that was told of a decision goes: it learns no more on that connection."""
     step = done.step
@@ -215,6 +221,12 @@ def _in_step(done: Done, later: Sequence[Step], device: str) -> list[Line]:
     if not who or done.step.move in model.ARRIVALS or all(step.who == who for step in later):
         return []
     return [_beat(who), _expect_form(who, ({"type": "heartbeat_ack"},))]
+
+
+def _is_about_its_ack(step: Step, problem: Problem) -> bool:
+    """Whether the failure is that of the acknowledgment itself, from which nothing can be learnt then."""
+    kinds = {form.get("type") for form in problem.expected}
+    return problem.device == step.who and "sent_ack" in kinds
 
 
 def _names(step: Step) -> bool:

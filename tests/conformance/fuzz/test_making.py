@@ -18,6 +18,7 @@ from relaykit.conformance.fuzz.memory import Memory
 from relaykit.conformance.fuzz.mutator import mutated, respelt
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
+from relaykit.conformance.fuzz.shrinking import _smaller
 from relaykit.schemas import load_catalogue
 
 CATALOGUE = load_catalogue()
@@ -166,3 +167,10 @@ def test_messages_that_end_their_connection_are_kept_apart_and_the_corpus_change
     more, _ = made(kept, kept)
     assert kept[1] in more[:24], "what the folder holds goes first"
     assert set(alone[:900]) <= set(more), "what is made without them is the same"
+
+
+def test_what_stands_for_an_identifier_is_left_whole_when_bytes_are_left_out() -> None:
+    for smaller in _smaller(b'x{"a":"<<alice.phone.id>>\xff<<new.face0fee.0|upper>>"'):
+        left = smaller.replace(b"<<alice.phone.id>>", b"").replace(b"<<new.face0fee.0|upper>>", b"")
+        assert b"<" not in left
+        assert b">" not in left
