@@ -40,9 +40,20 @@ class Replayed:
     result: CaseResult
 
 
-def replayed(result: CaseResult) -> Replayed:
-    """What the verdict on a scenario says about the failure that its file states."""
+def replayed(result: CaseResult, shapes: Iterable[CaseResult] = ()) -> Replayed:
+    """What the verdict on a scenario says about the failure that its file states.
+
+    Args:
+        shapes: what the run says of the shape of all frames that came: that is no scenario's affair, but it
+            may be what a file states.
+    """
     if result.verdict is Verdict.PASS:
+        for shape in shapes:
+            for finding in shape.findings:
+                if shape.case.kind == "shape" and finding.requirement in result.case.requirements:
+                    said = f"{finding.requirement}: {finding.message}"
+                    marked = replace(result, expected_failure=shape.expected_failure)
+                    return Replayed(Outcome.REPRODUCED, said, marked)
         return Replayed(Outcome.FIXED, "", result)
     stated = [finding for finding in result.findings if finding.requirement in result.case.requirements]
     if result.verdict in (Verdict.FAIL, Verdict.WARN) and stated:
@@ -66,14 +77,15 @@ async def replay(aimed: Aim, catalogue: Catalogue, cases: Sequence[Case], seed: 
             try:
                 result = await run_session(aimed.target, catalogue, cases, settings)
                 for number in range(1, times):
-                    passed = [case.case for case in result.cases if _may_fail_yet(case)]
+                    passed = [case.case for case in result.cases if _may_fail_yet(case, result.cases)]
                     if not passed or result.interrupted:
                         break
                     more = await run_session(
                         aimed.target, catalogue, passed, replace(settings, seed=f"{seed}-{number}")
                     )
                     latest = {case.case.id: case for case in more.cases}
-                    result.cases = tuple(latest.get(case.case.id, case) for case in result.cases)
+                    result.cases = tuple(latest.pop(case.case.id, case) for case in result.cases)
+                    result.cases += tuple(case for case in latest.values() if case.findings)
                     result.interrupted = more.interrupted
             except RelaykitError as error:
                 error.hint = f"{error.hint or ''}{server.said() if server else ''}" or None
@@ -90,8 +102,8 @@ async def replay(aimed: Aim, catalogue: Catalogue, cases: Sequence[Case], seed: 
         raise type(error)(redact(str(error)), hint=redact(error.hint or "") or None) from None
 
 
-def _may_fail_yet(result: CaseResult) -> bool:
-    return result.verdict is Verdict.PASS and result.case.kind == "scenario"
+def _may_fail_yet(result: CaseResult, every: Iterable[CaseResult]) -> bool:
+    return result.case.kind == "scenario" and replayed(result, every).outcome is Outcome.FIXED
 
 
 def exit_code(done: Iterable[Replayed], stale: Collection[str], *, interrupted: bool) -> ExitCode:
@@ -105,7 +117,11 @@ def exit_code(done: Iterable[Replayed], stale: Collection[str], *, interrupted: 
         return ExitCode.INTERRUPTED
     if any(each.result.verdict is Verdict.ERROR for each in every):
         return ExitCode.KIT_DEFECT
-    failed = [each for each in every if each.result.verdict in (Verdict.FAIL, Verdict.WARN)]
+    failed = [
+        each
+        for each in every
+        if each.outcome is Outcome.REPRODUCED or each.result.verdict in (Verdict.FAIL, Verdict.WARN)
+    ]
     if stale or any(each.result.expected_failure is None for each in failed):
         return ExitCode.FAILED
     return ExitCode.OK if failed or any(each.outcome is Outcome.FIXED for each in every) else ExitCode.NOTHING

@@ -79,7 +79,8 @@ def replay(
     aimed = aim(catalogue, given, timeout_factor)
     seed = seed or secrets.token_hex(4)
     result = asyncio.run(replaying.replay(aimed, catalogue, cases, seed, times))
-    done = [replaying.replayed(case) for case in result.cases if case.case.kind == "scenario"]
+    played = [case for case in result.cases if case.case.kind == "scenario"]
+    done = [replaying.replayed(case, result.cases) for case in played]
     stale = replaying.stale(aimed.target, done, datetime.now(UTC).date())
     code = replaying.exit_code(done, stale, interrupted=result.interrupted)
     data = report(result, aimed.target, catalogue, aimed.redactor, code)

@@ -26,8 +26,8 @@ from relaykit.conformance.sessions.state import State, Step
 _BATCH = 20
 """Sessions of one Hypothesis run: short enough for progress, long enough for it to learn."""
 _SHRINK_S, _POLISH_S = 6.0, 24.0
-"""What shrinking one failure may take: by Hypothesis, which knows how the steps were chosen, and then by leaving
-out and replacing the steps themselves, which gets further."""
+"""What shrinking one failure may take: by Hypothesis, which knows how the steps were chosen; and then by
+leaving steps out and saying them plainer, which gets further."""
 EXTRA_S = 15.0
 """What all shrinking may take beyond the time that was given."""
 

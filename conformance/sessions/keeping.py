@@ -10,7 +10,8 @@ from pathlib import Path
 from relaykit.conformance import launch, reproduce
 from relaykit.conformance.cases import from_scenario
 from relaykit.conformance.grammar import Scenario
-from relaykit.conformance.judge import JUDGE_ALL
+from relaykit.conformance.judge import JUDGE_ALL, shape_cases
+from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.replay import replayed
 from relaykit.conformance.results import CaseResult
 from relaykit.conformance.sessions import writing
@@ -125,12 +126,15 @@ def keep(
     if not replay:
         return path, ""
     (scenario,) = reproduce.load(path, lab.catalogue)
-    return path, str(replayed(lab.call(_replay(lab, scenario))).outcome)
+    return path, str(replayed(*lab.call(_replay(lab, scenario))).outcome)
 
 
-async def _replay(lab: Lab, scenario: Scenario) -> CaseResult:
+async def _replay(lab: Lab, scenario: Scenario) -> tuple[CaseResult, tuple[CaseResult, ...]]:
+    """The result, and what is to be said of the shape of what came."""
     launch.current.set(lab.server)  # a task of its own: nobody else hears of it
     if lab.server is not None and lab.server.ended is not None:
         await lab.server.restart()
         lab.env.clock_offset_s = 0.0
-    return await run_one(lab.env, from_scenario(lab.catalogue, scenario), JUDGE_ALL)
+    lab.env.shapes = ShapeBook()
+    result = await run_one(lab.env, from_scenario(lab.catalogue, scenario), JUDGE_ALL)
+    return result, shape_cases(lab.catalogue, lab.env.shapes, JUDGE_ALL)

@@ -11,10 +11,10 @@ import pytest
 from fixtures import fakes
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support.suite import Ended, relaykit
+from support.suite import Ended, judge, make_target, relaykit, scenario_cases
 
 from relaykit.config import parse_yaml
-from relaykit.conformance import reproduce
+from relaykit.conformance import replay, reproduce
 from relaykit.conformance.grammar import Absent, Match, Scenario, Send
 from relaykit.conformance.loader import TAGS, load_files
 from relaykit.conformance.reproduce import Reproduction, refer, send_step
@@ -173,6 +173,30 @@ def test_reproduced_fixed_and_error(tmp_path: Path) -> None:
             assert ended.code == 0, ended
 
     asyncio.run(main())
+
+
+def test_a_misshapen_frame_is_what_a_file_states_where_it_names_that(tmp_path: Path) -> None:
+    """The shape of what comes is judged for the run as a whole; a file about it fails all the same."""
+    named = {**ACK, "expect": {**ACK["expect"], "req": "MSG-06"}}
+    reproduce.write(tmp_path, lost(id="shape-named", steps=[lost().steps[0], named]), load_catalogue())
+    reproduce.write(tmp_path, lost(id="other-named"), load_catalogue())
+
+    async def said(*faults: str) -> dict[str, replay.Outcome]:
+        async with fakes.minimal(*faults).running() as url:
+            cases = [
+                *scenario_cases(tmp_path / "shape-named.yaml"),
+                *scenario_cases(tmp_path / "other-named.yaml"),
+            ]
+            result = await judge(make_target(url), cases)
+            done = [
+                replay.replayed(each, result.cases) for each in result.cases if each.case.kind == "scenario"
+            ]
+            assert replay.exit_code(done, (), interrupted=False) == bool(faults)
+            return {each.result.case.id: each.outcome for each in done}
+
+    wrong = asyncio.run(said("no-timestamp"))
+    assert wrong == {"shape-named": replay.Outcome.REPRODUCED, "other-named": replay.Outcome.FIXED}
+    assert set(asyncio.run(said()).values()) == {replay.Outcome.FIXED}
 
 
 def test_what_cannot_be_executed_is_neither(tmp_path: Path) -> None:
