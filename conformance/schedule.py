@@ -282,10 +282,9 @@ class Schedule:
             await self._together(deque(plan(rest).together), self._ran_beside, stoppable=False)
             for case in [case for case in reruns.waiting if not case.slow]:
                 await self._rerun(case, reruns)
-        if left := reruns.leave(_NO_TIME.format(how.retry_s)):
-            self.deaths.notes.append(
-                f"{left} of {len(failures)} failures were not run again: {_NO_TIME.format(how.retry_s)}"
-            )
+        why = _NO_TIME.format(how.retry_s or 0)
+        if left := reruns.leave(why):
+            self.deaths.notes.append(f"{left} of {len(failures)} failures were not run again: {why}")
 
     def _ran_beside(self, rerun: CaseResult) -> None:
         self._recent.append(_Ended(time.monotonic(), rerun))

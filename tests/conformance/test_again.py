@@ -7,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from fixtures import fakes
-from support.suite import QUICK, all_cases, by_id, judge, make_target
+from support.suite import QUICK, all_cases, as_report, by_id, judge, make_target
 
 from relaykit.conformance.applicable import on_loopback
+from relaykit.conformance.reports.text import steadiness, steadiness_text
 from relaykit.conformance.results import Case, CaseResult, RunResult, Stability, Verdict
 
 
@@ -61,6 +62,48 @@ def test_what_passes_or_is_expected_to_fail_is_not_run_again() -> None:
     cases, users = failing("f")
     assert by_id(asyncio.run(main()))["heartbeat-is-answered"].expected_failure == "we know"
     assert len(users) == 1
+
+
+def several(count: int, *, slow: bool = False, exclusive: bool = False) -> tuple[Case, ...]:
+    """Cases that always fail, and take a moment for it."""
+    (case,) = all_cases("heartbeat-is-answered")
+
+    async def fail(context: object) -> None:
+        await context.wait(asyncio.get_running_loop().time() + 0.05)  # type: ignore[attr-defined]
+        context.fail((), "always", actual="nothing")  # type: ignore[attr-defined]
+
+    name = "slow" if slow else "alone" if exclusive else "quick"
+    return tuple(
+        replace(case, id=f"{name}-{number}", run=fail, slow=slow, exclusive=exclusive)
+        for number in range(count)
+    )
+
+
+def test_every_failure_runs_again_though_there_is_no_time_to_run_each_alone() -> None:
+    cases = (*several(12), *several(2, exclusive=True), *several(2, slow=True))
+    result = judged(cases, retry_s=0.01)
+    found = by_id(result)
+    runs = [found[case.id].stability for case in cases if not case.slow]
+    assert all(each is not None and not each.flaky for each in runs)
+    assert {each.alone for each in runs if each is not None} == {True, False}
+    assert {each.runs for each in runs if each is not None and not each.alone} == {2}
+    for number in range(2):
+        alone, slow = found[f"alone-{number}"].stability, found[f"slow-{number}"]
+        assert alone is not None
+        assert alone.alone, "what must run alone does"
+        assert slow.stability is None
+        assert "--retry-time 0" in slow.not_run_again
+    assert any("2 of 16 failures were not run again: slow" in note for note in result.notes)
+    data = as_report(result, make_target("ws://127.0.0.1:1/ws"))
+    case = next(case for case in data["cases"] if case["id"] == "slow-0")
+    assert steadiness(case) == "not run again"
+    assert steadiness_text(case).startswith("slow, and the 0.01 s for running failures again were over")
+
+
+def test_without_a_bound_each_failure_runs_alone_as_often_as_asked() -> None:
+    cases = (*several(6), *several(1, slow=True))
+    found = by_id(judged(cases, retry_s=0, retries=2))
+    assert {found[case.id].stability for case in cases} == {Stability(2, 2, alone=True)}
 
 
 def test_retries_can_be_left_out() -> None:
