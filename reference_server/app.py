@@ -30,6 +30,7 @@ from relaykit.reference_server.mailbox import Mailboxes
 from relaykit.reference_server.people import People
 from relaykit.reference_server.refused import SERVER_ERROR
 from relaykit.reference_server.session import Session
+from relaykit.reference_server.sparing import Sparing
 from relaykit.reference_server.store import Store, StoreError
 from relaykit.reference_server.turn import Turn
 
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-_TELL_AGAIN_S = 10.0  # before the log says again that there is no room for connections
 
 # What else happens when a session begins or ends: functions of (app, session), in this order.
 ON_ENTER = (devices.entered, messages.entered, presence.entered)
@@ -69,6 +68,7 @@ class App:
         self.settings = settings
         self.catalogue = catalogue
         self.clock = Clock()
+        self.sparing = Sparing(self.clock)
         self.frames = Frames(catalogue, self.clock, server_id=settings.server_id, check=settings.check_output)
         self.hub = Hub()
         self.pending = Hub()
@@ -108,7 +108,6 @@ class App:
         """Bytes that wait to be written to clients who read too slowly."""
         self.partial = 0
         """Bytes that have come of messages that are not whole yet."""
-        self._told_full = -_TELL_AGAIN_S
         self.tls_handshakes = 0
         """TCP connections on which TLS is not spoken yet."""
         self.watch: Watch | None = None
@@ -133,28 +132,26 @@ class App:
         shaking = open_ - len(self.hub) - len(self.pending)
         if open_ <= self.settings.max_connections and shaking <= self.settings.max_handshakes:
             return True
-        now = self.clock.monotonic()
-        if now >= self._told_full + _TELL_AGAIN_S:
-            self._told_full = now
-            log.warning(
-                "refusing connections: %d are open (max_connections: %d), %d of them in the handshake"
-                " (max_handshakes: %d)",
-                *(open_ - 1, self.settings.max_connections, shaking - 1, self.settings.max_handshakes),
-            )
+        self.sparing.warn(
+            log,
+            "refusing connections: %d are open (max_connections: %d), %d of them in the handshake"
+            " (max_handshakes: %d)",
+            *(open_ - 1, self.settings.max_connections, shaking - 1, self.settings.max_handshakes),
+        )
         return False
 
     def bound_unread(self) -> None:
         """Drop those for whom most waits, as long as too much waits for all of them together."""
         while self.unread > self.settings.max_unread_bytes:
             slowest = max(self.connections, key=attrgetter("unread"))
-            log.warning("closing the slowest reader: too much waits to be written in all; its messages wait")
+            self.sparing.warn(log, "closing the slowest reader: too much waits in all; its messages wait")
             slowest.drop()
 
     def bound_partial(self) -> None:
         """Close those who have sent most of messages that are not whole, while it is too much in all."""
         while self.partial > self.settings.max_partial_bytes:
             largest = max(self.connections, key=attrgetter("partial"))
-            log.warning("closing the connection with the largest unfinished message: too much is unfinished")
+            self.sparing.warn(log, "closing a connection within a message: too much is unfinished in all")
             largest.give_up_partial()
 
     def forget(self, connection: Connection) -> None:

@@ -238,7 +238,6 @@ class Connection(asyncio.Protocol):
         log.info("handshake refused with %d: %s", refusal.status, refusal.text)
 
     def _too_slow(self) -> None:
-        log.info("handshake timed out")
         self._app.turn.schedule()
         self._refuse(Refusal(408, "the handshake took too long"))
 
@@ -273,7 +272,7 @@ class Connection(asyncio.Protocol):
         if self._control is None:
             self._control = Bucket(self._app.rate, self.heard)
         if self._control.take(self.heard) is Ruling.CLOSE:
-            log.warning("closing a connection that floods with control frames")
+            self._app.sparing.warn(log, "closing a connection that floods with control frames")
             self.fail(1008, "too many control frames for too long")
 
     def _message(self, data: bytes | bytearray | memoryview, *, text: bool = True) -> None:
@@ -339,7 +338,7 @@ class Connection(asyncio.Protocol):
         self.unread = size
 
     def _drop_slow_reader(self) -> None:
-        log.warning("closing a connection that reads too slowly; its messages wait")
+        self._app.sparing.warn(log, "closing a connection that reads too slowly; its messages wait")
         self.drop()
 
     def drop(self) -> None:

@@ -167,7 +167,7 @@ class Dispatcher:
         )
         self._app.turn.send(session, error)
         if ruling is Ruling.CLOSE:
-            log.warning("closing a connection that floods")
+            self._app.sparing.warn(log, "closing a connection that floods")
             self._app.end(session, 1008, "too many frames for too long")
 
 

@@ -177,7 +177,8 @@ class Server:
             try:
                 await asyncio.wait_for(app.emptied.wait(), app.settings.shutdown_timeout_s)
             except TimeoutError:
-                log.info("%d connections did not close in time", len(app.draining))
+                if app.draining:  # their own time to close may have been up in this very moment
+                    log.info("%d connections did not close in time", len(app.draining))
         if self._listener is not None:
             self._listener.close()
         for http in (self._control, self._metrics, self._pages):

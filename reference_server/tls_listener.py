@@ -75,7 +75,7 @@ class TlsListener:
             try:
                 connection, _ = await loop.sock_accept(listening)
             except OSError as error:  # too many open files, for example
-                log.warning("no connection can be accepted: %s", error.strerror or error)
+                self._app.sparing.warn(log, "no connection can be accepted: %s", error.strerror or error)
                 await asyncio.sleep(_PAUSE_S)
                 continue
             if self._app.may_shake_hands():
