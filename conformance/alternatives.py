@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from relaykit.conformance import closing
 from relaykit.conformance.awaiting import kind_of, settle, until
 from relaykit.conformance.context import CaseStop
 from relaykit.conformance.fence import devices, fence
@@ -30,13 +31,16 @@ async def choose(this: Play, step: AnyOf) -> Branch:
         # One alternative is that nothing comes: only a fence can tell.
         await fence(context, devices(context))
         return _begun(this, step) or quiet[0]
+    closes = any(isinstance(head, ExpectClose) for head in heads)
     deadline = max(until(context, head.within_ms) for head in heads)
     while True:
         branch = _begun(this, step)
         if branch is not None:
             return branch
         if _hopeless(this, heads) or not await context.wait(deadline):
-            break
+            if closes or not await closing.go_on(this, *devices(context)):
+                break
+            deadline = max(until(context, head.within_ms) for head in heads)
     branch = _begun(this, step)
     if branch is not None:
         return branch

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from relaykit.conformance import closing
 from relaykit.conformance.context import CaseStop, Context, Device
+from relaykit.conformance.fence import devices
 from relaykit.conformance.grammar import Expect, ExpectClose, Unordered
 from relaykit.conformance.matching import compare, nearest, plain, short
 from relaykit.conformance.wire import Arrived, Connection
@@ -109,7 +111,7 @@ async def take(
                 return await _other(context, connection, pattern, arrived, str(difference))
             passed.append(connection.inbox.pop(0).frame)
         if not connection.alive:
-            return Miss(f"{label} expected {wanted}, but {connection.ended}", None)
+            return Miss(f"{label} expected {wanted}, but {connection.ended}", connection.ended)
         if not await context.wait(deadline) and not connection.inbox:
             break
     near, limit = nearest(pattern, passed), f"within {deadline - began:.1f} s"
@@ -149,6 +151,11 @@ async def expect(this: Play, step: Expect) -> None:
     missed = False
     for device in this.chosen(step.who):
         result = await take(context, device.live, pattern, deadline, skip=step.skip)
+        while isinstance(result, Miss) and not device.live.inbox:
+            if not await closing.go_on(this, *devices(context)):
+                break
+            deadline = until(context, step.within_ms)
+            result = await take(context, device.live, pattern, deadline, skip=step.skip)
         if isinstance(result, Miss):
             miss(context, device, step, pattern, result)
             missed = True
@@ -198,14 +205,14 @@ async def unordered(this: Play, step: Unordered) -> None:
             open_.setdefault(device, []).append((expected, pattern, until(context, expected.within_ms)))
     missed = False
     for device, wanted in open_.items():
-        missed = await _drain(context, device, wanted) or missed
+        missed = await _drain(this, device, wanted) or missed
     if missed:
         raise CaseStop
 
 
-async def _drain(context: Context, device: Device, wanted: list[tuple[Expect, Any, float]]) -> bool:
+async def _drain(this: Play, device: Device, wanted: list[tuple[Expect, Any, float]]) -> bool:
     """Meet one device's expectations in any order; True if one that must be met was not."""
-    connection = device.live
+    context, connection = this.context, device.live
     skip = any(expected.skip for expected, _, _ in wanted)
     passed: list[Any] = []
     stranger: Any = None
@@ -223,8 +230,13 @@ async def _drain(context: Context, device: Device, wanted: list[tuple[Expect, An
             else:
                 stranger = arrived.frame
                 break
-        if stranger is not None or not wanted or not connection.alive:
+        if stranger is not None or not wanted:
             break
+        if not connection.alive:
+            if not await closing.go_on(this, device):
+                break
+            connection = device.live
+            continue
         if not await context.wait(max(deadline for _, _, deadline in wanted)) and not connection.inbox:
             break
     missed = False
@@ -242,7 +254,7 @@ async def _drain(context: Context, device: Device, wanted: list[tuple[Expect, An
             message += f". Nearest: {kind_of(near[0])}, {near[1]}"
         else:
             message += elsewhere(context, connection, pattern)
-        miss(context, device, expected, pattern, Miss(message, near[0] if near else None))
+        miss(context, device, expected, pattern, Miss(message, near[0] if near else connection.ended))
         missed = missed or context.binding(expected.req)
     return missed
 

@@ -144,7 +144,7 @@ class Device:
                 req if connection.ended else (*req, "KEEP-03"),
                 f"{self.label} connected with a valid token, but {why}",
                 expected={"type": "heartbeat_ack"},
-                actual=came[-1] if came else None,
+                actual=came[-1] if came else connection.ended,
                 actor=self.label,
             )
             raise CaseStop

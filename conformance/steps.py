@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any
 
-from relaykit.conformance import alternatives, awaiting
+from relaykit.conformance import alternatives, awaiting, closing
 from relaykit.conformance.context import CaseStop, Context, Device, UntestableError, present
 from relaykit.conformance.control import ControlFailedError, ControlMissingError
 from relaykit.conformance.fence import Watch, devices, fence, report, unwanted
@@ -41,6 +41,7 @@ class Play:
         self.context = context
         self.scenario = scenario
         self.watches: dict[int, Watch] = {}
+        self.said: dict[Device, closing.Said] = {}
 
     def device(self, ref: ActorRef) -> Device:
         """The one device that a reference means."""
@@ -109,7 +110,7 @@ async def _step(this: Play, step: Step) -> None:
     context = this.context
     match step:
         case Send():
-            _send(this, step)
+            await _send(this, step)
         case Expect():
             await awaiting.expect(this, step)
         case ExpectClose():
@@ -144,18 +145,16 @@ async def _step(this: Play, step: Step) -> None:
                 await steps(this, step.steps)
 
 
-def _send(this: Play, step: Send) -> None:
+async def _send(this: Play, step: Send) -> None:
     context = this.context
     device = this.device(step.who)
+    await closing.go_on(this, device)
     device.acted = True
     connection = device.live
+    data = step.data if step.raw is None else context.scope.fill(step.raw).encode()
+    frame = context.scope.fill(step.frame) if data is None else None
     try:
-        if step.data is not None:
-            connection.send_text(step.data)
-        elif step.raw is not None:
-            connection.send_text(context.scope.fill(step.raw).encode())
-        else:
-            connection.send(context.scope.fill(step.frame), valid=not step.invalid)
+        closing.transmit(this, device, closing.Sent(frame, data, step.invalid))
     except ConnectionEnded as ended:
         # Where a `none` step has said already that the connection ended, it need not be said again.
         if not any(not outcome.ok and outcome.actual == connection.ended for outcome in context.outcomes):
@@ -181,17 +180,24 @@ async def nothing(this: Play, step: Nothing) -> None:
         found = unwanted(watch)
         report(context, watch, found, late=False)
         if not connection.alive and connection.close_code is not None and not connection.accounted:
-            context.fail(
-                step.req,
-                f"{device.label}: {connection.ended}, which nothing had called for",
-                expected="an open connection",
-                actual=connection.ended,
-                actor=device.label,
-            )
-            clean = False
+            clean = await closing.go_on(this, device) and clean
+            if device.connection is connection:
+                _uncalled_for(this, device)
         clean = clean and not found
     if clean:
         context.prove(step.req)
+
+
+def _uncalled_for(this: Play, device: Device) -> None:
+    """Say that a connection has ended. What the `none` step is about is not broken by that."""
+    ended = device.live.ended
+    this.context.fail(
+        closing.USABLE if closing.closed_after_violation(this, device) else (),
+        f"{device.label}: {ended}, which nothing had called for",
+        expected="an open connection",
+        actual=ended,
+        actor=device.label,
+    )
 
 
 async def _refused(this: Play, step: Connect) -> None:
