@@ -36,10 +36,9 @@ from typing import Any
 
 from relaykit.config import Document, load_yaml
 from relaykit.conformance.cases import load_cases, select
-from relaykit.conformance.deaths import STAYS_UP
-from relaykit.conformance.divergence import dialect_ids
 from relaykit.conformance.expectations import check_expectations
-from relaykit.conformance.judge import JUDGE_ALL, Rules, shape_ids
+from relaykit.conformance.gathered import gathered
+from relaykit.conformance.judge import JUDGE_ALL, Rules
 from relaykit.conformance.launch import launched, ports_for
 from relaykit.conformance.report import report
 from relaykit.conformance.results import Case, CaseResult, Finding, RunResult, Verdict
@@ -159,7 +158,7 @@ def check(target: Target, catalogue: Catalogue, cases: Iterable[Case]) -> None:
     Raises:
         UsageError: with the place of each.
     """
-    ids = {case.id for case in cases} | shape_ids(catalogue) | dialect_ids(catalogue) | {STAYS_UP}
+    ids = {case.id for case in cases} | gathered(catalogue).keys()
     check_expectations(target.expected, ids, catalogue.requirements)
 
 

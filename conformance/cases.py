@@ -10,6 +10,7 @@ from pathlib import Path
 
 from relaykit.conformance.coverage import check_moves
 from relaykit.conformance.derived.family import derived_cases
+from relaykit.conformance.gathered import Gathered, meant
 from relaykit.conformance.grammar import (
     Advance,
     AnyOf,
@@ -156,7 +157,8 @@ def select(
         skip: the same; a case that fits one does not run.
         rules: leaves out cases none of whose requirements is judged.
         profile: one of `PROFILES`: `full` is everything, `default` leaves out what waits for seconds, `smoke`
-            also what must run alone and what is derived. A case that a pattern of `run` fits runs anyway.
+            also what must run alone and what is derived. A case that a pattern of `run` fits runs anyway; one
+            that can show something of a gathered case (`shape-deliver`), only if the profile has it.
         shard: (part, of how many): by the case's ID alone, so that new cases move none from part to part.
 
     Raises:
@@ -164,8 +166,9 @@ def select(
     """
     for pattern in (*run, *skip):
         _check(pattern)
+    standing = gathered_by(catalogue, cases, run)
     for pattern in run:
-        if not any(fits(case, pattern) for case in cases):
+        if not any(fits(case, pattern) for case in cases) and not meant(catalogue, pattern):
             raise UsageError(
                 f"--run {pattern}: no case fits",
                 hint="`relaykit list` shows the cases; globs such as 'message-*' need quotes in a shell",
@@ -173,9 +176,11 @@ def select(
     chosen = (
         case
         for case in cases
-        if (not run or any(fits(case, pattern) for pattern in run))
+        if (
+            any(fits(case, pattern) for pattern in run)
+            or (_within(case, profile) and (not run or any(each.shown_by(case) for each in standing)))
+        )
         and not any(fits(case, pattern) for pattern in skip)
-        and (bool(run) or _within(case, profile))
         and (shard is None or _shard(case.id, shard[1]) == shard[0])
     )
     if rules is None:
@@ -185,6 +190,12 @@ def select(
         for case in chosen
         if not case.requirements or any(judged(catalogue, name, rules) for name in case.requirements)
     )
+
+
+def gathered_by(catalogue: Catalogue, cases: Sequence[Case], run: Sequence[str]) -> tuple[Gathered, ...]:
+    """The cases of a report that are not run, and that patterns name which fit no other case."""
+    named = (pattern for pattern in run if not any(fits(case, pattern) for case in cases))
+    return tuple(dict.fromkeys(each for pattern in named for each in meant(catalogue, pattern)))
 
 
 def _within(case: Case, profile: str) -> bool:

@@ -14,15 +14,17 @@ import click
 from rich.console import Console
 
 from relaykit.conformance import api, coverage, options, terminal
+from relaykit.conformance.cases import fits
 from relaykit.conformance.derived.table import lines, table
 from relaykit.conformance.expectations import in_force
 from relaykit.conformance.explain import explain as explain_text
+from relaykit.conformance.gathered import Gathered, gathered
 from relaykit.conformance.judge import expected_reason
 from relaykit.conformance.options import Running, Selection
 from relaykit.conformance.pausing import pausing
 from relaykit.conformance.report import report
 from relaykit.conformance.reports.formats import writable, write
-from relaykit.conformance.reports.text import scrubbed
+from relaykit.conformance.reports.text import plural, scrubbed
 from relaykit.conformance.results import Case, RunResult
 from relaykit.conformance.run import exit_code, not_judged
 from relaykit.conformance.setup import Given, make_target
@@ -86,6 +88,9 @@ def test(
     chosen = selection.choose(catalogue, cases)
     target, environment = make_target(given, catalogue)
     api.check(target, catalogue, cases)
+    if target.dialect is None and any(g.kind == "dialect" for g in selection.gathered(catalogue, cases)):
+        named = " --run ".join(("", *selection.run)).strip()
+        raise UsageError(f"{named}: without a `dialect` in the target file there is nothing to see")
     redactor = Redactor(*target.secrets)
     expected, _ = in_force(target.expected, datetime.now(UTC).date())
     live = terminal.Live(
@@ -173,6 +178,7 @@ def list_(selection: Selection, format_: str, covered: bool, derived: bool) -> i
     relaykit list --coverage                  of all cases, the slow ones too; or --profile default
     relaykit list --run derived/send        the derived cases of a frame, one by one
     relaykit list --derived                 constraint by constraint, for all frames
+    relaykit list --run 'shape*'            what is gathered from whatever else runs
     """
     catalogue = load_catalogue()
     if derived:
@@ -181,7 +187,12 @@ def list_(selection: Selection, format_: str, covered: bool, derived: bool) -> i
     source = click.get_current_context().get_parameter_source("profile")
     if covered and source in (None, click.core.ParameterSource.DEFAULT):
         selection = replace(selection, profile="full")  # what slow cases prove is proved
-    chosen = selection.choose(catalogue, selection.load(catalogue))
+    cases = selection.load(catalogue)
+    standing = selection.gathered(catalogue, cases)
+    chosen = selection.choose(catalogue, cases)
+    if standing and not covered:
+        own = tuple(pattern for pattern in selection.run if any(fits(case, pattern) for case in cases))
+        chosen = replace(selection, run=own).choose(catalogue, cases) if own else ()
     if covered:
         tables = coverage.coverage(catalogue, chosen)
         if format_ == "json":
@@ -190,7 +201,8 @@ def list_(selection: Selection, format_: str, covered: bool, derived: bool) -> i
             click.echo(coverage.as_text(catalogue, tables))
         return 0
     if format_ == "json":
-        click.echo(json.dumps([_listed(case) for case in chosen], indent=2, ensure_ascii=False))
+        rows = [*map(_listed, chosen), *map(_standing, standing)]
+        click.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return 0
     for area in dict.fromkeys(case.area for case in chosen):
         click.secho(area, bold=True)
@@ -204,8 +216,21 @@ def list_(selection: Selection, format_: str, covered: bool, derived: bool) -> i
         click.secho("derived", bold=True)
         for frame, count in Counter(_family(case.id) for case in made).items():
             click.echo(f"  {frame:<40} {count:>4} cases, made from the schemas; --run {frame} lists them")
+    if standing:
+        click.secho("gathered from whatever else runs", bold=True)
+        for each in standing:
+            click.echo(f"  {each.id:<40} {'MUST':<6} {each.title}")
+        if not chosen:
+            return 0
+    elif not selection.run:
+        every = Counter(each.kind for each in gathered(catalogue).values())
+        click.secho("gathered from whatever else runs", bold=True)
+        click.echo(
+            f"  {'shape-*':<40} {every['shape']:>4} types of frames that arrive; --run 'shape*' lists them"
+        )
     proved = {name for case in chosen for name in case.requirements}
-    click.echo(f"{len(chosen)} cases; they name {len(proved)} of {len(catalogue.requirements)} requirements")
+    of = f"{len(proved)} of {len(catalogue.requirements)} requirements"
+    click.echo(f"{plural(len(chosen), 'case')}; they name {of}")
     return 0
 
 
@@ -243,6 +268,23 @@ def _listed(case: Case) -> dict[str, Any]:
     }
 
 
+def _standing(each: Gathered) -> dict[str, Any]:
+    none: list[str] = []
+    return {
+        "id": each.id,
+        "title": each.title,
+        "area": each.area,
+        "kind": each.kind,
+        "level": "MUST",
+        "requirements": none,
+        "capabilities": none,
+        "control": none,
+        "slow": False,
+        "catches": each.about.replace("\n", " "),
+        "source": "",
+    }
+
+
 @click.command()
 @click.argument("name", metavar="ID")
 @click.option(
@@ -255,6 +297,7 @@ def explain(name: str, folders: tuple[Path, ...]) -> int:
     relaykit explain MSG-02
     relaykit explain message-life
     relaykit explain core
+    relaykit explain shape-sent-ack         or any other ID that a report shows
     """
     catalogue = load_catalogue()
     cases = api.load_cases(catalogue, folders)

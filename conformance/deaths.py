@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from relaykit.conformance.context import Environment, present
 from relaykit.conformance.dialing import dial
+from relaykit.conformance.gathered import STAYS_UP, stays_up
 from relaykit.conformance.launch import Launched, current, listens
 from relaykit.conformance.matching import short
 from relaykit.conformance.presenting import dressed
@@ -17,8 +18,6 @@ from relaykit.conformance.results import Case, CaseResult, Finding, Verdict
 from relaykit.conformance.wire import DialError
 from relaykit.errors import UnreachableError
 
-STAYS_UP = "target-stays-up"
-"""The case that stands for deaths of the target which no case alone can bring about."""
 _MOST = 20
 """More deaths than this in one run teach nobody anything: the target is given up."""
 _LAST_LINES = 15
@@ -167,8 +166,8 @@ def unexplained(deaths: Sequence[tuple[str, Sequence[str]]]) -> tuple[CaseResult
         return ()
     case = Case(
         id=STAYS_UP,
-        title="The target stays up while cases run side by side",
-        area="connection",
+        title=stays_up().title,
+        area=stays_up().area,
         kind="run",
         catches="A server that falls over under several users, or now and then.",
         run=_never,

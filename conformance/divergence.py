@@ -8,12 +8,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from relaykit.conformance.gathered import MESSAGES, dialect_of
 from relaykit.conformance.results import Case, CaseResult, Finding, Verdict
 from relaykit.pointers import escape
 from relaykit.schemas import Catalogue, Direction
 
-PREFIX = "dialect-"
-"""IDs of the cases that stand for what a dialect had to change begin so."""
 _INDEX = re.compile(r"/[0-9]+(?=/|$)")
 _MOST = 500
 _MOST_LEAVES = 2000
@@ -119,16 +118,6 @@ class DialectBook:
             self.faults[said] = self.faults.get(said, 0) + 1
 
 
-def dialect_ids(catalogue: Catalogue) -> frozenset[str]:
-    """The IDs that cases about a dialect can have."""
-    kinds = ("messages", *catalogue.types("c2s"), *catalogue.types("s2c"))
-    return frozenset(_id(kind) for kind in kinds)
-
-
-def _id(kind: str) -> str:
-    return f"{PREFIX}{kind.replace('_', '-')}"
-
-
 def dialect_cases(catalogue: Catalogue, book: DialectBook | None) -> tuple[CaseResult, ...]:
     """A result for each type of frame that the dialect had to change, and one for all that it left alone.
 
@@ -137,23 +126,22 @@ def dialect_cases(catalogue: Catalogue, book: DialectBook | None) -> tuple[CaseR
     if book is None:
         return ()
     known = {*catalogue.types("c2s"), *catalogue.types("s2c")}
-    by_type: dict[str, list[Divergence]] = {"messages": []}
+    by_type: dict[str, list[Divergence]] = {MESSAGES: []}
     for each in book.divergences.values():
-        by_type.setdefault(each.type if each.type in known else "messages", []).append(each)
+        by_type.setdefault(each.type if each.type in known else MESSAGES, []).append(each)
     return tuple(_case(catalogue, book, kind, found) for kind, found in sorted(by_type.items()))
 
 
 def _case(catalogue: Catalogue, book: DialectBook, kind: str, found: Sequence[Divergence]) -> CaseResult:
     specs = [spec for (_, name), spec in catalogue.frames.items() if name == kind]
     findings = [_finding(catalogue, each) for each in found]
-    if kind == "messages":
+    if kind == MESSAGES:
         findings += [_fault(said, count) for said, count in book.faults.items()]
     broken = tuple(dict.fromkeys(each.requirement for each in found if each.requirement))
+    about = dialect_of(None if kind == MESSAGES else kind)
     case = Case(
-        id=_id(kind),
-        title="Every message is a frame without the dialect's help"
-        if kind == "messages"
-        else f"Every {kind} is as the protocol has it without the dialect's help",
+        id=about.id,
+        title=about.title,
         area="envelope",
         kind="dialect",
         requirements=broken,

@@ -9,6 +9,7 @@ from typing import Any
 
 from relaykit.config import suggest
 from relaykit.conformance.claimable import profile
+from relaykit.conformance.gathered import Gathered, gathered
 from relaykit.conformance.grammar import (
     Advance,
     AnyOf,
@@ -27,9 +28,9 @@ from relaykit.conformance.grammar import (
     walk,
 )
 from relaykit.conformance.happenings import happenings
-from relaykit.conformance.judge import shape_ids
 from relaykit.conformance.matching import plain
 from relaykit.conformance.mistakes import mistakes
+from relaykit.conformance.reports.text import place
 from relaykit.conformance.results import Case
 from relaykit.errors import UsageError
 from relaykit.schemas import Catalogue
@@ -52,12 +53,10 @@ def explain(catalogue: Catalogue, cases: Sequence[Case], name: str) -> str:
         return _case(catalogue, found)
     if name in catalogue.protocol.profiles:
         return profile(catalogue, cases, name)
-    if name in shape_ids(catalogue):
-        return (
-            f"{name} · stands for the shape of every such frame that arrives in a run, in whichever case.\n"
-            "Each distinct violation of the frame's schema (pointer, keyword, type) is reported there once."
-        )
-    known = [*catalogue.requirements, *catalogue.protocol.profiles, *(case.id for case in cases)]
+    standing = gathered(catalogue)
+    if name in standing:
+        return _gathered(catalogue, cases, standing[name])
+    known = [*catalogue.requirements, *catalogue.protocol.profiles, *(case.id for case in cases), *standing]
     raise UsageError(
         f"there is no requirement, no profile and no case {name!r}{suggest(name, known)}",
         hint="`relaykit list` shows the cases",
@@ -145,6 +144,17 @@ def _case(catalogue: Catalogue, case: Case) -> str:
     else:
         lines += ["", "what happens", *happenings(catalogue, case)]
     lines += ["", f"run it alone: relaykit test … --run {case.id}"]
+    return "\n".join(lines)
+
+
+def _gathered(catalogue: Catalogue, cases: Sequence[Case], each: Gathered) -> str:
+    lines = [f"{each.id} · {each.title}", "", f"It {each.about}", ""]
+    spec = catalogue.frames.get(("s2c", each.type or ""))
+    lines += [f"source       {place(spec.source)[0]}"] if spec is not None else []
+    showing = sum(each.shown_by(case) for case in cases)
+    of = f" in which a {each.type} goes over the wire" if each.type else ""
+    lines.append(f"shown by     any of {showing} cases{of}; a finding names the one it was first seen in")
+    lines += ["", f"run those: relaykit test … --run {each.id}"]
     return "\n".join(lines)
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from relaykit.conformance.expectations import Expectation
+from relaykit.conformance.gathered import shape_of
 from relaykit.conformance.matching import short
 from relaykit.conformance.record import UNREADABLE, ShapeBook, Violation
 from relaykit.conformance.results import (
@@ -28,8 +29,6 @@ from relaykit.pointers import at_pointer
 from relaykit.schemas import Catalogue
 
 LEVELS = ("MUST", "SHOULD", "MAY")
-SHAPE_PREFIX = "shape-"
-"""IDs of the cases that stand for the shape of all arriving frames of a type begin so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,12 +186,6 @@ def shape_cases(catalogue: Catalogue, shapes: ShapeBook, rules: Rules) -> tuple[
     )
 
 
-def shape_ids(catalogue: Catalogue) -> frozenset[str]:
-    """The IDs that cases about shapes can have."""
-    kinds = ("messages", *catalogue.types("s2c"))
-    return frozenset(f"{SHAPE_PREFIX}{kind.replace('_', '-')}" for kind in kinds)
-
-
 def _shape(
     catalogue: Catalogue, kind: str | None, count: int, violations: Sequence[Violation], rules: Rules
 ) -> CaseResult:
@@ -206,14 +199,10 @@ def _shape(
         named = tuple(name for name in faults.values() if name not in everywhere)
     broken = [v.finding.requirement for v in violations if v.finding.requirement]
     requirements = tuple(dict.fromkeys((*named, *broken)))
-    title = (
-        f"Every {kind} that arrives is as its schema says"
-        if kind
-        else "Every message that arrives is a frame"
-    )
+    about = shape_of(kind)
     case = Case(
-        id=f"{SHAPE_PREFIX}{(kind or 'messages').replace('_', '-')}",
-        title=title,
+        id=about.id,
+        title=about.title,
         area="envelope",
         kind="shape",
         level=strongest(catalogue.requirements[name].level for name in requirements),

@@ -16,7 +16,8 @@ from typing import Any, TypeVar
 
 import click
 
-from relaykit.conformance.cases import PROFILES, load_cases, select
+from relaykit.conformance.cases import PROFILES, gathered_by, load_cases, select
+from relaykit.conformance.gathered import Gathered
 from relaykit.conformance.judge import LEVELS, Rules
 from relaykit.conformance.launch import ports_for
 from relaykit.conformance.pausing import needs_terminal
@@ -102,6 +103,10 @@ class Selection:
             profile=self.profile,
             shard=self.shard,
         )
+
+    def gathered(self, catalogue: Catalogue, cases: Sequence[Case]) -> tuple[Gathered, ...]:
+        """What it names of the cases that are not run: what others see is gathered in them."""
+        return gathered_by(catalogue, cases, self.run)
 
     def exact(self, cases: Sequence[Case]) -> bool:
         """Whether it names just cases, as one does to run one again."""

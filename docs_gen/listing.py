@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from relaykit.conformance.cases import load_cases, select
+from relaykit.conformance.gathered import SHAPE_PREFIX
 from relaykit.conformance.grammar import Expect, Scenario, Send, walk
-from relaykit.conformance.judge import SHAPE_PREFIX
 from relaykit.conformance.loader import schema
 from relaykit.conformance.selftest.matrix import committed
 from relaykit.docs_gen.sequence import sequence

@@ -12,7 +12,8 @@ from fixtures import fake_process, fakes
 from support.suite import PATIENT, all_cases, as_report, make_target, scenario_cases
 
 from relaykit.conformance import api
-from relaykit.conformance.deaths import STAYS_UP, Deaths
+from relaykit.conformance.deaths import Deaths
+from relaykit.conformance.gathered import STAYS_UP
 from relaykit.conformance.isolating import Isolation
 from relaykit.conformance.launch import free_port, launched
 from relaykit.conformance.reports.text import rerun
