@@ -48,6 +48,13 @@ DOWNLOADS = (
         "relaykit export openapi",
     ),
     Download(
+        "control.lines.schema.json",
+        "JSON Schema of a control command's lines",
+        "What a command that arranges things for the suite reads and writes, [line by line]"
+        "(guides/control#by-a-command).",
+        "relaykit export control-lines",
+    ),
+    Download(
         "requirements.csv",
         "Requirements as a table",
         "Every requirement with level, provenance and source, the cases that prove it, the defects caught.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -24,6 +25,7 @@ from relaykit.docs_gen.text import code, number, sentence
 from relaykit.errors import UsageError
 from relaykit.schemas import Limit
 from relaykit.schemas.control import control_operations
+from relaykit.schemas.lines import MISSING, NOT_DONE, line_examples
 
 
 def limits(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
@@ -240,6 +242,22 @@ def control(_: Material, __: tuple[str, ...]) -> tuple[Block, ...]:
     return (Table("Operations", ("Operation", "What it does", "Request", "Response"), rows),)
 
 
+def control_lines(_: Material, __: tuple[str, ...]) -> tuple[Block, ...]:
+    """The lines of a control command: each operation's request, and the answer to it."""
+    rows = []
+    for operation in control_operations().values():
+        request, answer = line_examples(operation)
+        cells = (f"`{operation.name}`", _line(request), _line(answer))
+        rows.append(TableRow(f"line-{operation.name}", cells))
+    for title, answer in (("what cannot be done", NOT_DONE), ("what is not offered", MISSING)):
+        rows.append(TableRow(None, (title, "any", _line(answer))))
+    return (Table("Lines", ("Operation", "The suite writes", "The command answers"), tuple(rows)),)
+
+
+def _line(value: Mapping[str, Any]) -> str:
+    return f"`{json.dumps(value)}`"
+
+
 def _members(schema: Mapping[str, Any]) -> str:
     defs = schema.get("$defs", {})
     merged = merge(schema, defs)
@@ -269,6 +287,7 @@ PARTS: Mapping[str, Part] = {
     "close-codes": close_codes,
     "commands": commands,
     "control": control,
+    "control-lines": control_lines,
     "dispatch": dispatch,
     "envelope": envelope,
     "error-codes": error_codes,

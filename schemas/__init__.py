@@ -18,8 +18,9 @@ test benches arrange beside the frames, `state_machines` what states messages, c
 
 from relaykit.schemas.bundle import bundle, frame_bundle
 from relaykit.schemas.catalogue import Catalogue, UnknownType, load_catalogue
-from relaykit.schemas.control import Operation, control_lines, control_operations
+from relaykit.schemas.control import Operation, control_operations
 from relaykit.schemas.frozen import thaw
+from relaykit.schemas.lines import control_lines
 from relaykit.schemas.model import (
     DIRECTIONS,
     Area,

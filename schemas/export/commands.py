@@ -15,6 +15,8 @@ from relaykit.schemas.catalogue import Catalogue, load_catalogue
 from relaykit.schemas.export.asyncapi import VIEWS, View, asyncapi
 from relaykit.schemas.export.openapi import control_openapi
 from relaykit.schemas.export.typescript import typescript
+from relaykit.schemas.frozen import thaw
+from relaykit.schemas.lines import control_lines
 from relaykit.schemas.model import DIRECTIONS, Direction
 from relaykit.schemas.output import writer
 
@@ -105,6 +107,22 @@ def export_openapi(output: Path | None, catalogue: Path | None) -> None:
     _write_json(control_openapi(load_catalogue(catalogue).root), output)
 
 
+@export.command("control-lines")
+@_OUTPUT
+@_CATALOGUE
+def export_control_lines(output: Path | None, catalogue: Path | None) -> None:
+    """Write the JSON Schema of the lines by which a control command is asked and answers.
+
+    A command that a target file names under control.command reads one request a line and writes one answer a
+    line. #/$defs/request and #/$defs/answer are the two, #/$defs/create_group_result is what a result holds.
+
+    \b
+    Example:
+      relaykit export control-lines --output control.lines.schema.json
+    """
+    _write_json(thaw(control_lines(load_catalogue(catalogue).root)), output)
+
+
 @export.command("typescript")
 @_OUTPUT
 @_CATALOGUE
@@ -124,6 +142,7 @@ def exports(catalogue: Catalogue) -> dict[str, str]:
     return {
         "asyncapi.client.json": json_text(asyncapi(catalogue, "client")),
         "asyncapi.server.json": json_text(asyncapi(catalogue, "server")),
+        "control.lines.schema.json": json_text(thaw(control_lines(catalogue.root))),
         "control.openapi.json": json_text(control_openapi(catalogue.root)),
         "frames.d.ts": typescript(catalogue),
         "protocol.schema.json": json_text(bundle(catalogue)),

@@ -19,10 +19,12 @@ from support.server import new_id
 
 from relaykit.config import load_yaml
 from relaykit.conformance.control import Control, ControlFailedError, ControlMissingError, open_control
+from relaykit.conformance.control_command import OverCommand
 from relaykit.conformance.control_spec import CommandControl, HttpControl, PythonControl
 from relaykit.conformance.target import read_target
 from relaykit.errors import UsageError
 from relaykit.schemas import control_lines, control_operations, load_catalogue, thaw
+from relaykit.schemas.lines import MISSING, NOT_DONE, line_examples
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ECHO = """\
@@ -225,8 +227,79 @@ def test_the_lines_have_a_schema() -> None:
         {"id": 1},
     ):
         assert not validator.is_valid(line), line
-    for name in control_operations():
+    for name, operation in control_operations().items():
         assert {f"{name}_arguments", f"{name}_result"} <= set(schema["$defs"])
+        request, answer = line_examples(operation)
+        assert validator.is_valid(request)
+        assert fits(f"{name}_result", answer["result"])
+    for answer in (NOT_DONE, MISSING):
+        assert fits("answer", answer)
+
+
+def fits(definition: str, value: Any) -> bool:
+    """Whether a value is as a definition of the lines' schema says."""
+    schema = {**thaw(control_lines()), "$ref": f"#/$defs/{definition}"}
+    del schema["anyOf"]
+    return jsonschema_rs.Draft202012Validator(schema).is_valid(value)
+
+
+def test_what_suite_and_example_write_are_such_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The real lines, both ways, between the suite and `examples/control_command.py`."""
+    asked: list[Any] = []
+    answered: list[Any] = []
+    write, take = OverCommand._write, OverCommand._take
+
+    async def writes(self: OverCommand, request: Any) -> None:
+        asked.append(request)
+        await write(self, request)
+
+    def takes(self: OverCommand, line: bytes) -> bool:
+        answered.append(json.loads(line))
+        return take(self, line)
+
+    monkeypatch.setattr(OverCommand, "_write", writes)
+    monkeypatch.setattr(OverCommand, "_take", takes)
+    monkeypatch.setenv("RELAYKIT_CONTROL_TOKEN", TOKEN)
+
+    async def main() -> None:
+        async with bench() as served:
+            monkeypatch.setenv("ADMIN_URL", str(served.server.server.control_url))
+            spec = CommandControl((sys.executable, "control_command.py"), EXAMPLES, None)
+            await every_operation(open_control(spec, 20))
+
+    asyncio.run(main())
+    operations = {request["id"]: request["operation"] for request in asked}
+    assert set(operations.values()) >= {"create_user", "add_contact", "create_group", "conversation", "reset"}
+    assert sum("error" in answer for answer in answered) == 2
+    assert all(fits("request", request) for request in asked)
+    assert all(fits("answer", answer) for answer in answered)
+    for answer in answered:
+        assert "error" in answer or fits(f"{operations[answer['id']]}_result", answer["result"])
+
+
+async def every_operation(control: Control | None) -> None:
+    """Use what the examples offer, something that they do not, and one in vain; judge what they give."""
+    assert control is not None
+
+    async def call(operation: str, **arguments: Any) -> dict[str, Any]:
+        assert fits(f"{operation}_arguments", arguments)
+        result = await control.call(operation, arguments)
+        assert fits(f"{operation}_result", result), (operation, result)
+        return result
+
+    users = [new_id(), new_id()]
+    for user in users:
+        assert (await call("create_user", user_id=user))["user_id"] == user
+    await call("add_contact", user_id=users[0], contact_id=users[1])
+    group = (await call("create_group", members=users[:1]))["group_id"]
+    assert set((await call("add_member", group_id=group, user_id=users[1]))["members"]) == set(users)
+    assert (await call("remove_member", group_id=group, user_id=users[1]))["members"] == users[:1]
+    assert "conversation_id" in await call("conversation", members=users)
+    with pytest.raises(ControlMissingError):
+        await call("reset")
+    with pytest.raises(ControlFailedError, match="404"):
+        await call("add_member", group_id=f"group-{new_id()}", user_id=users[1])
+    await control.close()
 
 
 @contextlib.contextmanager
@@ -262,21 +335,7 @@ def test_the_examples_work(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
             else:
                 document.data["control"]["command"]["run"][0] = sys.executable
             control = open_control(read_target(document, load_catalogue(), base=EXAMPLES).control, 20)
-            assert control is not None
-            users = [new_id(), new_id()]
-            for user in users:
-                assert (await control.call("create_user", {"user_id": user}))["user_id"] == user
-            await control.call("add_contact", {"user_id": users[0], "contact_id": users[1]})
-            group = await control.call("create_group", {"members": users[:1]})
-            described = {"group_id": group["group_id"], "user_id": users[1]}
-            assert set((await control.call("add_member", described))["members"]) == set(users)
-            assert (await control.call("remove_member", described))["members"] == users[:1]
-            assert "conversation_id" in await control.call("conversation", {"members": users})
-            with pytest.raises(ControlMissingError):
-                await control.call("revoke_device", {"user_id": users[0], "device_id": users[1]})
-            with pytest.raises(ControlFailedError, match="404"):
-                await control.call("add_member", {**described, "group_id": f"group-{new_id()}"})
-            await control.close()
+            await every_operation(control)
             if kind == "http":
                 stranger = open_control(HttpControl(own, "wrong", None), 20)
                 assert stranger is not None

@@ -225,6 +225,7 @@ def test_no_text_of_a_schema_leaves_its_comment(tmp_path: Path) -> None:
         (["asyncapi"], "asyncapi.client.json"),
         (["asyncapi", "--view", "server"], "asyncapi.server.json"),
         (["openapi"], "control.openapi.json"),
+        (["control-lines"], "control.lines.schema.json"),
         (["typescript"], "frames.d.ts"),
         (["bundle"], "protocol.schema.json"),
     ],
