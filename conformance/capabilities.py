@@ -15,7 +15,7 @@ from relaykit.conformance.applicable import applicable
 from relaykit.conformance.environment import Environment
 from relaykit.conformance.grammar import AnyOf, Expect, Repeat, Step, Unordered, walk
 from relaykit.conformance.judge import JUDGE_ALL
-from relaykit.conformance.results import Case, CaseResult, Verdict
+from relaykit.conformance.results import EXECUTED, Case, CaseResult, Verdict
 from relaykit.conformance.single import run_one
 from relaykit.schemas import Catalogue
 
@@ -24,11 +24,16 @@ _TRIES = 3
 
 @dataclass(frozen=True, slots=True)
 class Tried:
-    """What trying a capability showed."""
+    """What trying a capability showed.
+
+    Attributes:
+        told: False: it could not be tried, as where the target offers no way to arrange what that needs.
+    """
 
     capability: str
     served: bool
     said: str
+    told: bool = True
 
 
 async def try_capabilities(env: Environment, cases: Iterable[Case]) -> tuple[Tried, ...]:
@@ -58,19 +63,26 @@ async def try_capabilities(env: Environment, cases: Iterable[Case]) -> tuple[Tri
 
 async def _try(env: Environment, capability: str, cases: Sequence[Case]) -> Tried:
     said = []
+    told = False
     for case in _candidates(env, capability, cases):
         result = await run_one(env, case, JUDGE_ALL)
         if _shows(env.catalogue, capability, result):
             return Tried(capability, True, f"{case.id} shows it")
+        told = told or _judged(result)
         said.append(f"{case.id}: {_why(result)}")
     if not said:
         said = [
             _why(CaseResult(case, Verdict.UNTESTABLE, reason=reason))
             for case, reason in _hindered(env, capability, cases)
         ]
-    return Tried(
-        capability, False, "; ".join(dict.fromkeys(said)) or "no case of the suite shows it by itself"
-    )
+    said = list(dict.fromkeys(said)) or ["no case of the suite shows it by itself"]
+    return Tried(capability, False, "; ".join(said), told)
+
+
+def _judged(result: CaseResult) -> bool:
+    """Whether a case came to something that tells of the target."""
+    environment = any(finding.blame == "environment" for finding in result.findings)
+    return result.verdict in EXECUTED and not environment
 
 
 def _candidates(env: Environment, capability: str, cases: Sequence[Case]) -> list[Case]:

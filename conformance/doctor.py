@@ -40,6 +40,7 @@ class Step:
     status: Status
     said: str
     advice: str = ""
+    tried: Tried | None = None
 
 
 Tell = Callable[[Step], None]
@@ -76,6 +77,7 @@ async def examine(target: Target, catalogue: Catalogue, settings: Settings, tell
                         "ok" if each.served else "note",
                         each.said,
                         _advice(each),
+                        each,
                     )
                 )
         if good and not ready.fences:
@@ -135,7 +137,9 @@ async def _token(env: Environment, tell: Tell) -> bool:
 
 def _advice(tried: Tried) -> str:
     if tried.served:
-        return f"state capabilities.{tried.capability}: true, so that it stays so"
+        return f"state capabilities.{tried.capability}: true, so that it stays so (--write does that)"
+    if not tried.told:
+        return "that could not be told; state true or false yourself, and no run need try it"
     return "its cases will not apply; if it is served, the line above says what did not come"
 
 
@@ -158,12 +162,17 @@ def _fence(env: Environment, ready: Readiness, tell: Tell) -> None:
     if ready.round_trip_ms > env.waits.reply * 500:
         wanted = int(ready.round_trip_ms * 4)
         tell(Step("fence", "note", said, f"that is near timing.reply_ms: state {wanted} or more"))
-    elif ready.round_trip_ms > max(_SLOW_MS, env.waits.quiet * 1000):
-        wanted = int(ready.round_trip_ms * 3)
-        advice = f"a slow server may send to others as late: state {wanted} as timing.quiet_ms, or absence"
+    elif (needed := quiet_needed(ready, env.waits.quiet)) is not None:
+        advice = f"a slow server may send to others as late: state {needed} as timing.quiet_ms, or absence"
         tell(Step("fence", "note", said, f"{advice} is judged too early"))
     else:
         tell(Step("fence", "ok", said))
+
+
+def quiet_needed(ready: Readiness, quiet_s: float) -> int | None:
+    """The quiet window in milliseconds that a slow target needs; None: the one that it has is long enough."""
+    slow = ready.round_trip_ms > max(_SLOW_MS, quiet_s * 1000)
+    return int(ready.round_trip_ms * 3) if slow else None
 
 
 def _clock(env: Environment, ready: Readiness, tell: Tell) -> None:

@@ -6,14 +6,20 @@ import asyncio
 import os
 import secrets
 import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import click
 
 from relaykit.config import suggest
-from relaykit.conformance.doctor import Step, examine
+from relaykit.conformance.capabilities import Tried
+from relaykit.conformance.doctor import Step, examine, quiet_needed
+from relaykit.conformance.preflight import Readiness
 from relaykit.conformance.reports.text import visible
-from relaykit.conformance.run import Settings
+from relaykit.conformance.run import Settings, open_session
+from relaykit.conformance.settling import settled, with_quiet
 from relaykit.conformance.setup import SECRET_VARIABLE, Given, make_target
 from relaykit.conformance.starting import CONTROLS, TOKENS, Answers, target_text, url_problem
 from relaykit.errors import ExitCode, RelaykitError, UsageError
@@ -38,26 +44,40 @@ _ALGORITHMS = ("HS256", "RS256", "ES256", "EdDSA")
     help="File with the key that signs tokens (HS256); else the environment variable RELAYKIT_SECRET.",
 )
 @click.option("--timeout-factor", type=click.FloatRange(0.05, 1000), default=1.0, help="Wait longer.")
-def doctor(target_file: Path | None, url: str | None, secret_file: Path | None, timeout_factor: float) -> int:
+@click.option(
+    "--write",
+    "writes",
+    is_flag=True,
+    help="Write into the target file what was found: true or false for capabilities that it leaves open.",
+)
+def doctor(
+    target_file: Path | None, url: str | None, secret_file: Path | None, timeout_factor: float, writes: bool
+) -> int:
     """Try whether a server can be judged, and say what to change where it cannot.
 
     Connection, token, handshake, fence, clock and provisioning, one after the other.
 
     \b
     relaykit doctor -t target.yaml
+    relaykit doctor -t target.yaml --write      and settle what the file leaves open
     relaykit doctor --url ws://127.0.0.1:8787/ws --secret-file key
 
     Exit codes: 0 a run can be started; 2 usage or configuration; 3 it cannot.
     """
+    if writes and target_file is None:
+        raise UsageError("--write writes into a target file: give one with -t")
     catalogue = load_catalogue()
     target, _ = make_target(Given(target_file, url, secret_file, None, (), {}), catalogue)
     redactor = Redactor(*target.secrets)
 
     warned = False
+    tried: list[Tried] = []
 
     def tell(step: Step) -> None:
         nonlocal warned
         warned = warned or (step.status == "note" and step.name == "in all")
+        if step.tried is not None:
+            tried.append(step.tried)
         mark, colour = _MARKS[step.status]
         click.secho(f"{mark:<7}", fg=colour, nl=False)
         click.echo(f"{step.name}: {visible(redactor.text(step.said))}")
@@ -69,6 +89,9 @@ def doctor(target_file: Path | None, url: str | None, secret_file: Path | None, 
         good = asyncio.run(examine(target, catalogue, settings, tell))
     except RelaykitError as error:
         raise type(error)(redactor.text(str(error)), hint=error.hint) from None
+    if writes and target_file is not None and tried:
+        _rewrite(target_file, lambda text: settled(text, _clean(tried, redactor), _today()))
+        click.echo(f"{target_file}: {_in_short(tried)}")
     if good:
         where = f"-t {target_file}" if target_file else f"--url {url}"
         but = ", but see the last note" if warned else ""
@@ -94,7 +117,13 @@ def doctor(target_file: Path | None, url: str | None, secret_file: Path | None, 
     "capabilities",
     multiple=True,
     metavar="NAME",
-    help="The server has it; `all` for every one, `none` for no other than core.  [default: the suite tries]",
+    help="The server has it; `all` for every one, `none` for no other than core.  [default: tried now]",
+)
+@click.option(
+    "--try/--no-try",
+    "tries",
+    default=True,
+    help="Whether to ask a server that is reachable what it serves.  [default: try]",
 )
 @click.option("--force", is_flag=True, help="Overwrite a file that exists.")
 def init(
@@ -105,9 +134,13 @@ def init(
     algorithm: str | None,
     control: str | None,
     capabilities: tuple[str, ...],
+    tries: bool,
     force: bool,
 ) -> int:
     """Write a commented target file (target.yaml by default); what options do not say is asked on a terminal.
+
+    A server that runs already, and whose tokens can be made now, is tried once: what it serves stands in the
+    file as true or false, and only what could not be told is left to be tried in each run.
 
     \b
     relaykit init
@@ -130,7 +163,7 @@ def init(
     known = [c.name for c in catalogue.protocol.capabilities.values() if not c.required]
     if not capabilities and asks:
         text = click.prompt(
-            f"What does it serve, of {', '.join(known)} (or all, or none)? By default the suite tries each",
+            f"What does it serve, of {', '.join(known)} (or all, or none)? By default each is tried",
             default="",
             show_default=False,
         )
@@ -141,12 +174,77 @@ def init(
         output.write_text(target_text(answers, catalogue), encoding="utf-8")
     except OSError as error:
         raise UsageError(f"{output}: cannot be written: {error.strerror}") from error
-    click.echo(f"{output} is written. Next:")
+    click.echo(f"{output} is written.")
+    if served is None and tries:
+        _settle(output, catalogue)
+    click.echo("Next:")
     if tokens == "mint" and not os.environ.get(SECRET_VARIABLE):
         click.echo(f"  export {SECRET_VARIABLE}='…'     the key that the server verifies tokens with")
     click.echo(f"  relaykit doctor -t {output}     tries it, and says what to change")
     click.echo(f"  relaykit test -t {output}       judges the server")
     return ExitCode.OK
+
+
+def _settle(path: Path, catalogue: Catalogue) -> None:
+    """Try what the server serves, and write it into a file that was made just now; or say why it was not."""
+    redactor = Redactor()
+    try:
+        target, _ = make_target(Given(path, None, None, None, (), {}), catalogue)
+        redactor = Redactor(*target.secrets)
+        click.echo("Trying what the server serves (some seconds) …")
+
+        async def look() -> tuple[Readiness, tuple[Tried, ...]]:
+            async with open_session(target, catalogue, Settings(secret=redactor.add)) as session:
+                return session.ready, session.tried
+
+        ready, tried = asyncio.run(look())
+    except RelaykitError as error:
+        said = visible(redactor.text(str(error)))
+        click.echo(f"What it serves could not be tried ({said}): each run will try it, until the file says.")
+        click.echo(f"  relaykit doctor -t {path} --write     settles that later")
+        return
+    quiet = quiet_needed(ready, target.waits.quiet)
+
+    def settle(text: str) -> str:
+        if quiet is not None:
+            text = with_quiet(text, quiet, ready.round_trip_ms)
+        return settled(text, _clean(tried, redactor), _today())
+
+    _rewrite(path, settle)
+    click.echo(f"  {_in_short(tried)}")
+    if quiet is not None:
+        slow = f"a heartbeat took {ready.round_trip_ms:.0f} ms"
+        click.echo(f"  It is slow ({slow}): timing.quiet_ms is {quiet}.")
+
+
+def _clean(tried: Sequence[Tried], redactor: Redactor) -> list[Tried]:
+    return [replace(each, said=redactor.text(each.said)) for each in tried]
+
+
+def _today() -> date:
+    return datetime.now(UTC).date()
+
+
+def _in_short(tried: Sequence[Tried]) -> str:
+    """What was found, in a line."""
+    groups = {
+        "served": [each.capability for each in tried if each.served],
+        "not served": [each.capability for each in tried if each.told and not each.served],
+        "could not be told (the file says why)": [each.capability for each in tried if not each.told],
+    }
+    return "; ".join(f"{title}: {', '.join(names)}" for title, names in groups.items() if names)
+
+
+def _rewrite(path: Path, change: Callable[[str], str]) -> None:
+    """Change a target file.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    try:
+        path.write_text(change(path.read_text("utf-8")), "utf-8")
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _choose(question: str, choices: dict[str, str], default: str) -> str:

@@ -65,7 +65,7 @@ def target_text(answers: Answers, catalogue: Catalogue) -> str:
         *_control(answers),
         "",
         "# What the server serves. true, but not served: a failure. false: its cases do not apply.",
-        "# probe: the suite tries it before the first case, and reports what it found.",
+        "# probe: the suite tries it before the first case of each run, and says what it found.",
         "capabilities:",
         *(f"  {c.name}: {_served(answers, c.name)}  # {c.title}" for c in optional),
         "",

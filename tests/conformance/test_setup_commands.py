@@ -7,6 +7,7 @@ import itertools
 import os
 import socket
 import time
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,15 @@ from support.server import SECRET, running_server
 from support.suite import Ended, relaykit
 
 from relaykit.config import parse_yaml, problems
+from relaykit.conformance.capabilities import Tried
+from relaykit.conformance.settling import settled, with_quiet
 from relaykit.conformance.starting import CONTROLS, TOKENS, Answers, target_text
 from relaykit.conformance.target import target_schema
 from relaykit.reference_server.tls import make_certificate
 from relaykit.schemas import load_catalogue
 
 CATALOGUE = load_catalogue()
+DAY = date(2026, 1, 31)
 
 
 @pytest.mark.parametrize(("tokens", "control"), tuple(itertools.product(TOKENS, CONTROLS)))
@@ -91,6 +95,80 @@ def test_init_refuses_what_would_not_work(tmp_path: Path, words: list[str], said
     ended = asyncio.run(relaykit("init", str(tmp_path / "t.yaml"), *words))
     assert (ended.code, said in ended.err) == (2, True), ended
     assert not (tmp_path / "t.yaml").exists()
+
+
+def test_init_asks_a_server_that_is_there_what_it_serves(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+
+    async def main() -> Ended:
+        async with bench() as served:
+            return await relaykit("init", str(path), "--url", served.server.url, RELAYKIT_SECRET=SECRET)
+
+    ended = asyncio.run(main())
+    assert ended.code == 0, ended
+    stated = parse_yaml(path.read_text()).data["capabilities"]
+    assert stated["media_keys"] is True
+    assert stated["calls"] is True
+    assert stated["groups"] == "probe", "without control nobody can tell"
+    assert "served: calls" in ended.out
+    assert "could not be told" in ended.out
+    lines = {line.split(":")[0].strip(): line for line in path.read_text().splitlines()}
+    assert "; tried 2" in lines["calls"]
+    assert "could not be told: needs create_group" in lines["groups"]
+    assert not problems(parse_yaml(path.read_text()), target_schema(CATALOGUE))
+
+
+def test_init_says_why_it_could_not_ask(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+    ended = asyncio.run(relaykit("init", str(path), "--url", "ws://127.0.0.1:9/ws"))
+    assert "could not be tried" in ended.out
+    assert "RELAYKIT_SECRET is not set" in ended.out
+    assert f"relaykit doctor -t {path} --write" in ended.out
+    untried = asyncio.run(relaykit("init", str(path), "--force", "--url", "ws://127.0.0.1:9/ws", "--no-try"))
+    assert "could not be tried" not in untried.out
+
+
+def test_doctor_writes_what_it_found_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "t.yaml"
+
+    async def main() -> tuple[Ended, str]:
+        async with fakes.minimal().running() as url:
+            text = (
+                f"url: {url}  # here\n"
+                "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\n"
+                "capabilities: {groups: true, calls: probe,\n  sync: probe}   # as of today\n"
+                "timing: {reply_ms: 400, quiet_ms: 60}\n"
+            )
+            path.write_text(text)
+            return await relaykit("doctor", "-t", str(path), "--write", RELAYKIT_SECRET=fakes.SECRET), text
+
+    ended, text = asyncio.run(main())
+    assert ended.code == 0, ended
+    assert path.read_text() == text.replace("probe", "false")
+    assert "not served: calls, sync" in ended.out
+    alone = asyncio.run(relaykit("doctor", "--url", "ws://127.0.0.1:9/ws", "--write"))
+    assert (alone.code, "give one with -t" in alone.err) == (2, True)
+
+
+def test_what_trying_said_stands_behind_each_capability() -> None:
+    text = "capabilities:\n  calls: probe  # Calls\n  sync: probe\n  typing: true  # Typing\n"
+    first = settled(text, [Tried("calls", False, "call-life: nothing\ncame"), Tried("sync", True, "x")], DAY)
+    assert first == (
+        "capabilities:\n  calls: false  # Calls; tried 2026-01-31, not served: call-life: nothing came\n"
+        "  sync: true  # tried 2026-01-31, x\n  typing: true  # Typing\n"
+    )
+    # What could not be told is tried again another day.
+    open_ = settled(text, [Tried("calls", False, "needs more", told=False)], DAY)
+    assert "calls: probe  # Calls; tried 2026-01-31, could not be told: needs more\n" in open_
+    assert "calls: true  # Calls; tried 2026-01-31, now\n" in settled(
+        open_, [Tried("calls", True, "now")], DAY
+    )
+
+
+def test_a_slow_server_gets_the_quiet_window_that_it_needs() -> None:
+    text = with_quiet(target_text(Answers("ws://127.0.0.1:1/ws"), CATALOGUE), 1200, 400.4)
+    assert parse_yaml(text).data["timing"] == {"quiet_ms": 1200}
+    assert "  quiet_ms: 1200  # a heartbeat took 400 ms" in text
 
 
 def examined(*faults: str, more: tuple[str, ...] = ()) -> Ended:
