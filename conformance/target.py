@@ -15,6 +15,7 @@ from relaykit.conformance.control_spec import ControlSpec, HttpControl, read_con
 from relaykit.conformance.dialect import DialectSpec, read_dialect
 from relaykit.conformance.endpoints import Tls, read_tls, read_urls
 from relaykit.conformance.expectations import Expectation, read_expectations
+from relaykit.conformance.header_spec import hidden, read_headers
 from relaykit.conformance.leavings import Tidy
 from relaykit.conformance.loader import schema
 from relaykit.conformance.stops import UntestableError
@@ -115,7 +116,8 @@ class Target:
         token = self.control.token if isinstance(self.control, HttpControl) else None
         previous = (self.previous.key,) if self.previous else ()
         more = (text for text in (token, self.tls.password) if text)
-        return (*token_secrets(self.tokens), *previous, *more)
+        headers = hidden((self.headers, self.legacy.headers if self.legacy else {}))
+        return (*token_secrets(self.tokens), *previous, *more, *headers)
 
     def offers(self, operation: str) -> bool:
         """Whether the control interface may have this operation."""
@@ -146,7 +148,6 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
     if found:
         raise UsageError("\n".join(str(problem) for problem in found))
     data = document.data
-    legacy = data.get("legacy")
     pacing = data.get("pacing", {})
     check_names(document, "/headers", data.get("headers", {}), HEADER_NAMES)
     protocol = catalogue.protocol
@@ -160,7 +161,7 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
         tokens=read_tokens(document, base),
         previous=read_minting(document, base, "previous") if "previous" in data["tokens"] else None,
         carrier=data.get("carrier"),
-        headers=MappingProxyType(data.get("headers", {})),
+        headers=read_headers(document, "/headers", data.get("headers", {}), base),
         tls=read_tls(document, base),
         control=read_control(document, base),
         capabilities=frozenset(declared | core),
@@ -170,7 +171,7 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
         timing=_numbers(data.get("timing", {}), protocol.timing),
         waits=_waits(data.get("timing", {})),
         fence=data.get("timing", {}).get("fence", "heartbeat"),
-        legacy=Legacy(legacy.get("query", ""), legacy.get("headers", {})) if legacy else None,
+        legacy=_legacy(document, base),
         concurrency=data.get("concurrency"),
         connections_per_second=pacing.get("connections_per_second"),
         frames_per_second=pacing.get("frames_per_second"),
@@ -178,6 +179,14 @@ def read_target(document: Document, catalogue: Catalogue, *, base: Path) -> Targ
         tidy=data.get("tidy", "own"),
         expected=read_expectations(document, base),
     )
+
+
+def _legacy(document: Document, base: Path) -> Legacy | None:
+    given = document.data.get("legacy")
+    if given is None:
+        return None
+    headers = read_headers(document, "/legacy/headers", given.get("headers", {}), base)
+    return Legacy(given.get("query", ""), headers)
 
 
 def target_schema(catalogue: Catalogue) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import jwt
 
 from relaykit.config import Document
 from relaykit.conformance.control_spec import secret_at
+from relaykit.conformance.header_spec import hidden, read_headers
 from relaykit.conformance.templates import CLAIM_NAMES, FETCH_NAMES, check_names, filled
 from relaykit.errors import UsageError
 from relaykit.tokens import mint
@@ -100,7 +101,7 @@ def read_tokens(document: Document, base: Path) -> TokenSource:
     return HttpTokens(
         url=spec["url"],
         method=spec.get("method", "POST"),
-        headers=MappingProxyType(spec.get("headers", {})),
+        headers=read_headers(document, "/tokens/fetch/http/headers", spec.get("headers", {}), base),
         bearer=bearer,
         body=spec.get("body"),
         pointer=spec.get("pointer"),
@@ -169,7 +170,7 @@ def token_secrets(source: TokenSource) -> tuple[str, ...]:
         case Minting():
             return (source.key,)
         case HttpTokens():
-            return (source.bearer,) if source.bearer else ()
+            return (*((source.bearer,) if source.bearer else ()), *hidden((source.headers,)))
         case CommandTokens():
             return ()
         case _:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ipaddress
+import json
 import socket
 import ssl
 import threading
@@ -18,13 +19,13 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from fixtures import fakes
 from support.certificates import Authority
-from support.suite import QUICK, all_cases, by_id, judge, make_target
+from support.suite import QUICK, all_cases, as_report, by_id, judge, make_target
 from websockets.asyncio.server import serve
 
 from relaykit.config import Document
 from relaykit.conformance.endpoints import Tls, at_node
 from relaykit.conformance.results import RunResult, Verdict
-from relaykit.conformance.target import read_target
+from relaykit.conformance.target import Target, read_target
 from relaykit.errors import UnreachableError, UsageError
 from relaykit.schemas import load_catalogue
 
@@ -158,12 +159,34 @@ def test_claims_are_filled_in_for_each_token() -> None:
     assert max(Counter(claims["jti"] for claims in seen).values()) == 1
 
 
+def test_a_header_may_be_a_secret_that_is_in_no_report(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GATEWAY_KEY", "a-key-of-the-gateway-{braces}")
+
+    async def main() -> tuple[fakes.Minimal, Target, RunResult]:
+        server = fakes.minimal()
+        async with server.running() as url:
+            target = make_target(url, headers={"X-Api-Key": {"env": "GATEWAY_KEY"}, "X-Plain": "plain"})
+            return server, target, await judge(target, all_cases("message-life"))
+
+    server, target, result = asyncio.run(main())
+    seen = {each.headers.get("X-Api-Key") for each in server.handshakes if "Authorization" in each.headers}
+    assert seen == {"a-key-of-the-gateway-{braces}"}
+    assert target.secrets[-1] == "a-key-of-the-gateway-{braces}"
+    assert "plain" not in target.secrets
+    assert "a-key-of" not in json.dumps(as_report(result, target))
+
+
 @pytest.mark.parametrize(
     ("more", "said"),
     [
         ({"headers": {"X": "{random_ip4}"}}, "/headers/X: unknown name {random_ip4} (did you mean"),
         ({"headers": {"X Y": "z"}}, "/headers"),
         ({"headers": {"X": "a\nb"}}, "/headers/X"),
+        ({"headers": {"X": 1}}, "/headers/X"),
+        ({"headers": {"X": {"enw": "Y"}}}, "/headers/X"),
+        ({"headers": {"X": {"env": "NO_SUCH_VARIABLE"}}}, "the environment variable NO_SUCH"),
+        ({"headers": {"X": {"value": "a\nb"}}}, "no header can hold this secret"),
+        ({"legacy": {"headers": {"X": {"file": "no-such-file"}}}}, "no-such-file: the secret cannot be read"),
         ({"url": ["ws://a/ws", "wss://b/ws"]}, "either all of them wss://, or none"),
         ({"url": ["ws://a/ws", "ws://b:99999/ws"]}, "/url/1: not a usable address"),
         ({"url": []}, "/url"),
