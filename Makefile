@@ -15,12 +15,15 @@ $(STAMP): pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,fast]'
 	@touch $@
 
+DEMO := .relaykit/demo
 demo: $(STAMP) ## start the reference server, run the suite against it, say where the report is
-	@rm -rf .relaykit/demo && mkdir -p .relaykit/demo
+	@rm -rf $(DEMO) && mkdir -p $(DEMO)
+	@echo 'The HTML report will be file://$(CURDIR)/$(DEMO)/report.html'
 	@RELAYKIT_SECRET=$$($(BIN)/python -c 'import secrets; print(secrets.token_hex(32))') \
 	$(BIN)/relaykit test -t examples/reference.target.yaml \
-	  --launch '$(BIN)/relaykit serve --port {port} --control-port {control_port} --store .relaykit/demo/store.db --limits waiting_per_user=140' \
-	  --report html=.relaykit/demo/report.html --report json=.relaykit/demo/report.json
+	  --launch '$(BIN)/relaykit serve --port {port} --control-port {control_port} --store $(DEMO)/store.db --limits waiting_per_user=140' \
+	  --report html=$(DEMO)/report.html --report json=$(DEMO)/report.json
+	@echo 'The HTML report is file://$(CURDIR)/$(DEMO)/report.html'
 
 test: $(STAMP) ## all tests
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
