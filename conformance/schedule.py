@@ -19,6 +19,7 @@ from relaykit.conformance.deaths import Deaths, convicted
 from relaykit.conformance.expectations import in_force
 from relaykit.conformance.isolating import Guilty, Isolation
 from relaykit.conformance.judge import Rules, expected_reason
+from relaykit.conformance.reports.text import plural
 from relaykit.conformance.results import Case, CaseResult, Verdict
 from relaykit.conformance.single import Pause, run_one
 
@@ -269,7 +270,7 @@ class Schedule:
         failures = [result for result in self._failures.values() if result.case.id not in self._deadly]
         if not failures or not how.retries or how.repeat > 1 or how.pause or self._env.gone:
             return
-        self._note(f"running {len(failures)} failures again, alone")
+        self._note(f"running {plural(len(failures), 'failure')} again, alone")
         self._reruns = reruns = Reruns(failures, self._settled)
         end = time.monotonic() + (how.retry_s or math.inf)
         for _ in range(how.retries):
@@ -278,7 +279,7 @@ class Schedule:
                     await self._rerun(case, reruns)
         rest = [case for case in reruns.waiting if not case.slow]
         if rest:
-            self._note(f"running the other {len(rest)} failures again, side by side")
+            self._note(f"running {plural(len(rest), 'other failure')} again, side by side")
             await self._together(deque(plan(rest).together), self._ran_beside, stoppable=False)
             for case in [case for case in reruns.waiting if not case.slow]:
                 await self._rerun(case, reruns)
