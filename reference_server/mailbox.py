@@ -160,7 +160,6 @@ class Mailboxes:
         sender: str,
         target: str,
         frame: bytes,
-        *,
         members: Collection[str] | None = None,
     ) -> bool:
         """Store a message and let it wait for every device of its recipients.
@@ -234,7 +233,7 @@ class Mailboxes:
             return None
         self._store.write("INSERT OR REPLACE INTO recipients VALUES (?, ?, ?)", entry.seq, user, status)
         if entry.target == user:
-            entry.status = status
+            self._ledger.note_status(key, status)
         return entry.sender
 
     def _status(self, entry: Entry, user: str) -> str | None:
@@ -341,7 +340,7 @@ class Mailboxes:
             self._retention.note_done(row[0] for row in rows)
         last = self._ledger.settle()
         if last is not None:
-            self._retention.purge(last)
+            self._ledger.forget(self._retention.purge(last))
 
     def _forget(self) -> None:
         self._totals = None

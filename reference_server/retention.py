@@ -13,8 +13,8 @@ from relaykit.reference_server.store import Store
 
 # Rows with content still have a device that waits for them.
 _DONE = "seq > ?1 AND seq <= ?2 AND frame = x''"
+_SELECT = f"SELECT id, seq FROM messages WHERE {_DONE}"  # noqa: S608
 _STATEMENTS = (
-    f"DELETE FROM ids WHERE id IN (SELECT id FROM messages WHERE {_DONE} ORDER BY id)",  # noqa: S608
     "DELETE FROM recipients WHERE message > ?1 AND message <= ?2"
     " AND NOT EXISTS (SELECT 1 FROM messages WHERE seq = message AND frame != x'')",
     f"DELETE FROM messages WHERE {_DONE}",  # noqa: S608
@@ -35,11 +35,14 @@ class Retention:
         self._late: int | None = None  # the first of those for which nobody waits by now
         store.on_settle(lambda: None, self._forget)
 
-    def purge(self, last: int) -> None:
+    def purge(self, last: int) -> list[tuple[bytes, int]]:
         """Forget what is old enough.
 
         Args:
-            last: place of the newest message; it and all before it must be in the tables and in the index.
+            last: place of the newest message; it and all before it must be in the tables.
+
+        Returns:
+            Id and place of each message that is forgotten.
         """
         floor = last - self._most
         if self._upto is None:
@@ -47,10 +50,13 @@ class Retention:
             self._upto = oldest - 1
         floor = max(floor, self._upto)
         start = self._upto if self._late is None else self._late - 1
+        gone: list[tuple[bytes, int]] = []
         if floor > start:
+            gone = self._store.read(_SELECT, start, floor)
             for statement in _STATEMENTS:
                 self._store.write(statement, start, floor)
         self._upto, self._late = floor, None
+        return gone
 
     def note_done(self, seqs: Iterable[int]) -> None:
         """Note that no device waits for these any more: the others of their age may be forgotten by now."""

@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 MEMORY = ":memory:"
 _APPLICATION_ID = 0x524C4B54  # "RLKT": tells a store from any other SQLite file
-_VERSION = 1
-ROWS = 32
+_VERSION = 2
+ROWS = 128
 """How many one statement inserts at most; a power of two, as are the smaller numbers that are left."""
 _CACHE_KIB = 8192
 _WAL_PAGES = 4000  # 16 MB: then all of it is copied into the file itself, and all wait for that
@@ -42,7 +42,6 @@ _ROOM = 16  # one part in so many of a store in memory is kept to empty it: ackn
 #   The row stays for ever: a message sent again, however late, is known. A group's message has one row in
 #   recipients for each member it was for; a direct one gets a row there only when its status changes (no row:
 #   sent).
-# ids: the index of messages by id, complete up to the message in `indexed`; see `ledger`.
 # waiting: one row per message and device until that device's acknowledgement.
 # notices: status updates for senders who are away.
 # written: who has written to whom directly; both ways make a contact. befriended: contacts made out of band.
@@ -55,9 +54,6 @@ CREATE TABLE messages (
     seq INTEGER PRIMARY KEY, id BLOB NOT NULL, sender TEXT NOT NULL, target TEXT NOT NULL,
     frame BLOB NOT NULL
 );
-CREATE TABLE ids (id BLOB PRIMARY KEY, message INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE indexed (upto INTEGER NOT NULL);
-INSERT INTO indexed VALUES (0);
 CREATE TABLE recipients (
     message INTEGER NOT NULL, user TEXT NOT NULL, status TEXT NOT NULL, PRIMARY KEY (message, user)
 ) WITHOUT ROWID;
@@ -78,15 +74,14 @@ CREATE TABLE members (room TEXT NOT NULL, user TEXT NOT NULL, PRIMARY KEY (room,
 CREATE TABLE conversations (id TEXT NOT NULL PRIMARY KEY, room TEXT NOT NULL) WITHOUT ROWID;
 """
 
-# A reset once dropped the row of `indexed`. From then on the index was incomplete, and an id that was sent
-# again could be stored again: the first message with an id is the one that counts.
-_REPAIR = """
+# Version 1 had an index of ids, which a reset could leave incomplete, so that an id that was sent again was
+# stored again: the first message with an id is the one that counts.
+_FROM_1 = """
 DELETE FROM messages WHERE seq NOT IN (SELECT MIN(seq) FROM messages GROUP BY id);
 DELETE FROM waiting WHERE message NOT IN (SELECT seq FROM messages);
 DELETE FROM recipients WHERE message NOT IN (SELECT seq FROM messages);
-DELETE FROM ids;
-INSERT INTO ids SELECT id, seq FROM messages ORDER BY id;
-INSERT INTO indexed SELECT COALESCE(MAX(seq), 0) FROM messages
+DROP TABLE ids;
+DROP TABLE indexed
 """
 
 
@@ -261,9 +256,7 @@ class Store:
     def clear(self) -> None:
         """Drop every row, and what was remembered of it."""
         for (table,) in self.read("SELECT name FROM sqlite_master WHERE type = 'table'"):
-            if table != "indexed":  # that one always has its row
-                self.write(f"DELETE FROM {table}")  # noqa: S608  (our own tables)
-        self.write("UPDATE indexed SET upto = 0")
+            self.write(f"DELETE FROM {table}")  # noqa: S608  (our own tables)
         for forget in self._forget:
             forget()
 
@@ -355,10 +348,11 @@ def _prepare(db: sqlite3.Connection, path: str) -> None:
             db.execute(statement)
         db.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
         db.execute(f"PRAGMA user_version = {_VERSION}")
-    elif not db.execute("SELECT 1 FROM indexed").fetchone():
-        for statement in _REPAIR.split(";"):
+    elif version < _VERSION:
+        for statement in _FROM_1.split(";"):
             db.execute(statement)
-        log.warning("%s: the index of messages was incomplete and has been made anew", path)
+        log.info("%s: a store of version %d, now of version %d", path, version, _VERSION)
+        db.execute(f"PRAGMA user_version = {_VERSION}")
     db.execute("COMMIT")
     db.execute("PRAGMA journal_mode = WAL")
     db.execute("PRAGMA synchronous = FULL")
