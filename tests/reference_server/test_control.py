@@ -14,6 +14,7 @@ from support.server import CIPHERTEXT, frame, in_loop, message, new_group, new_i
 
 from relaykit.errors import UsageError
 from relaykit.reference_server import dev
+from relaykit.reference_server.server import Server
 
 # --- who may use it ---
 
@@ -104,6 +105,27 @@ async def test_a_port_that_is_taken_is_a_mistake_of_the_user() -> None:
         with pytest.raises(UsageError, match="cannot listen"):
             async with running_server(control_port=port, control_token=TOKEN):
                 pass
+
+
+@in_loop
+async def test_who_reaches_the_port_of_clients_finds_all_others_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reached: list[Server] = []
+    listen = Server._listen
+
+    async def listening(server: Server) -> object:
+        reached.append(server)
+        assert server.control_url
+        return await listen(server)
+
+    monkeypatch.setattr(Server, "_listen", listening)
+    async with bench() as control:
+        port = int(str(control.server.server.control_url).rpartition(":")[2])
+        with pytest.raises(UsageError, match="cannot listen"):
+            async with running_server(control_port=port, control_token=TOKEN):
+                pass
+    assert reached == [control.server.server]  # and not the one that cannot serve
 
 
 # --- users, groups, conversations ---

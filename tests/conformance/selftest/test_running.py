@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from support.suite import every_case
 
-from relaykit.conformance.launch import free_port, launched
+from relaykit.conformance.launch import free_port, free_ports, launched
 from relaykit.conformance.selftest.nursery import nursery
 from relaykit.conformance.selftest.running import Plan
 from relaykit.conformance.selftest.seeded import PROGRAM, Listing, Seeded, some_of
@@ -66,6 +66,12 @@ def command(name: str, port: int, folder: Path) -> str:
     config = folder / "server.yaml"
     config.write_text("keys: [{algorithm: HS256, secret: {env: RELAYKIT_SECRET}}]\n")
     return f"{' '.join(PROGRAM)} {name} --config {config} --port {port}"
+
+
+def test_no_port_is_handed_out_twice() -> None:
+    first = free_ports(200)
+    assert len(set(first)) == 200
+    assert not set(free_ports(200, set(first))) & set(first)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="servers are forked on Linux alone")
