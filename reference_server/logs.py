@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from relaykit.redaction import Redactor
 
 TRAFFIC = "relaykit.traffic"
+_TLS = "relaykit.reference_server.tls_listener"
 _COLOURS = {"→": "36", "←": "32"}  # cyan what clients send, green what they get
 _LEVELS = {logging.WARNING: "33", logging.ERROR: "31", logging.CRITICAL: "31"}
 
@@ -48,12 +49,15 @@ class _Json(logging.Formatter):
         return json.dumps(self._redactor.deep(entry), ensure_ascii=False)
 
 
-def set_up(redactor: Redactor, *, style: str, verbose: bool, stream: TextIO | None = None) -> None:
+def set_up(
+    redactor: Redactor, *, style: str, verbose: bool, dev: bool = False, stream: TextIO | None = None
+) -> None:
     """Write the log to standard error.
 
     Args:
         style: `text` or `json`.
         verbose: log connections, too, rather than warnings and frames only.
+        dev: log TLS handshakes that fail as well: whoever writes the client wants to know.
         stream: where to, if not there.
     """
     stream = stream or sys.stderr
@@ -61,6 +65,7 @@ def set_up(redactor: Redactor, *, style: str, verbose: bool, stream: TextIO | No
     handler.setFormatter(_Json(redactor) if style == "json" else _Text(redactor, colours=_coloured(stream)))
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, handlers=[handler], force=True)
     logging.getLogger(TRAFFIC).setLevel(logging.INFO)  # what is logged there was asked for
+    logging.getLogger(_TLS).setLevel(logging.INFO if dev else logging.NOTSET)
 
 
 def _coloured(stream: TextIO) -> bool:

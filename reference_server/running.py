@@ -57,7 +57,7 @@ def run(*, config: Path | None, print_config: bool, print_schema: bool, flags: M
     control_token = _control_token(settings, redactor)
     if settings.dev:
         settings = dev.settings_for(settings, control=control_token is not None)
-    logs.set_up(redactor, style=settings.log_format, verbose=settings.verbose)
+    logs.set_up(redactor, style=settings.log_format, verbose=settings.verbose, dev=settings.dev)
     settings = replace(settings, max_connections=connections_for(settings.max_connections))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         defects = runner.run(_serve(settings, keys, control_token, made))

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from support.process import SECRET, ServerProcess, run
+from support.raw import Raw, request
 from support.server import Peer, client, frame, in_loop, message, new_id, running_server
 from websockets.exceptions import InvalidStatus
 
@@ -175,6 +176,18 @@ async def test_no_secret_gets_into_the_log(style: str) -> None:
     assert "eyJ" not in text
     assert SECRET not in text
     assert "redacted" in text
+
+
+@in_loop
+async def test_in_development_the_log_says_why_tls_fails(tmp_path: Path) -> None:
+    with ServerProcess(tmp_path, "--dev", "--tls-self-signed") as server:
+        raw = await Raw.open(server.port)
+        await raw.send(request("/ws"))
+        await raw.ended()
+        await raw.close()
+        server.signal(signal.SIGTERM)
+        assert server.wait() == 0
+        line(server.log.read_text(), "TLS handshake failed: the client does not speak TLS")
 
 
 @in_loop
