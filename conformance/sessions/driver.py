@@ -24,7 +24,7 @@ from relaykit.conformance.sessions.operations import operation_of
 from relaykit.conformance.sessions.problems import Problem, SessionOver
 from relaykit.conformance.sessions.state import DEVICES, EXPIRY_S, USERS, Branch, Rules, State, Step, user_of
 from relaykit.conformance.steps import advance, connect_again, control, roots
-from relaykit.conformance.values import Scope
+from relaykit.conformance.values import Scope, fresh_uuid
 from relaykit.conformance.wire import ConnectionEnded, DialError
 
 _REFUSED = {"connect": ("AUTH-14",), "connect_again": ("CONN-13", "CONN-14")}
@@ -364,11 +364,14 @@ class Session:
 
     def _name(self, step: Step) -> None:
         """Note the identifiers that a step makes up."""
-        if step.move == "write_old":  # the target's acknowledgment tells
-            self._context.scope.given[frames.named_by_target(step.with_["m"])] = Match("^")
         numbers = [step.with_[key] for key in ("m", "c") if step.with_.get(key)]
         for number in (*numbers, *step.with_.get("ms", ())):
-            if number > 0:
+            if number < 0:
+                # The target's acknowledgment tells it; where the message was never sent, nobody knows it.
+                name, given = frames.named_by_target(number), self._context.scope.given
+                unknown = fresh_uuid(self._context.rng)
+                given.setdefault(name, Match("^") if step.move == "write_old" else unknown)
+            elif number > 0:
                 self._know(f"m[{number}]")
                 self._know(f"c[{number}]")
 

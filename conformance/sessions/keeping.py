@@ -20,7 +20,15 @@ from relaykit.conformance.sessions.state import Step
 from relaykit.conformance.single import run_one
 from relaykit.errors import UsageError
 
-_COSTS = {"connect_again": 30, "restart": 60, "crowd": 40, "flood": 40, "burst": 20, "read": 11}
+_COSTS = {
+    "connect_again": 30,
+    "restart": 60,
+    "crowd": 40,
+    "flood": 40,
+    "write_old": 15,
+    "burst": 20,
+    "read": 11,
+}
 """What is out of the ordinary costs more than the ordinary steps (10) that may do as well."""
 _DEAR = 30
 """What costs so much takes long to play, too."""
@@ -71,6 +79,19 @@ def _simpler(program: tuple[Step, ...]) -> Iterator[tuple[Step, ...]]:
     for index, step in enumerate(program):
         for plainer in _plainer(step):
             yield (*program[:index], *plainer, *program[index + 1 :])
+        if step.move == "write_old":
+            yield tuple(_named_by_sender(each, step) for each in program)
+
+
+def _named_by_sender(step: Step, old: Step) -> Step:
+    """The same step where a message in the deprecated form is sent in the present one."""
+    name = old.with_["m"]
+    if step == old:
+        return Step("send", old.who, {"to": old.with_["to"], "m": -name, "c": old.with_["c"]})
+    with_ = {key: -value if key == "m" and value == name else value for key, value in step.with_.items()}
+    if "ms" in with_:
+        with_["ms"] = tuple(-number if number == name else number for number in with_["ms"])
+    return replace(step, with_=with_)
 
 
 def _plainer(step: Step) -> Iterator[tuple[Step, ...]]:

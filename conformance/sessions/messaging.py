@@ -48,8 +48,8 @@ def write_old(state: State, step: Step) -> tuple[Branch, ...]:
         new.reached("message: sent in the deprecated form")
 
     must_come = (
-        replace(ack, req=("LEG-05", *ack.req)),
-        *(replace(each, req=("LEG-04", *each.req)) for each in reached),
+        replace(ack, cause=("LEG-05",)),
+        *(replace(each, cause=("LEG-04",)) for each in reached),
     )
     return (replace(served, must=must_come, change=change),)
 

@@ -77,12 +77,19 @@ def reproduction(
         actors=_actors(start, text, legacy),
         vars={
             **{key: kind for key, kind in frames.VARS.items() if re.search(rf"\$\{{{key}[\[}}]", text)},
+            **dict.fromkeys(_unlearnt(text), "uuid"),
             **_limits([*(done.step for done in log), *([last] if last else [])]),
         },
         steps=lines,
         about=(actual,) if actual in kinds else None,
         notes=notes,
     )
+
+
+def _unlearnt(text: str) -> list[str]:
+    """Names that a target would give to messages which the session does not send."""
+    learnt = set(re.findall(r'"capture": \{"(o[0-9]+)"', text))
+    return sorted(set(re.findall(r"\$\{(o[0-9]+)\}", text)) - learnt)
 
 
 def _limits(program: Iterable[Step]) -> Line:

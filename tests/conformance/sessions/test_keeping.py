@@ -55,6 +55,13 @@ def test_false_names_and_messages_that_do_not_matter_go() -> None:
     assert left == (PLAIN, Step("read", "bob.phone", {"ms": (2,)}))
 
 
+def test_the_deprecated_form_gives_way_to_the_present_one_with_all_that_speaks_of_it() -> None:
+    old = Step("write_old", "alice.phone", {"to": "bob", "m": -1, "c": 1})
+    read = Step("read", "bob.phone", {"ms": (-1,)})
+    left = shrunk((old, read), lambda p: moves(p) in (["write_old", "read"], ["send", "read"]))
+    assert left == (PLAIN, Step("read", "bob.phone", {"ms": (1,)}))
+
+
 def test_it_ends_in_time_with_the_best_until_then() -> None:
     assert shrunk((FALSE, AGAIN), lambda _: True, seconds=-1) == (FALSE, AGAIN)
 

@@ -136,3 +136,10 @@ def test_a_name_that_the_target_gives_is_captured_where_it_tells_it() -> None:
     assert captured["frame"] == {"type": "sent_ack", "payload": {"status": "sent"}}
     assert captured["capture"] == {"o4": "/message_id"}
     assert {"send": {"as": "bob.phone", "frame": {"type": "delivery_ack", "message_id": "${o4}"}}} in steps
+
+
+def test_a_name_that_was_never_learnt_is_made_up() -> None:
+    state = everybody()
+    strange = Step("ack", "bob.phone", {"m": -4})
+    told = problem("unexpected", "alice.phone", "PRIV-02", actual=frames.status_update(-4, "delivered"))
+    assert written(connected(state), strange, told).vars == {"o4": "uuid"}
