@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import resources
 from typing import Any
 
 from relaykit.docs_gen.commands_help import commands_help
@@ -274,6 +275,21 @@ def commands(_: Material, __: tuple[str, ...]) -> tuple[Block, ...]:
     return tuple(Code(name, "console", text) for name, text in commands_help())
 
 
+def file(_: Material, names: tuple[str, ...]) -> tuple[Block, ...]:
+    """A file that lies beside the guides, as it is.
+
+    Raises:
+        UsageError: there is no such file.
+    """
+    blocks = []
+    for name in names:
+        place = resources.files("relaykit.docs_gen").joinpath("guides", name)
+        if not place.is_file():
+            raise UsageError(f"there is no file {name!r} beside the guides")
+        blocks.append(Code("", "text", place.read_text("utf-8").rstrip("\n")))
+    return tuple(blocks)
+
+
 def algorithms(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
     """The signature algorithms of tokens."""
     return (Prose(f"{', '.join(code(material.names.catalogue.protocol.algorithms))}\n"),)
@@ -292,6 +308,7 @@ PARTS: Mapping[str, Part] = {
     "envelope": envelope,
     "error-codes": error_codes,
     "example": example,
+    "file": file,
     "faults": faults,
     "frames": frames,
     "limits": limits,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser, sync_playwright
 from support.html_page import HtmlPage
 
 from relaykit.docs_gen import build
@@ -38,6 +39,15 @@ def pages(files: Mapping[str, str]) -> Mapping[str, HtmlPage]:
 @pytest.fixture(scope="session")
 def single(documentation: build.Documentation) -> str:
     return build.single_file(documentation)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -81,6 +81,7 @@ def test_a_guide_that_names_what_does_not_exist_fails_with_its_place(
         ("::scenario nowhere", "no scenario 'nowhere'"),
         ("::rules XYZ", "no requirement or area 'XYZ'"),
         ("::frames nothing", "no frame or area called nothing"),
+        ("::file nothing.js", "no file 'nothing.js'"),
         ("::example c2s/nothing", "no frame 'c2s/nothing'"),
         ("::example c2s/send:absent-word", "no example of c2s/send holds 'absent-word'"),
     ):
