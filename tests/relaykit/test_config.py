@@ -90,6 +90,23 @@ def test_of_alternatives_the_one_that_was_meant_is_explained() -> None:
     assert "did you mean 'env'" in problem.message
 
 
+def test_where_no_alternative_was_meant_all_are_named() -> None:
+    (problem,) = problems(parse_yaml("key: 5", "t.yaml"), SCHEMA)
+    assert problem.message == '5 is not of type "string" or 5 is not of type "object"'
+
+
+def test_a_problem_in_a_list_names_the_line_of_its_item() -> None:
+    schema = {"properties": {"list": {"items": {"type": "integer"}}}}
+    document = parse_yaml("list:\n  - 1\n  - two\n", "t.yaml")
+    assert [(p.line, p.pointer) for p in problems(document, schema)] == [(3, "/list/1")]
+
+
+def test_documents_are_bounded_in_depth() -> None:
+    assert parse_yaml("[" * 65 + "]" * 65).data
+    with pytest.raises(UsageError, match="nested too deeply"):
+        parse_yaml("[" * 66 + "]" * 66)
+
+
 def test_all_problems_are_reported_at_once() -> None:
     document = parse_yaml("timing: {reply_ms: soon}\nkeys: 1", "t.yaml")
     with pytest.raises(UsageError) as caught:
@@ -116,6 +133,14 @@ def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path, monkeypatch
     monkeypatch.setenv("KEY_FOR_TEST", "from-env")
     assert read_secret({"file": "key"}, base=tmp_path) == "s3cret-value"
     assert read_secret({"env": "KEY_FOR_TEST"}, base=tmp_path) == "from-env"
-    for spec in ({"file": "none"}, {"env": "KEY_THAT_IS_NOT_SET"}, None):
-        with pytest.raises(UsageError):
+    monkeypatch.setenv("EMPTY_KEY_FOR_TEST", "")
+    (tmp_path / "empty").write_text(" \n")
+    for spec, said in (
+        ({"file": "none"}, "none: the secret cannot be read"),
+        ({"file": "empty"}, "empty: the secret is empty"),
+        ({"env": "KEY_THAT_IS_NOT_SET"}, "KEY_THAT_IS_NOT_SET is not set or empty"),
+        ({"env": "EMPTY_KEY_FOR_TEST"}, "EMPTY_KEY_FOR_TEST is not set or empty"),
+        (None, "a secret is missing"),
+    ):
+        with pytest.raises(UsageError, match=said):
             read_secret(spec, base=tmp_path)

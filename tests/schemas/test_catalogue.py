@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from support.catalogues import FRAMES, PROTOCOL, frame, write_catalogue
 from relaykit import schemas
 from relaykit.errors import UsageError
 from relaykit.schemas import DIRECTIONS, UnknownType, load_catalogue, thaw
-from relaykit.schemas.flatten import flattened
+from relaykit.schemas.flatten import deepest, flattened
 
 
 def test_the_installed_catalogue_is_read_once() -> None:
@@ -114,6 +115,15 @@ def test_definitions_of_one_name_in_two_files_stay_apart(tmp_path: Path) -> None
     assert not toy.validate({"type": "both", "payload": {"a": "x", "b": "x"}}, "c2s").valid
 
 
+def test_a_schema_may_refer_to_a_whole_file(tmp_path: Path) -> None:
+    (tmp_path / "whole.schema.json").write_text(json.dumps({"type": "integer"}))
+    schema = frame("c2s", "count", {"allOf": [{"$ref": "../../whole.schema.json"}]})
+    toy = load_catalogue(write_catalogue(tmp_path, frames={("c2s", "count"): schema}))
+    assert set(toy.frame("c2s", "count").bundled["$defs"]) == {"whole"}
+    assert toy.validate({"type": "count", "payload": 1}, "c2s").valid
+    assert not toy.validate({"type": "count", "payload": "1"}, "c2s").valid
+
+
 def test_schemas_that_refer_to_themselves_work(tmp_path: Path) -> None:
     types = {"$defs": {"tree": {"type": "array", "items": {"$ref": "#/$defs/tree"}}}}
     schema = frame("c2s", "grow", {"allOf": [{"$ref": "../../types.schema.json#/$defs/tree"}]})
@@ -171,7 +181,9 @@ def test_broken_files_are_named_with_the_place(tmp_path: Path, what: str, said: 
 
 
 def test_a_folder_that_is_no_catalogue_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=re.escape(str(tmp_path))):
+    with pytest.raises(
+        UsageError, match=f"{re.escape(str(tmp_path))}: no catalogue: it has no protocol.yaml"
+    ):
         load_catalogue(tmp_path)
     (tmp_path / "protocol.yaml").write_text(PROTOCOL)
     with pytest.raises(UsageError, match="no catalogue"):
@@ -252,6 +264,8 @@ def test_the_flattened_schema_judges_like_the_bundled_one() -> None:
         {"allOf": [{"enum": [1, {"a": "x"}]}], "enum": [True, {"a": "x"}]},
         {"allOf": [False]},
         {"unevaluatedProperties": False, "allOf": [{"properties": {"a": True}}]},
+        {"contains": {"$ref": "#/$defs/one"}, "$defs": {"one": {"const": 1}}},
+        {"$ref": "#/$defs/one", "minProperties": 2, "$defs": {"one": {"type": "object"}}},
         {"properties": {"a": {"type": "string", "pattern": "^x.?$", "not": {"pattern": "\n"}}}},
         {"properties": {"a": {"type": "string", "pattern": "^[^y]*$", "not": {"pattern": "\n"}}}},
     ],
@@ -267,9 +281,35 @@ def test_flattening_never_changes_the_meaning(schema: dict[str, Any]) -> None:
         1,
         True,
         [],
+        [1],
+        [2],
     ]
     written, flat = (jsonschema_rs.Draft202012Validator(form) for form in (schema, flattened(schema)))
     assert [written.is_valid(value) for value in values] == [flat.is_valid(value) for value in values]
+
+
+@pytest.mark.parametrize(
+    ("schema", "levels"),
+    [
+        (False, 0),
+        (True, math.inf),
+        ({}, math.inf),
+        ({"type": "string"}, 0),
+        ({"enum": [1, "x"]}, 0),
+        ({"const": {"a": 1}}, math.inf),
+        ({"type": "object", "properties": {"a": {"type": "string"}}}, math.inf),
+        ({"type": "object", "additionalProperties": False}, 1),
+        ({"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": False}, 1),
+        ({"type": "array"}, math.inf),
+        ({"type": ["array", "null"], "items": {"type": "string"}}, 1),
+        ({"type": "array", "items": {"type": "object", "additionalProperties": False}}, 2),
+        ({"anyOf": [{"type": "null"}, {"type": "array", "items": {"type": "null"}}]}, 1),
+        ({"allOf": [{"type": "object"}, {"type": "object", "additionalProperties": False}]}, 1),
+    ],
+    ids=json.dumps,
+)
+def test_how_deep_a_value_can_be(schema: Any, levels: float) -> None:
+    assert deepest(schema) == levels
 
 
 def test_what_is_left_out_the_validator_says_by_itself() -> None:
