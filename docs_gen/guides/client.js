@@ -1,5 +1,5 @@
-// A client for browsers. `freshToken` is a function that gives a token, or a promise of one; `show` gets each
-// new message, and what became of those that were sent.
+// A client for browsers. `freshToken` is a function that gives a token, or a
+// promise of one; `show` gets each new message, and what became of those sent.
 class Client {
   #outbox = new Map(); // these two belong where they survive a restart
   #seen = new Set();
@@ -14,7 +14,7 @@ class Client {
   send(payload) {
     const message_id = crypto.randomUUID();
     this.#outbox.set(message_id, { type: "send", message_id, payload });
-    this.#frame(this.#outbox.get(message_id)); // without a connection it goes out with the next one
+    this.#frame(this.#outbox.get(message_id)); // or with the next connection
     return message_id;
   }
 
@@ -26,8 +26,8 @@ class Client {
   async #stayConnected() {
     for (let delay = 0; !this.#done;) {
       const alive = await this.#session(await this.freshToken());
-      delay = alive ? 0 : Math.min(60, Math.max(1, delay * 2));
-      const pause = alive ? Math.random() : delay * (0.5 + Math.random() / 2);
+      delay = alive ? 1 : Math.min(60, Math.max(1, delay * 2));
+      const pause = delay * (0.5 + Math.random() / 2);
       await new Promise((resolve) => setTimeout(resolve, 1000 * pause));
     }
   }
@@ -38,8 +38,12 @@ class Client {
       const socket = this.#socket = new WebSocket(this.url, ["Bearer", token]);
       let alive = false, last = Date.now();
       const watch = setInterval(() => {
-        if (Date.now() - last > 40_000) { clearInterval(watch); socket.close(); ended(alive); } // nobody answers
-        else if (Date.now() - last > 30_000) this.#frame({ type: "heartbeat" });
+        const silent = Date.now() - last;
+        if (silent > 40_000) { // nobody answers
+          clearInterval(watch);
+          socket.close();
+          ended(alive);
+        } else if (silent > 30_000) this.#frame({ type: "heartbeat" });
       }, 5_000);
       socket.onopen = () => this.#again();
       socket.onmessage = ({ data }) => {
@@ -54,7 +58,7 @@ class Client {
     const id = (message_id ?? payload?.message_id)?.toLowerCase();
     if (type === "deliver" || type === "group_message") {
       if (!this.#seen.has(id)) this.show(type, id, payload);
-      this.#seen.add(id); // first keep it, then acknowledge it, even if it came before
+      this.#seen.add(id); // keep it, and only then acknowledge it: each time
       this.#frame({ type: "delivery_ack", message_id: id });
     } else if (type === "sent_ack") {
       this.#outbox.delete(id);
@@ -66,9 +70,9 @@ class Client {
 
   #fault({ error_code, reconnect, retry_after }, id) {
     if (error_code === "auth_failed" && !reconnect) this.close();
-    else if (error_code === "rate_limited") setTimeout(() => this.#again(), 1000 * retry_after);
-    else if (error_code === "server_error") setTimeout(() => this.#again(), 5_000);
-    else if (this.#outbox.delete(id)) this.show("failed", id); // it would fail again
+    else if (error_code === "rate_limited" || error_code === "server_error") {
+      setTimeout(() => this.#again(), 1000 * (retry_after ?? 5));
+    } else if (this.#outbox.delete(id)) this.show("failed", id); // again it would, too
   }
 
   #again() {
@@ -76,6 +80,7 @@ class Client {
   }
 
   #frame(frame) {
-    if (this.#socket?.readyState === WebSocket.OPEN) this.#socket.send(JSON.stringify(frame));
+    const open = this.#socket?.readyState === WebSocket.OPEN;
+    if (open) this.#socket.send(JSON.stringify(frame));
   }
 }
