@@ -63,7 +63,7 @@ def expectation(keyword: str, limit: Any, schema: Mapping[str, Any], value: Any)
     if keyword == "format":
         return f"is not a valid {limit}" if not title else f"{title} expected: is not a valid {limit}"
     if keyword in ("anyOf", "oneOf"):
-        choices = [c.get("title", "") for c in limit if isinstance(c, Mapping)]
+        choices = [c.get("title", "") if isinstance(c, Mapping) else "" for c in limit]
         named = f": {', '.join(map(shorten, choices))}" if all(choices) else ""
         which = "one" if keyword == "anyOf" else "exactly one"
         return f"{title + ': ' if title else ''}must fit {which} of {len(limit)} forms{named}"

@@ -57,3 +57,7 @@ def test_registered_secrets_go_also_from_nested_values() -> None:
 def test_ordinary_text_stays() -> None:
     text = "Bearer selected; the token is missing; ciphertext eyJ"
     assert Redactor("abc").text(text) == text
+
+
+def test_a_secret_counts_from_six_letters_on() -> None:
+    assert Redactor("abcde", "uvwxyz").text("abcde uvwxyz") == f"abcde {REDACTED}"
