@@ -1,7 +1,8 @@
 """The server's only source of time: wall clock, monotonic clock and timers, which can all be moved together.
 
 Nothing else in the server reads time or starts a timer, so a test bench (or the control interface) can
-let hours pass at once: tokens expire, calls stop ringing, idle connections time out.
+let hours pass at once: tokens expire, calls stop ringing, idle connections time out. (What bounds the cost of
+a connection to the machine, in `http` and `tls_listener`, goes by the machine's own time.)
 """
 
 from __future__ import annotations

@@ -38,11 +38,29 @@ def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     default=None,
     help="Alice and Bob, URLs with tokens, the documentation, frames in the log.",
 )
-@click.option("--fault", "faults", multiple=True, metavar="SPEC", help="Fault, such as drop@deliver:3.")
+@click.option(
+    "--fault",
+    "faults",
+    multiple=True,
+    metavar="SPEC",
+    help="Fault, such as drop@deliver:3; also duplicate, delay, reorder, corrupt, close, slow.",
+)
 @click.option("--secret-file", type=_PATH, help="File with the key that signs tokens (HS256).")
 @click.option("--config", type=_PATH, help="Configuration file (YAML).")
-@click.option("--limits", multiple=True, metavar="NAME=VALUE", callback=_pairs, help="Limit of the protocol.")
-@click.option("--timing", multiple=True, metavar="NAME=S", callback=_pairs, help="Interval of the protocol.")
+@click.option(
+    "--limits",
+    multiple=True,
+    metavar="NAME=VALUE",
+    callback=_pairs,
+    help="Limit of the protocol, such as burst=20.",
+)
+@click.option(
+    "--timing",
+    multiple=True,
+    metavar="NAME=S",
+    callback=_pairs,
+    help="Interval of the protocol, such as ping_interval_s=2.",
+)
 @click.option(
     "--origin", "origins", multiple=True, help="A permitted Origin; * is any port or part of a host."
 )
@@ -82,6 +100,13 @@ def serve(
     Its address goes to standard output, its log to standard error. Without --secret-file, keys in --config,
     or the environment variable RELAYKIT_SECRET, a random signing key is made and shown; `relaykit token`
     signs tokens with it.
+
+    \b
+    relaykit serve --dev                                          to write a client against
+    relaykit serve --dev --store chat.db --fault drop@deliver:3
+    RELAYKIT_CONTROL_TOKEN=… relaykit serve --control-port 8788   for a test bench
+    relaykit serve --print-config > serve.yaml                    a configuration to start from
+    relaykit serve --config serve.yaml
 
     There are more settings than flags: --print-config shows them all, as a file for --config. Every one can
     also be given as RELAYKIT_SERVE_<NAME>, such as RELAYKIT_SERVE_LIMITS_BURST=20.
