@@ -123,11 +123,14 @@ def _deliver(state: State, step: Step | None, device: str, frame: Mapping[str, A
         if user == message.sender:
             return ("GRP-08",) if message.group else ("PRIV-01",)
         return ("GRP-11", "GRP-12", "GRP-14") if message.group else ("PRIV-01",)
+    late = step is not None and step.move in ("connect", "connect_again") and step.who == device
     if not _is_the_same(state, message, user, frame):
-        return ("MSG-37",) if message.number in state.sought else _changed(message, frame)
+        if message.number in state.sought:
+            return ("MSG-37",)
+        return (*(("OFF-06",) if late else ()), *_changed(message, frame))
     if device in state.decided_once and device not in message.waiting:
         return ("DEV-27",)
-    if step is not None and step.move in ("connect", "connect_again") and step.who == device:
+    if late:
         if message.waiting.get(device):
             return ("MSG-30", "OFF-04") if message.status.get(user) == "read" else ("OFF-04",)
         if device not in message.waiting:
@@ -167,7 +170,7 @@ def _status(state: State, step: Step | None, device: str, frame: Mapping[str, An
     if message.sender != user_of(device):
         return ("PRIV-02", "MSG-42", "MSG-43")
     if step is not None and step.move in ("ack", "read") and user_of(step.who) not in message.receivers:
-        return ("MSG-38", "MSG-42") if step.move == "ack" else ("MSG-39", "MSG-43")
+        return ("MSG-42", "MSG-38") if step.move == "ack" else ("MSG-43", "MSG-39")
     if message.number in state.meddled and "read" not in message.status.values():
         return state.meddled[message.number]
     reached = set(message.status.values())

@@ -65,6 +65,7 @@ def _accepted(state: State, step: Step) -> Branch:
         req = ("GRP-02", "GRP-03", "GRP-06") if group else ("MSG-16", "MSG-17", "MSG-18")
         needed += [Expected(d, forms, req, message.line) for d in state.devices(receiver)]
         message.status[receiver] = "sent"
+        message.seen |= set(state.devices(receiver))
         message.waiting |= dict.fromkeys(state.known[receiver], False)
         if not state.known[receiver]:
             message.backlog.add(receiver)
@@ -305,7 +306,8 @@ def delivered_again(
         if message.vague or user in message.former:
             more += may((device,), *forms)
         else:
-            req = ("OFF-07",) if user in message.backlog else ("OFF-01", "OFF-03", "OFF-06")
+            req = ("OFF-03", "OFF-01", "OFF-06") if device in message.seen else ("OFF-01", "OFF-03", "OFF-06")
+            req = ("OFF-07",) if user in message.backlog else req
             cause = ("MSG-15", "MSG-14") if state.restarted else ()
             needed.append(Expected(device, forms, req, message.line, cause))
     more += [Expected(device, told.forms) for told in state.told.get(user, ())]
@@ -315,6 +317,13 @@ def delivered_again(
 def forms_of(message: Message, user: str) -> tuple[frames.Template, ...]:
     """The forms in which a message reaches one of its receivers."""
     return frames.deliver(message.sender, message.number, message.content, to=user, group_=message.group)
+
+
+def noted_seen(state: State, device: str) -> None:
+    """A device that connects has got whatever waited for it, if only that."""
+    for message in state.messages.values():
+        if message.waiting.get(device) is False:
+            message.seen.add(device)
 
 
 def noted_device(state: State, device: str, *, first: bool) -> None:

@@ -148,6 +148,7 @@ def _connect(state: State, step: Step) -> tuple[Branch, ...]:
         if new_device:
             new.known.setdefault(user, []).append(device)
             messaging.noted_device(new, device, first=first)
+        messaging.noted_seen(new, device)
         new.uncertain.discard(user)
         new.reached(f"device: {'new' if new_device else 'away'} → online")
         if alone and heard:

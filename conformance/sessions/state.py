@@ -122,6 +122,7 @@ class Message:
         content: number of its ciphertext.
         line: the connection it was sent on, which keeps it in order.
         waiting: device → whether it has acknowledged it; for devices that are to get it at all.
+        seen: devices that have got it before.
         backlog: receivers without a device, whose first one gets it.
         status: by receiver.
         former: receivers who have left the group since: they may still get it.
@@ -135,6 +136,7 @@ class Message:
     content: int
     line: str
     waiting: dict[str, bool] = field(default_factory=dict)
+    seen: set[str] = field(default_factory=set)
     backlog: set[str] = field(default_factory=set)
     status: dict[str, Status] = field(default_factory=dict)
     former: set[str] = field(default_factory=set)

@@ -13,7 +13,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from relaykit.conformance.matching import ambient_types
+from relaykit.conformance.matching import ambient_types, compare
 from relaykit.conformance.reproduce import Reproduction, area_of
 from relaykit.conformance.sessions import frames, model
 from relaykit.conformance.sessions.crowding import extra
@@ -55,6 +55,8 @@ def reproduction(
         later = [each.step for each in rest[index + 1 :]] + ([last] if last is not None else [])
         lines += _acts(done.step)
         lines += _in_step(done, later, problem.device)
+        if problem.kind == "unexpected":
+            lines += _taken(rest[: index + 1], problem.device)
         lines += [*_leaves(done), *_goes(done.step), *_recovers(done.step, later, problem.device)]
     if last is not None:
         acts = _acts(last)
@@ -228,6 +230,24 @@ def _in_step(done: Done, later: Sequence[Step], device: str) -> list[Line]:
     if not who or done.step.move in model.ARRIVALS or all(step.who == who for step in later):
         return []
     return [_beat(who), _expect_form(who, ({"type": "heartbeat_ack"},))]
+
+
+def _taken(log: Sequence[Done], device: str) -> list[Line]:
+    """What came to a device in the last of these steps and need not have come: it is no news at the end."""
+    done, lines = log[-1], list[Line]()
+    needed = [form for expected in done.branch.must if expected.to == device for form in expected.forms]
+    could = [
+        form
+        for each in log
+        for expected in each.branch.may
+        if expected.to == device
+        for form in expected.forms
+    ]
+    for frame in done.came.get(device, ()):
+        if not any(compare(form, frame) is None for form in needed):
+            form = next((form for form in could if compare(form, frame) is None), None)
+            lines += [{"any_of": [[_expect_form(device, (form,))], []]}] if form is not None else []
+    return lines
 
 
 def _is_about_its_ack(step: Step, problem: Problem) -> bool:

@@ -143,3 +143,20 @@ def test_a_name_that_was_never_learnt_is_made_up() -> None:
     strange = Step("ack", "bob.phone", {"m": -4})
     told = problem("unexpected", "alice.phone", "PRIV-02", actual=frames.status_update(-4, "delivered"))
     assert written(connected(state), strange, told).vars == {"o4": "uuid"}
+
+
+def test_what_came_before_and_need_not_have_come_is_no_news_at_the_end() -> None:
+    state = everybody()
+    log = connected(state)
+    status = frames.status_update(1, "read")
+    for step in (
+        Step("create_group", "", {"group": 9, "users": ("alice", "carol")}),
+        Step("send", "alice.phone", {"group": 9, "m": 1, "c": 1}),
+        Step("read", "carol.phone", {"ms": (1,)}),
+    ):
+        log.append(Done(step, go(state, step), {"alice.phone": [status]} if step.move == "read" else {}))
+    again = problem("unexpected", "alice.phone", "GRP-18", actual=status)
+    steps = written(log, Step("read", "carol.phone", {"ms": (1,)}), again).steps
+    came = {"any_of": [[{"expect": {"as": "alice.phone", "frame": status, "skip": True}}], []]}
+    assert steps.index(came) < len(steps) - 2
+    assert steps[-1] == {"none": {"actors": ["alice.phone"], "req": ["GRP-18"]}}
