@@ -31,6 +31,7 @@ ORDER = (
     "client",
     "server",
     "suite",
+    "fuzzing",
     "target-file",
     "control",
     "ci",

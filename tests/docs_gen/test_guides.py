@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from relaykit.conformance.loader import load_files
 from relaykit.conformance.probes import backlog, crowds, floods, sizes
 from relaykit.docs_gen import build
 from relaykit.docs_gen.guides import ORDER, read_guide
 from relaykit.docs_gen.material import Material
 from relaykit.docs_gen.suite import Told
 from relaykit.errors import UsageError
+from relaykit.schemas import load_catalogue
 
 ROOT = Path(__file__).parents[2]
 NOTHING = Told((), {}, "", {})
@@ -119,3 +121,13 @@ def test_every_key_of_a_target_file_says_what_it_means(files: Mapping[str, str])
 
 def test_guides_and_their_order_are_complete() -> None:
     assert {path.stem for path in (ROOT / "docs_gen/guides").glob("*.md")} == set(ORDER)
+
+
+def test_the_scenario_that_the_guide_to_fuzzing_shows_is_one(
+    files: Mapping[str, str], tmp_path: Path
+) -> None:
+    shown = files["guides/fuzzing.md"].partition("```yaml\n")[2].partition("```")[0]
+    path = tmp_path / "found.yaml"
+    path.write_text(shown)
+    (scenario,) = load_files(load_catalogue(), [path])
+    assert scenario.requirements == ("MSG-38", "OFF-03")
