@@ -306,8 +306,8 @@ def delivered_again(
         if message.vague or user in message.former:
             more += may((device,), *forms)
         else:
-            req = ("OFF-03", "OFF-01", "OFF-06") if device in message.seen else ("OFF-01", "OFF-03", "OFF-06")
-            req = ("OFF-07",) if user in message.backlog else req
+            mine = ("OFF-03", "OFF-01") if device in message.seen else ("OFF-01", "OFF-03")
+            req = ("OFF-07",) if user in message.backlog else (*mine, "OFF-06")
             cause = ("MSG-15", "MSG-14") if state.restarted else ()
             needed.append(Expected(device, forms, req, message.line, cause))
     more += [Expected(device, told.forms) for told in state.told.get(user, ())]
