@@ -120,17 +120,26 @@ def expected(*deviations: str) -> dict[str, str]:
     return {requirement: verdict for requirement, verdict in verdicts.items() if requirement not in hidden}
 
 
+QUICKER = {"quiet_ms": "60", "reply_ms": "2500"}
+"""Nothing is late without `slow`, so that the quiet window may be short."""
+ALL = [name for name in TABLE["deviations"] if name != "slow"]
+
+
+@pytest.mark.timeout(300)
+def test_all_deviations_at_once_are_found_and_nothing_else(tmp_path: Path) -> None:
+    # Silence is judged by cases that wait for it.
+    launch = f"{WRONG} --without slow"
+    data = judged(tmp_path, "wrong_server", launch, "--profile", "full", **QUICKER, **TIMES)
+    assert broken(data) == expected(*ALL), said(data)
+
+
 @pytest.mark.parametrize("deviations", TABLE["together"], ids=lambda names: names[0])
 @pytest.mark.timeout(300)
 def test_each_deviation_of_the_wrong_server_is_found_and_nothing_else(
     tmp_path: Path, deviations: list[str]
 ) -> None:
     launch = f"{WRONG} --only {','.join(deviations)}"
-    # Nothing is late without `slow`, so that the quiet window may be short.
-    # Silence is judged by cases that wait for it; they are slow, and the others need not run again.
-    profile = "full" if "silent_timeout" in deviations else "default"
-    chosen = ("--profile", profile)
-    data = judged(tmp_path, "wrong_server", launch, *chosen, quiet_ms="60", reply_ms="2500", **TIMES)
+    data = judged(tmp_path, "wrong_server", launch, **QUICKER, **TIMES)
     assert broken(data) == expected(*deviations), said(data)
 
 
@@ -139,9 +148,10 @@ def test_all_deviations_stand_in_the_table_and_each_shows_by_something_of_its_ow
         entry["name"] for entry in load_yaml(FOREIGN / "wrong_server" / "expected.yaml").data["deviations"]
     ]
     assert sorted(TABLE["deviations"]) == sorted(names)
-    assert sorted(sum(TABLE["together"], ["slow"])) == sorted(names)
-    for group in TABLE["together"]:
-        for name in group:
+    among_all = TABLE["seen_among_all"]
+    assert sorted(sum(TABLE["together"], ["slow", *among_all])) == sorted(names)
+    for group, looked_for in ((ALL, among_all), *((group, group) for group in TABLE["together"])):
+        for name in looked_for:
             others = expected(*(other for other in group if other != name))
             assert expected(*group) != others, f"{name} would not be missed"
 
