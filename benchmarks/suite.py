@@ -88,6 +88,7 @@ def main() -> None:
     cases = select(catalogue, load_cases(catalogue), profile=options.profile)
     print(f"loading and checking {len(cases)} cases: {time.perf_counter() - began:.2f} s")
     rates: list[float] = []
+    seconds: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         process, addresses = start(Path(folder))
         try:
@@ -101,6 +102,7 @@ def main() -> None:
                 profile.disable()
                 count = executed(result)
                 rates.append(count / result.duration_s)
+                seconds.append(result.duration_s)
                 suite, server = time.process_time() - own, server_cpu(process) - other
                 print(
                     f"run {number + 1}: {count} cases in {result.duration_s:.2f} s = "
@@ -115,7 +117,10 @@ def main() -> None:
         finally:
             process.terminate()
             process.wait(10)
-    print(f"median of {options.runs}: {statistics.median(rates):.0f} cases/s")
+    print(
+        f"median of {options.runs}, profile {options.profile}: {statistics.median(rates):.0f} cases/s, "
+        f"{statistics.median(seconds):.1f} s in all (load {os.getloadavg()[0]:.1f})"
+    )
 
 
 if __name__ == "__main__":
