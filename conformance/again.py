@@ -72,7 +72,7 @@ class Reruns:
         first = self._first.get(name)
         if first is None:
             return
-        if rerun.verdict in (Verdict.UNTESTABLE, Verdict.NOT_APPLICABLE):
+        if rerun.verdict is Verdict.UNTESTABLE:
             self.drop(rerun.case, rerun.reason)
             return
         runs, same = self._counts.get(name, (0, 0) if alone else (1, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
@@ -11,6 +12,8 @@ from relaykit.conformance.target import Target
 
 _RATE = frozenset({"frames_per_second", "burst"})
 _NAMED = 3
+_MANY = 4
+"""Fewer cases that fail now and then are each an affair of its own."""
 
 
 def hints(results: Iterable[CaseResult], target: Target, *, fences: bool) -> tuple[str, ...]:
@@ -35,7 +38,29 @@ def hints(results: Iterable[CaseResult], target: Target, *, fences: bool) -> tup
             f"`rate_limited` came in {len(limited)} failing cases that are about something else ({names}): "
             f"{ADVICE}"
         )
+    passing = [each.case.id for each in known if _passes_alone(each)]
+    if len(passing) >= _MANY:
+        names = ", ".join(passing[:_NAMED]) + ", …"
+        found.append(
+            f"{len(passing)} cases failed beside others, and none of them when it ran alone ({names}): the "
+            f"target bears few at once, or it stood still for a while{_busy()}. Fewer cases at the same time "
+            "(-j 8) or longer waits (--timeout-factor 3) tell which"
+        )
     return tuple(found)
+
+
+def _passes_alone(result: CaseResult) -> bool:
+    seen = result.stability
+    return result.verdict is Verdict.FAIL and seen is not None and seen.alone and seen.same == 0
+
+
+def _busy() -> str:
+    """That this machine has more to do than it can, where it tells."""
+    try:
+        load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    except OSError:
+        return ""
+    return f", as this machine may have (load {load:.1f}, {cores} cores)" if load > cores else ""
 
 
 ADVICE = (

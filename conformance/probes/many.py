@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from relaykit.conformance.awaiting import until
 from relaykit.conformance.context import Context, Device
@@ -44,8 +44,7 @@ async def many_devices(context: Context) -> None:
     names = {sender: [str(frame["message_id"]) for frame in frames] for sender, frames in sent.items()}
     await _gathered(context, devices, _SENDERS * each)
     await fence(context, [*devices, *senders])  # what comes twice may come later, and so may acks
-    for device in devices:
-        _judge(context, device, list(names.values()))
+    _judge(context, devices, list(names.values()))
     await _acknowledged_by_all(context, senders[0], devices, names[senders[0]][0])
 
 
@@ -64,28 +63,37 @@ def _delivered(device: Device) -> list[str]:
     return [str(frame.get("message_id")).lower() for frame in frames if frame.get("type") == "deliver"]
 
 
-def _judge(context: Context, device: Device, sent: Sequence[Sequence[str]]) -> None:
-    """Compare what a device got with what was sent: all of it, once, and in the order of each sender."""
-    got = _delivered(device)
+def _judge(context: Context, devices: Sequence[Device], sent: Sequence[Sequence[str]]) -> None:
+    """Compare what devices got with what was sent: all of it, once, and in the order of each sender.
+
+    Devices that got it wrong in the same way are one finding.
+    """
+    wrong: dict[tuple[str, str], list[Device]] = {}
+    for device in devices:
+        for requirement, said in _faults(_delivered(device), sent):
+            if said:
+                wrong.setdefault((requirement, said), []).append(device)
+            else:
+                context.prove((requirement,), device.label)
+    for (requirement, said), (first, *others) in wrong.items():
+        who = f"{first.label} and {len(others)} more of {len(devices)} devices" if others else first.label
+        context.fail(
+            (requirement,),
+            f"{who} got {said}",
+            expected="each message once, in the order of its sender",
+            actual=_delivered(first),
+            actor=first.label,
+        )
+
+
+def _faults(got: Sequence[str], sent: Sequence[Sequence[str]]) -> Iterator[tuple[str, str]]:
+    """For each requirement, what of it one device got otherwise; nothing if all is well."""
     whole = list(itertools.chain(*sent))
-    missing = [name for name in whole if name not in got]
-    swapped = [
-        mine for mine in sent if (came := [n for n in got if n in mine]) != sorted(came, key=mine.index)
-    ]
-    for requirement, right, said in (
-        ("MSG-17", not missing, f"{device.label} got {len(whole) - len(missing)} of {len(whole)} messages"),
-        (
-            "MSG-20",
-            len(set(got)) == len(got),
-            f"{device.label} got {len(got) - len(set(got))} messages twice",
-        ),
-        ("MSG-41", not swapped, f"{device.label} got what one sender sent in another order"),
-    ):
-        if right:
-            context.prove((requirement,), device.label)
-        else:
-            expected = "each message once, in the order of its sender"
-            context.fail((requirement,), said, expected=expected, actual=got, actor=device.label)
+    missing, twice = sum(name not in got for name in whole), len(got) - len(set(got))
+    swapped = any((came := [n for n in got if n in mine]) != sorted(came, key=mine.index) for mine in sent)
+    yield "MSG-17", f"{len(whole) - missing} of {len(whole)} messages" if missing else ""
+    yield "MSG-20", f"{twice} messages twice" if twice else ""
+    yield "MSG-41", "what one sender sent in another order" if swapped else ""
 
 
 async def _acknowledged_by_all(

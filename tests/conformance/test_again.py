@@ -100,6 +100,26 @@ def test_every_failure_runs_again_though_there_is_no_time_to_run_each_alone() ->
     assert steadiness_text(case).startswith("slow, and the 0.01 s for running failures again were over")
 
 
+def test_many_that_pass_alone_are_said_to_have_one_reason_first() -> None:
+    (case,) = all_cases("heartbeat-is-answered")
+    seen: set[str] = set()
+
+    def once(name: str) -> Case:
+        async def run(context: object) -> None:
+            if name not in seen:
+                seen.add(name)
+                context.fail((), "it stood still", actual="nothing")  # type: ignore[attr-defined]
+
+        return replace(case, id=name, run=run)
+
+    result = judged(tuple(once(f"now-and-then-{number}") for number in range(5)))
+    assert "5 cases failed beside others, and none of them when it ran alone" in result.hints[0]
+    assert "now-and-then-0" in result.hints[0]
+    assert "--timeout-factor" in result.hints[0]
+    seen.clear()
+    assert not judged(tuple(once(f"now-and-then-{number}") for number in range(2))).hints
+
+
 def test_without_a_bound_each_failure_runs_alone_as_often_as_asked() -> None:
     cases = (*several(6), *several(1, slow=True))
     found = by_id(judged(cases, retry_s=0, retries=2))
