@@ -227,4 +227,6 @@ def _material(key: Any) -> Any:
 
 
 def _in_short(error: Exception) -> str:
-    return str(error).partition("\n")[0][:120] or type(error).__name__
+    text = str(error).partition("\n")[0][:120] or type(error).__name__
+    # PyJWT shows an object of Python there.
+    return "it is a key of another kind" if text.startswith("Expected one of") else text

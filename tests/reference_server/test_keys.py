@@ -23,6 +23,9 @@ from support.keys import (
 )
 from support.server import in_loop, new_id, running_server
 
+from relaykit.errors import UsageError
+from relaykit.reference_server.auth import make_key
+
 # --- four algorithms, each from what it can come from ---
 
 
@@ -153,3 +156,9 @@ async def test_a_named_key_and_one_without_a_name() -> None:
         assert await admits(server, "HS256", SECRET, kid="whatever it was before names")
         assert await admits(server, "HS256", OTHER, kid="new")
         assert not await admits(server, "HS256", OTHER, kid="other")
+
+
+@pytest.mark.parametrize(("kind", "algorithm"), [("RS256", "ES256"), ("ES256", "RS256"), ("EdDSA", "ES256")])
+def test_a_key_of_another_kind_is_told_in_words(kind: str, algorithm: str) -> None:
+    with pytest.raises(UsageError, match=f"^not a key for {algorithm}: it is a key of another kind$"):
+        make_key(algorithm, pem(private(kind)))
