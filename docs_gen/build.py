@@ -233,6 +233,8 @@ def _with_manifest(files: Mapping[str, str]) -> dict[str, str]:
 def _made(out: Path) -> set[str]:
     """The files that an earlier build has made there: nothing else is ever removed."""
     manifest = out / MANIFEST
-    names = manifest.read_text("utf-8").splitlines() if manifest.is_file() else ()
+    names = manifest.read_text("utf-8").splitlines() if manifest.is_file() else []
     # A manifest is a file that anybody can edit: nothing outside the folder is touched.
-    return {name for name in names if name and (out / name).resolve().is_relative_to(out.resolve())}
+    root, folders = out.resolve(), {Path(name).parent for name in names}
+    inside = {folder for folder in folders if (out / folder).resolve().is_relative_to(root)}
+    return {name for name in names if Path(name).parent in inside and Path(name).name not in ("", "..")}

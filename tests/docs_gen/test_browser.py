@@ -120,6 +120,9 @@ def test_everything_is_readable_without_scripts(browser: Browser, site: Path) ->
     expect(page).to_have_url(f"file://{site}/contents.html")
     _open(page, site, "validator")
     expect(page.get_by_text("The validator needs scripts")).to_be_visible()
+    _open(page, site, "single#frames.c2s.send--fields")
+    expect(page.locator("[id='frames.c2s.send--field-payload.ciphertext']")).to_be_visible()
+    expect(page.locator("[id='frames.c2s.send'] table.fields td").nth(1)).to_have_text("Always send.")
     context.close()
 
 
@@ -165,6 +168,14 @@ def test_the_single_file_shows_one_page_at_a_time(page: Page, site: Path) -> Non
     expect(page.get_by_role("heading", level=1)).to_have_text("Life of a message")
     _open(page, site, "single#frames.c2s.send--field-payload.ciphertext")
     expect(page.locator("[id='frames.c2s.send--field-payload.ciphertext']")).to_be_in_viewport()
+    _open(page, site, "single#MSG-12")
+    expect(page.locator("[id='MSG-12']")).to_be_in_viewport()
+    page.keyboard.press("Tab")
+    page.get_by_role("link", name="Skip to content").press("Enter")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Messages")
+    for nowhere in ("nonsense", "%E0%A4%A", '"><b>'):
+        page.evaluate("hash => { location.hash = hash }", nowhere)
+        expect(page.get_by_role("heading", level=1)).to_contain_text("Relay Messaging Protocol")
     page.emulate_media(media="print")
     page.evaluate("window.dispatchEvent(new Event('beforeprint'))")
     expect(page.locator("[id='guides.calls'] h1")).to_be_visible()
