@@ -66,10 +66,11 @@ def test_a_full_disk_is_not_a_defect_of_the_kit(tmp_path: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("error", [ValueError("token=abcdefgh"), PermissionError(13, "token=abcdefgh")])
 def test_an_unforeseen_exception_is_a_defect_of_the_kit_without_secrets(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    error: Exception, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _with_command(monkeypatch, ValueError("token=abcdefgh"))
+    _with_command(monkeypatch, error)
     with pytest.raises(SystemExit) as ended:
         cli.main(["boom"])
     assert ended.value.code == 5
