@@ -188,19 +188,22 @@ class Mailboxes:
         if self._store.full:
             raise Refused("the store is full", SERVER_ERROR)
         totals = self._totals or self.totals()
-        if totals.bytes + len(frame) > self._most_bytes:
+        size = totals.bytes + len(frame)
+        if size > self._most_bytes:
             raise Refused("too much waits on this server; try again later", SERVER_ERROR)
-        totals.bytes += len(frame)
+        totals.bytes = size
         totals.waiting += len(boxes)
         self._store.begin()
         seq = self._ledger.add(key, sender, target, SENT if members is None else None)
-        self._new_messages += (seq, bytearray(key), sender, target, bytearray(frame))
-        for member in members or ():
-            self._new_recipients += (seq, member, SENT)
+        messages, waiting = self._new_messages, self._new_waiting
+        messages += (seq, bytearray(key), sender, target, bytearray(frame))
+        if members is not None:
+            for member in members:
+                self._new_recipients += (seq, member, SENT)
         for box in boxes:
             box.waiting += 1
-            self._new_waiting += (box.id, seq)
-        if len(self._new_messages) >= _MESSAGE * ROWS:
+            waiting += (box.id, seq)
+        if len(messages) >= _MESSAGE * ROWS:
             self._settle()  # a turn may bring many: none of them is to wait long enough to leave the caches
         return True
 
