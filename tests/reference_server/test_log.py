@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import re
 import signal
 from collections.abc import Iterator
@@ -27,10 +28,11 @@ HEARTBEAT = frame("heartbeat")
 
 
 @contextmanager
-def logged(style: str, *, terminal: bool = False) -> Iterator[io.StringIO]:
+def logged(style: str, *, terminal: bool = False, stream: Any = None) -> Iterator[io.StringIO]:
     """What the server writes to its log."""
-    stream = io.StringIO()
-    stream.isatty = lambda: terminal  # type: ignore[method-assign]
+    if stream is None:
+        stream = io.StringIO()
+        stream.isatty = lambda: terminal
     root, traffic = logging.getLogger(), logging.getLogger(logs.TRAFFIC)
     before = (list(root.handlers), root.level, traffic.level)
     redactor = Redactor()
@@ -209,3 +211,33 @@ async def test_every_line_of_the_json_log_is_json(tmp_path: Path) -> None:
     entries = [json.loads(one) for one in text.splitlines()]
     assert any(entry.get("message", "").startswith("fault drop@heartbeat_ack:1 strikes") for entry in entries)
     assert any(entry.get("event") == "gone" for entry in entries)
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+@in_loop
+async def test_a_log_that_nobody_reads_stops_nobody(style: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_PATIENCE_MS", 50)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as stream, logged(style, stream=stream):
+        async with running_server(dev=True, limits={"burst": 100_000}, check_output=False) as server:
+            alice = await server.connect(USERS["alice"], DEVICES["alice", "phone"])
+            for _ in range(60):  # far more than a pipe holds
+                await alice.send(*[frame("heartbeat", {"x": "y" * 1000})] * 10, HEARTBEAT)
+                await until_ack(alice)
+            os.set_blocking(reading, False)
+            before = _all(reader)
+            await alice.send(HEARTBEAT)
+            await until_ack(alice)
+            after = _all(reader)
+            await alice.close()
+    lost = r"[1-9][0-9]* lines of the log were lost"
+    assert not re.search(lost, before)
+    assert re.search(lost, after)
+    assert "heartbeat_ack" in after
+    if style == "json":
+        *whole, _cut = before.splitlines()
+        assert all(json.loads(one) for one in (*whole, *after.split("\n", 1)[1].splitlines()))
+
+
+def _all(reader: io.BufferedReader) -> str:
+    return (reader.read() or b"").decode()
