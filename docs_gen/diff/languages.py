@@ -19,7 +19,8 @@ from hypothesis.strategies import from_regex
 from relaykit.conformance.derived.patterns import ENDLESS, Part, parse
 from relaykit.errors import KitDefect
 
-_MOST_STATES = 20_000
+_MOST_STEPS = 100_000
+"""A second or two of work; patterns of a protocol need a few hundred."""
 _MOST_TEXTS = 24
 _SAMPLES = 200
 _LONGEST = 256
@@ -43,6 +44,22 @@ class Compared:
     whole: bool
 
 
+class _TooMuch(Exception):  # noqa: N818  (never leaves this module)
+    """The patterns are too large to be followed."""
+
+
+class _Steps:
+    """What may still be done."""
+
+    def __init__(self) -> None:
+        self._left = _MOST_STEPS
+
+    def take(self, weight: int = 1) -> None:
+        self._left -= weight
+        if self._left < 0:
+            raise _TooMuch
+
+
 def beyond(inner: str, outer: str, least: int = 0, most: int | None = None) -> Compared:
     """Texts that `inner` matches and `outer` does not.
 
@@ -53,29 +70,39 @@ def beyond(inner: str, outer: str, least: int = 0, most: int | None = None) -> C
         start, against = parse(inner), parse(outer)
     except KitDefect:
         return Compared(_samples(inner), whole=False)
-    alphabet = tuple(_letters((*start, *against)))
+    texts: list[str] = []
+    try:
+        for text in _followed(start, against, least, ENDLESS if most is None else most):
+            texts.append(text)
+            if len(texts) == _MOST_TEXTS:
+                return Compared(tuple(texts), whole=False)
+    except _TooMuch:
+        return Compared(tuple(texts), whole=False)
     exact = all(len(set(part.chars)) < _ANY_LETTER for part in _all_parts((*start, *against)))
-    exact, least = exact and least <= _LONGEST, min(least, _LONGEST)
-    most = ENDLESS if most is None else most
+    return Compared(tuple(texts), whole=exact and least <= _LONGEST)
+
+
+def _followed(start: Rest, against: Rest, least: int, most: int) -> Iterator[str]:
+    """Texts that the one matches and the other does not, the shortest first."""
+    steps = _Steps()
+    alphabet = tuple(_letters((*start, *against)))
+    least = min(least, _LONGEST)
     counted = most if most <= _LONGEST else least  # beyond it one length is like the other
     first = (start, frozenset({against}), 0)
     seen = {first}
     waiting = deque([(first, "")])
-    texts: list[str] = []
-    while waiting and len(texts) < _MOST_TEXTS:
+    while waiting:
         (rest, others, length), text = waiting.popleft()
         if length >= least and _may_end(rest) and not any(map(_may_end, others)):
-            texts.append(text)
+            yield text
         for letter in alphabet if length < most else ():
-            onward = frozenset(after for other in others for after in _after(other, letter))
-            for after in _after(rest, letter):
+            onward = frozenset(after for other in others for after in _after(other, letter, steps))
+            for after in _after(rest, letter, steps):
                 state = (after, onward, min(length + 1, counted))
                 if state not in seen:
-                    if len(seen) == _MOST_STATES:
-                        return Compared(tuple(texts), whole=False)
+                    steps.take(1 + len(onward))
                     seen.add(state)
                     waiting.append((state, text + letter))
-    return Compared(tuple(texts), whole=exact)
 
 
 @cache
@@ -123,12 +150,13 @@ def _may_end(rest: Rest) -> bool:
     return all(part.least == 0 or (not part.chars and _may_end(part.inner)) for part in rest)
 
 
-def _after(rest: Rest, letter: str) -> Set[Rest]:
+def _after(rest: Rest, letter: str, steps: _Steps) -> Set[Rest]:
     """Everything that may still come after a letter."""
     found: set[Rest] = set()
     open_ = [rest]
     seen = {rest}
     while open_:
+        steps.take()
         current = open_.pop()
         if not current:
             continue
