@@ -99,15 +99,20 @@ def read_json(path: Path) -> Any:
 
 
 @cache
-def _shape(name: str) -> Any:
+def shape(name: str) -> Any:
+    """One of the JSON Schemas that the catalogue's own files keep to.
+
+    Args:
+        name: its file, such as `protocol.schema.json`.
+    """
     return read_json(HERE / name)
 
 
-def _require_shape(path: Path, data: Any, shape: Mapping[str, Any]) -> None:
+def _require_shape(path: Path, data: Any, wanted: Mapping[str, Any]) -> None:
     """Raise a UsageError that lists what does not fit, each with its line (JSON is YAML to the line
     finder)."""
-    if not jsonschema_rs.validator_for(dict(shape), offline=True).is_valid(data):
-        require_valid(Document(str(path), data, parse_yaml(path.read_text("utf-8"), str(path)).lines), shape)
+    if not jsonschema_rs.validator_for(dict(wanted), offline=True).is_valid(data):
+        require_valid(Document(str(path), data, parse_yaml(path.read_text("utf-8"), str(path)).lines), wanted)
 
 
 def read_protocol(root: Path) -> Protocol:
@@ -118,7 +123,7 @@ def read_protocol(root: Path) -> Protocol:
             f"{root}: no catalogue: it has no protocol.yaml", hint="a catalogue is laid out like schemas/"
         )
     document = load_yaml(path)
-    require_valid(document, _shape("protocol.schema.json"))
+    require_valid(document, shape("protocol.schema.json"))
     data = document.data
     endpoint = data["endpoint"]
     return Protocol(
@@ -149,8 +154,7 @@ def _profiles(document: Document) -> Mapping[str, Profile]:
 
     def known(name: str, names: Mapping[str, Any], what: str, place: str) -> str:
         if name not in names:
-            where = f"{document.path}:{document.lines.get(place, 1)}"
-            raise UsageError(f"{where}: there is no {what} {name!r}{suggest(name, names)}")
+            raise UsageError(f"{document.place(place)}: there is no {what} {name!r}{suggest(name, names)}")
         return name
 
     for name, entry in document.data.get("profiles", {}).items():
@@ -266,7 +270,7 @@ def read_requirements(root: Path, protocol: Protocol) -> Mapping[str, Requiremen
     places: dict[str, str] = {}
     for path in sorted((root / "requirements").glob("*.yaml")):
         document = load_yaml(path)
-        require_valid(document, _shape("requirement.schema.json"))
+        require_valid(document, shape("requirement.schema.json"))
         for index, entry in enumerate(document.data):
             id_: str = entry["id"]
             place = document.place(f"/{index}/id")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,8 +11,7 @@ from typing import Any
 from relaykit.config import Document, load_yaml, require_valid, suggest
 from relaykit.errors import UsageError
 from relaykit.schemas.catalogue import Catalogue
-
-_HERE = Path(__file__).parent
+from relaykit.schemas.loading import HERE, shape
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class Machine:
     moves: tuple[Move, ...]
 
 
-def state_machines(catalogue: Catalogue, root: Path = _HERE) -> tuple[Machine, ...]:
+def state_machines(catalogue: Catalogue, root: Path = HERE) -> tuple[Machine, ...]:
     """The state machines of a catalogue's folder.
 
     Raises:
@@ -70,7 +68,7 @@ def state_machines(catalogue: Catalogue, root: Path = _HERE) -> tuple[Machine, .
             same way twice.
     """
     document = load_yaml(root / "states.yaml")
-    require_valid(document, json.loads((_HERE / "states.schema.json").read_text("utf-8")))
+    require_valid(document, shape("states.schema.json"))
     machines = tuple(_machine(entry) for entry in document.data)
     seen: set[str] = set()
     for index, machine in enumerate(machines):
