@@ -81,12 +81,16 @@ def test_cutting_does_not_depend_on_where_reading_stops(chunk: int) -> None:
         b'{"a":1}\n{"b":"}\\\\"}  {"c":{}}',
         b"[1 2,,3,]",
         b'[{"a":"\\',
-        b'\xef\xbb\xbf[{"a":1}] tail {"b":1}',
+        b'[{"a":1}] tail {"b":1}',
         b"]}{[",
     ]
     for document in documents:
         whole = _cut(document, 1 << 20)
         assert _cut(document, chunk) == whole, document
+    values = [(b'{"a":"]}\\"{["}', 1), (b"[1,2]", 2), (b'"x,]"', 2), (b"null", 2), (b"tru", 2)]
+    assert _cut(documents[0], chunk) == values
+    marked = _cut(b'\xef\xbb\xbf[{"a":1},\n2]', chunk)
+    assert marked == [("a byte-order mark stands before the JSON text", 1), (b'{"a":1}', 1), (b"2", 2)]
 
 
 def _cut(document: bytes, chunk: int) -> list[tuple[bytes | str, int]]:
