@@ -11,6 +11,7 @@ import pytest
 from support.validating import HEARTBEAT, HERE, PING, WRONG, counts, ndjson, places, report, run
 
 from relaykit.schemas import load_catalogue, thaw
+from relaykit.schemas.validate import markdown
 
 
 def test_a_frame_an_array_and_several_frames_as_json(write: Any) -> None:
@@ -222,6 +223,31 @@ def test_markdown(write: Any) -> None:
     sketch_only = run(write("sketch.md", b"```json\n{...}\n```\n"))
     assert sketch_only.returncode == 4
     assert "not a frame" in sketch_only.stdout
+
+
+@pytest.mark.parametrize(
+    ("block", "why"),
+    [
+        ('{"type": "ping"}', None),
+        ('{"type": "pingg"}', None),  # a slip, which is to be told
+        ('{"type": "pingg", "payload": {}}', None),
+        ('{"type": "pingg", "payload": {\n// what it holds\n}}', 'its type "pingg" is a placeholder'),
+        ('{"type": "ping", "payload": {\n// what it holds\n}}', None),
+        ('{"type": "<type>"}', 'its type "<type>" is a placeholder'),
+        ('{"type": "TYPE"}', 'its type "TYPE" is a placeholder'),
+        ('{"type": "message_type"}', 'its type "message_type" is a placeholder'),
+        ('{"type": "ping", ...}', "it leaves something out (...)"),
+        ('{"type": "ping", "payload": <payload>}', "it leaves something out (<payload>)"),
+        ('{"a": 1}', "it has no type, nor any field of a frame"),
+        ('{"payload": {}}', None),
+        ("5", "it is a number, not an object"),
+    ],
+)
+def test_a_sketch_is_told_from_a_frame(block: str, why: str | None) -> None:
+    lines = f"```json\n{block}\n```\n".encode().splitlines(keepends=True)
+    ((found, line),) = markdown.frames(lines, load_catalogue())
+    assert line == 2
+    assert (found.why if isinstance(found, markdown.Sketch) else None) == why
 
 
 def test_folders_patterns_and_standard_input(write: Any, tmp_path: Path) -> None:
