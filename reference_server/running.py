@@ -59,6 +59,9 @@ def run(*, config: Path | None, print_config: bool, print_schema: bool, flags: M
         settings = dev.settings_for(settings, control=control_token is not None)
     logs.set_up(redactor, style=settings.log_format, verbose=settings.verbose, dev=settings.dev)
     settings = replace(settings, max_connections=connections_for(settings.max_connections))
+    if settings.ready_file is not None:  # an earlier server's says nothing of this one
+        with contextlib.suppress(OSError):
+            Path(settings.ready_file).unlink()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         defects = runner.run(_serve(settings, keys, control_token, made))
     if defects:

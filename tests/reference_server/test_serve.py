@@ -176,6 +176,15 @@ async def test_a_key_that_is_made_is_shown_once_and_never_logged(tmp_path: Path)
         assert secret not in server.log.read_text()
 
 
+def test_a_ready_file_of_an_earlier_server_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    ready = tmp_path / "ready.json"
+    ready.write_text("{}")
+    result = run(
+        "serve", "--port", "0", "--ready-file", str(ready), "--store", str(tmp_path / "no" / "store.db")
+    )
+    assert (result.returncode, ready.exists()) == (2, False)
+
+
 def test_configuration_in_layers(tmp_path: Path) -> None:
     config = tmp_path / "serve.yaml"
     config.write_text("port: 1\nserver_id: file\nstore: file.db\nlimits: {burst: 1, frames_per_second: 1}\n")
