@@ -1,6 +1,6 @@
 """Random clients for a long time: does memory stay flat, and is every promise kept?
 
-    python benchmarks/soak.py [--seconds 600] [--messages 300000] [--users 12] [--seed 1]
+    python benchmarks/soak.py [--seconds 600] [--messages 300000] [--users 12] [--seed 1] [--remembered 20000]
 
 Clients connect, drop, send, acknowledge, read, type, call, flood within the limits, read slowly, and talk
 nonsense, all drawn from the seed (what the server's timing makes of it is not). The server is the reference
@@ -14,6 +14,7 @@ import argparse
 import asyncio
 import contextlib
 import json
+import os
 import random
 import statistics
 import sys
@@ -342,7 +343,10 @@ def main() -> None:
     parser.add_argument("--messages", type=int, default=300_000)
     parser.add_argument("--users", type=int, default=12)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--remembered", type=int, default=20_000, help="messages that the server remembers")
     arguments = parser.parse_args()
+    # Memory can only be flat once as much is remembered as may be, which is a million by default.
+    os.environ["RELAYKIT_SERVE_REMEMBERED_MESSAGES"] = str(arguments.remembered)
     with new_store() as store:
         ready, key = Path(store).with_name("ready.json"), Path(store).with_name("control")
         key.write_text(CONTROL)

@@ -55,7 +55,7 @@ class Ledger:
         # The older ones: a hash table that costs 25 bytes a message, where a dict would take 150. Id and seq
         # of each, in one string for all that share a hash.
         self._shelves = [b""] * _SHELVES
-        self._gone: list[tuple[bytes, int]] = []  # forgotten in this turn, which has not been committed yet
+        self._gone: list[tuple[bytes, int]] = []  # forgotten in a turn of which the commit is to come
         self._read_all()
         self._next = 1 + self._last()
         store.on_settle(lambda: None, self._forget)
@@ -95,10 +95,9 @@ class Ledger:
 
     def settle(self) -> int | None:
         """End a turn: the place of the last message each time some thousands have come, else None."""
-        if self._gone:  # in a turn before this one, which was committed
-            for key, seq in self._gone:
-                self._drop(key, seq)
-            self._gone = []
+        for key, seq in self._gone:  # in a turn before this one, which was committed
+            self._drop(key, seq)
+        self._gone = []
         if self._stale or len(self._recent) < _RECENT:
             return None
         shelves = self._shelves
@@ -108,13 +107,13 @@ class Ledger:
         return self._next - 1
 
     def forget(self, rows: Iterable[tuple[bytes, int]]) -> None:
-        """Forget messages, by id and place, whose rows are deleted in this turn."""
-        for key, seq in rows:
-            self._recent.pop(key, None)
-            self._older.pop(key, None)
-            self._gone.append((key, seq))
+        """Forget messages, by id and place, whose rows are deleted in this turn, if it is committed."""
+        self._gone += rows
 
     def _drop(self, key: bytes, seq: int) -> None:
+        for recents in (self._recent, self._older):
+            if key in recents and recents[key][0] == seq:
+                del recents[key]
         number = hash(key) % _SHELVES
         shelf = self._shelves[number]
         for at in _places(shelf, key + seq.to_bytes(_SEQ)):
