@@ -61,7 +61,7 @@ async def quiet(env: Environment, *, least_s: float = 0.0) -> None:
 
     This is the only place of the suite that sleeps.
     """
-    await asyncio.sleep(max(env.waits.quiet, least_s if env.fences else 0.25))
+    await asyncio.sleep(max(env.waits.quiet, least_s, 0.0 if env.fences else 0.25))
 
 
 async def _marked(context: Context, acted: Iterable[Device], observer: Device) -> bool:

@@ -56,17 +56,17 @@ def _firsts(catalogue: Catalogue) -> frozenset[str]:
 
 
 def _needs_strangers(catalogue: Catalogue, scenario: Scenario) -> bool:
-    """Whether it judges notices of presence between users whom it did not make contacts itself.
+    """Whether it judges notices of presence that users who share a history may get for another reason.
 
-    Only contacts get them, and users who share a history may be contacts or not.
+    Only contacts get them, so those count whom it makes contacts itself; and a newcomer may be shown the
+    status of any contact, among them people of other cases.
     """
     known = _introduced(scenario)
-    return any(
-        frozenset(pair) not in known
-        for observer in _observers(catalogue, scenario)
-        for pair in combinations(scenario.actors, 2)
-        if observer in pair
-    )
+    for observer, statuses in _observers(catalogue, scenario):
+        pairs = (pair for pair in combinations(scenario.actors, 2) if observer in pair)
+        if statuses or any(frozenset(pair) not in known for pair in pairs):
+            return True
+    return False
 
 
 def _introduced(scenario: Scenario) -> frozenset[frozenset[str]]:
@@ -79,8 +79,8 @@ def _introduced(scenario: Scenario) -> frozenset[frozenset[str]]:
     )
 
 
-def _observers(catalogue: Catalogue, scenario: Scenario) -> Iterator[str]:
-    """Actors at whom a step judges whether such a notice comes."""
+def _observers(catalogue: Catalogue, scenario: Scenario) -> Iterator[tuple[str, bool]]:
+    """Actors at whom a step judges whether such a notice comes, and whether that no status does."""
     notices = {
         kind
         for (direction, kind), spec in catalogue.frames.items()
@@ -90,9 +90,14 @@ def _observers(catalogue: Catalogue, scenario: Scenario) -> Iterator[str]:
     for step in walk(scenario.steps):
         match step:
             case Expect(who=who, frame=frame) if step.req and frame["type"] in notices:
-                yield who.actor
-            case Nothing() if judged - _let_through(step.allow):
-                yield from scenario.actors if step.everybody else (who.actor for who in step.whom)
+                yield who.actor, False
+            case Nothing():
+                unwanted = judged - _let_through(step.allow)
+                # What clients say of themselves is a status; the others tell what happens.
+                statuses = any(("c2s", kind) in catalogue.frames for kind in unwanted)
+                for actor in scenario.actors if step.everybody else [who.actor for who in step.whom]:
+                    if unwanted:
+                        yield actor, statuses
 
 
 def _expected(steps: Sequence[Step]) -> frozenset[str]:

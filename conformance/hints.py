@@ -42,7 +42,7 @@ def hints(results: Iterable[CaseResult], target: Target, *, fences: bool) -> tup
     if len(passing) >= _MANY:
         names = ", ".join(passing[:_NAMED]) + ", …"
         found.append(
-            f"{len(passing)} cases failed beside others, and none of them when it ran alone ({names}): the "
+            f"{len(passing)} cases failed at first, and none of them when it ran again, alone ({names}): the "
             f"target bears few at once, or it stood still for a while{_busy()}. Fewer cases at the same time "
             "(-j 8) or longer waits (--timeout-factor 3) tell which"
         )

@@ -14,7 +14,7 @@ from relaykit.conformance.hints import with_advice
 from relaykit.conformance.judge import Rules, judge
 from relaykit.conformance.restraint import Restraint
 from relaykit.conformance.results import Case, CaseResult, Verdict
-from relaykit.conformance.tidying import tidy
+from relaykit.conformance.tidying import strangers_again, tidy
 from relaykit.conformance.wire import ABNORMAL, ConnectionEnded
 
 Pause = Callable[[CaseResult], Awaitable[None]]
@@ -32,6 +32,8 @@ async def run_one(
     early = applicable(env, case)
     if early is not None:
         return early
+    if env.issuer.fixed:
+        await strangers_again(env, case)
     context = Context(env, case, attempt)
     context.restraint = Restraint(env.target, case)
     started = time.perf_counter()
@@ -48,7 +50,8 @@ async def run_one(
     finally:
         shared = tuple(context.leased)
         context.leave()
-    await tidy(env, shared)
+    if shared:
+        await tidy(env, shared, after=case)
     cut = any(connection.close_code == ABNORMAL for connection in context.connections)
     if context.doubts or cut or result.verdict is Verdict.FAIL:
         env.doubts += 1

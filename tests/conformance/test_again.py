@@ -113,7 +113,7 @@ def test_many_that_pass_alone_are_said_to_have_one_reason_first() -> None:
         return replace(case, id=name, run=run)
 
     result = judged(tuple(once(f"now-and-then-{number}") for number in range(5)))
-    assert "5 cases failed beside others, and none of them when it ran alone" in result.hints[0]
+    assert "5 cases failed at first, and none of them when it ran again, alone" in result.hints[0]
     assert "now-and-then-0" in result.hints[0]
     assert "--timeout-factor" in result.hints[0]
     seen.clear()
