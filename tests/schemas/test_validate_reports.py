@@ -44,6 +44,7 @@ def test_text_names_place_type_pointer_expectation_value_and_requirement(mixed: 
 def test_json_has_the_promised_shape(mixed: Path) -> None:
     result = report(mixed)
     assert result.keys() == {"checked", "valid", "invalid", "warnings", "frames"}
+    assert [frame["line"] for frame in result["frames"]] == [2, 3, 4, 5]
     for frame in result["frames"]:
         assert frame.keys() == {"source", "line", "index", "type", "direction", "valid", "errors"}
         for error in frame["errors"]:
