@@ -162,12 +162,12 @@ def _keys(
     Raises:
         UsageError: a key cannot be used.
     """
-    base = settings.base
+    base, places = settings.base, settings.places or ("--secret-file",) * len(settings.keys)
     if settings.keys:
         configured = [
             key
-            for number, spec in enumerate(settings.keys)
-            for key in _configured(number, spec, base, algorithms, redactor)
+            for place, spec in zip(places, settings.keys, strict=True)
+            for key in _configured(place, spec, base, algorithms, redactor)
         ]
         return configured, None
     if os.environ.get(_SECRET):
@@ -209,9 +209,9 @@ def _control_token(settings: Settings, redactor: Redactor) -> str | None:
 
 
 def _configured(
-    number: int, spec: Mapping[str, Any], base: Path, algorithms: tuple[str, ...], redactor: Redactor
+    place: str, spec: Mapping[str, Any], base: Path, algorithms: tuple[str, ...], redactor: Redactor
 ) -> list[Key]:
-    """The keys of one entry of the configuration; what is wrong is told with its place in there."""
+    """The keys of one entry of the configuration; what is wrong is told with its place."""
     try:
         if "jwks" in spec:
             chosen = (spec["algorithm"],) if "algorithm" in spec else algorithms
@@ -224,7 +224,7 @@ def _configured(
         source: Mapping[str, str] = next(spec[kind] for kind in ("jwks", "secret", "pem") if kind in spec)
         where = str(base / source["file"]) if "file" in source else source["env"]
         text = str(error) if where in str(error) else f"{where}: {error}"
-        raise UsageError(f"/keys/{number}: {text}", hint=error.hint) from error
+        raise UsageError(f"{place}: {text}", hint=error.hint) from error
 
 
 def _secret_key(secret: str, redactor: Redactor, algorithm: str = "HS256", kid: str | None = None) -> Key:

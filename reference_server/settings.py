@@ -90,6 +90,12 @@ class Settings:
     ready_file: str | None = None
     base: Path = field(default=Path())
     """Where relative paths of key files start."""
+    places: tuple[str, ...] = ()
+    """Where each of the keys stands in the configuration file, if they do: file, line, JSON pointer."""
+
+
+PLACES = ("base", "places")
+"""What is no setting, but says where settings come from."""
 
 
 def host_in_url(host: str) -> str:
@@ -142,12 +148,15 @@ def load(
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     if file is not None:
         values["base"] = Path(file.path).parent
+        if flags.get("keys") is None:
+            pointers = (f"/keys/{number}" for number in range(len(values.get("keys", ()))))
+            values["places"] = tuple(f"{file.place(pointer)}: {pointer}" for pointer in pointers)
     return defaults(protocol, **values)
 
 
 def as_data(settings: Settings) -> dict[str, Any]:
     """The settings as a configuration file anywhere would say them; secrets are named, never shown."""
-    data = {f.name: _plain(getattr(settings, f.name)) for f in fields(settings) if f.name != "base"}
+    data = {f.name: _plain(getattr(settings, f.name)) for f in fields(settings) if f.name not in PLACES}
     data["keys"] = [_key_located(key, settings.base) for key in settings.keys]
     if settings.control_token is not None:
         data["control_token"] = _located(settings.control_token, settings.base, ("file",))
@@ -185,7 +194,9 @@ def schema_of(protocol: Protocol) -> dict[str, Any]:
 def _require_valid(file: Document, schema: Mapping[str, Any]) -> None:
     """Raise a `UsageError` with all problems of the file, but never with a secret someone wrote into it."""
     found = [
-        replace(problem, message=_NO_SECRETS) if _names_secret(problem.pointer) else problem
+        problem
+        if not _names_secret(problem.pointer) or (problem.pointer == "/keys" and file.data["keys"] == [])
+        else replace(problem, message=_NO_SECRETS)
         for problem in problems(file, schema)
     ]
     if found:

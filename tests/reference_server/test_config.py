@@ -18,7 +18,7 @@ from relaykit.config import parse_yaml
 from relaykit.errors import UsageError
 from relaykit.reference_server import settings as settings_
 from relaykit.reference_server.commands import serve
-from relaykit.reference_server.settings import ENVIRONMENT, Settings, as_data, load, schema_of
+from relaykit.reference_server.settings import ENVIRONMENT, PLACES, Settings, as_data, load, schema_of
 from relaykit.schemas import load_catalogue
 
 PROTOCOL = load_catalogue().protocol
@@ -68,7 +68,7 @@ def invoke(*arguments: str, **variables: str) -> tuple[int, str]:
 
 
 def test_every_setting_can_be_set_in_the_file_and_nothing_else() -> None:
-    names = {field.name for field in fields(Settings)} - {"base"}
+    names = {field.name for field in fields(Settings)} - set(PLACES)
     assert set(SCHEMA["properties"]) == names == set(whole())
     default = as_data(settings_.defaults(PROTOCOL))
     for section in ("limits", "timing"):
@@ -181,6 +181,7 @@ def test_the_nearest_source_wins() -> None:
             "not one of HS256, RS256, ES256, EdDSA (did you mean",
         ),
         ("- port", "serve.yaml:1"),
+        ("keys: []", "serve.yaml:1: /keys: [] has less than 1 item"),
     ],
 )
 def test_mistakes_are_told_with_their_place(text: str, words: str) -> None:

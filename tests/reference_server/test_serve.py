@@ -142,14 +142,17 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
         (["--store", str(tmp_path / "no" / "store.db")], "folder of the store does not exist"),
         (["--config", str(config)], "serve.yaml:2: /limts: unknown key 'limts' (did you mean 'limits'?)"),
         (["--config", str(tmp_path / "none.yaml")], "none.yaml"),
-        (["--config", str(keys)], f"/keys/0: {tmp_path / 'key.pem'}: not a key for RS256"),
-        (["--config", str(key_set)], f"/keys/1: {tmp_path / 'key.pem'}: not a JWKS"),
+        (["--config", str(keys)], f"keys.yaml:1: /keys/0: {tmp_path / 'key.pem'}: not a key for RS256"),
+        (["--config", str(key_set)], f"set.yaml:3: /keys/1: {tmp_path / 'key.pem'}: not a JWKS"),
         (["--limits", "brust=5"], "unknown key 'brust' (did you mean 'burst'?)"),
         (["--limits", "burst=0"], "less than the minimum"),
         (["--limits", "burst=x"], '--limits burst: "x" is not of type'),
         (["--limits", "burst"], "not NAME=VALUE"),
         (["--timing", "ring_timeout_s=soon"], "--timing ring_timeout_s: "),
-        (["--secret-file", str(tmp_path / "none")], "cannot be read"),
+        (
+            ["--secret-file", str(tmp_path / "none")],
+            f"--secret-file: {tmp_path / 'none'}: the secret cannot be read",
+        ),
         (["--ready-file", str(tmp_path / "no" / "ready")], "ready file cannot be written"),
     ):
         result = run("serve", *arguments, RELAYKIT_SERVE_PORT="0")
