@@ -137,7 +137,8 @@
     if (inName.includes(` ${query} `)) return 80 + extra;
     if (name.startsWith(query)) return 60 + extra;
     if (name.includes(query)) return 40 + extra;
-    if (asked.every((word) => name.includes(word))) return 30 + extra;
+    const titled = `${name} ${kind.toLowerCase()}`; // "timestamp deliver": a field and its frame
+    if (asked.every((word) => titled.includes(word))) return 30 + extra;
     const spoken = ` ${text.toLowerCase().replace(/[^a-z0-9]+/g, " ")} ${words} `;
     return (asked.every((word) => spoken.includes(` ${word} `)) ? 20 : 10) + extra;
   }
@@ -145,8 +146,11 @@
     // A field is found by its place, too, as the tables of fields have it.
     const words = query.toLowerCase().split(/\s+/).filter(Boolean).map((word) => word.replace(/^payload\.(?:.*\.)?(?=.)/, ""));
     if (!words.length) return [];
-    return entries().map((entry) => [rank(entry, words), entry]).filter(([score]) => score)
+    const best = (score) => entries().map((entry) => [score(entry), entry]).filter(([points]) => points)
       .sort(([a], [b]) => b - a).slice(0, 30).map(([, entry]) => entry);
+    const found = best((entry) => rank(entry, words));
+    // Nothing has all of the words: then what has most of them.
+    return found.length ? found : best((entry) => words.reduce((sum, word) => sum + rank(entry, [word]), 0));
   }
   window.relayFind = search;
 

@@ -192,6 +192,8 @@ FIRST = [
     ["offline", "you ", "user_offline"],
     ["read receipt", "you ", "read_receipt"],
     ["relaykit serve", "command", "commands"],
+    ["timestamp deliver", "field of deliver", "field-timestamp"],
+    ["invalid_message nonsense", "error code", "invalid_message"],
 ]
 """What is found first: a query, the kind, and a part of the place."""
 
