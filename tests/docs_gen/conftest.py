@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, Page
+from support.browser import chromium
 from support.html_page import HtmlPage
 
 from relaykit.docs_gen import build
@@ -43,11 +44,31 @@ def single(documentation: build.Documentation) -> str:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    program = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))))
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+    with chromium() as browser:
         yield browser
-        browser.close()
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory, documentation: build.Documentation) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    build.write(build.site_files(documentation), folder)
+    (folder / "single.html").write_text(build.single_file(documentation), "utf-8")
+    return folder
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    """A page that fails the test on any error of a script, and on any request beyond the files."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    context.set_default_timeout(20_000)
+    page = context.new_page()
+    trouble: list[str] = []
+    page.on("pageerror", lambda error: trouble.append(str(error)))
+    page.on("console", lambda entry: trouble.append(entry.text) if entry.type == "error" else None)
+    page.on("request", lambda ask: None if ask.url.startswith("file://") else trouble.append(ask.url))
+    yield page
+    context.close()
+    assert trouble == []
 
 
 @pytest.fixture

@@ -52,3 +52,9 @@ def opened(browser: Browser, path: Path, **options: Any) -> Iterator[Page]:
         assert said == [], f"the page complains: {said}"
     finally:
         context.close()
+
+
+def visit(page: Page, site: Path, name: str) -> None:
+    """Open a page of a site in a folder: `frames/c2s/send#fields`."""
+    file, _, anchor = name.partition("#")
+    page.goto(f"file://{site}/{file}.html" + (f"#{anchor}" if anchor else ""))
