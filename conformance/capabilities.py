@@ -155,7 +155,7 @@ def _why(result: CaseResult) -> str:
 def in_words(tried: Iterable[Tried]) -> tuple[str, ...]:
     """A line for each, for people."""
     return tuple(
-        f"capability {each.capability} was tried: "
+        f"capability {each.capability} {'was' if each.told else 'could not be'} tried: "
         f"{'served' if each.served else 'taken as not served'} ({each.said})"
         for each in tried
     )

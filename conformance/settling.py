@@ -15,7 +15,7 @@ from relaykit.conformance.capabilities import Tried
 from relaykit.conformance.reports.text import shorten, visible
 
 PROBE = "probe"
-_LONGEST = 100
+_LONGEST = 60
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -74,7 +74,7 @@ def _commented(line: str, tried: Tried, today: date) -> str:
         return line
     if not mark:
         title = line.strip().lstrip("#").strip()
-    # Only what is plain: a target's words may hold anything.
-    why = shorten(visible(" ".join(tried.said.split())), _LONGEST)
+    # The first of what was tried; and only what is plain, since a target's words may hold anything.
+    why = shorten(visible(" ".join(tried.said.partition("; ")[0].split())), _LONGEST)
     found = "" if tried.served else "not served: " if tried.told else "could not be told: "
     return f"  # {f'{title}; ' if title else ''}tried {today}, {found}{why}"

@@ -324,10 +324,10 @@ def _broken(bad: Iterable[Mapping[str, Any]], rules: Mapping[str, str]) -> Group
         for finding in case["findings"]:
             if finding["severity"] == "fail" and finding["requirement"]:
                 broken.setdefault(finding["requirement"], set()).add(case["id"])
-    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
-    table.add_column("broken")
-    table.add_column("cases", justify="right")
-    table.add_column("rule", no_wrap=True, overflow="ellipsis")
+    table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim", expand=True)
+    table.add_column("broken", no_wrap=True)
+    table.add_column("cases", justify="right", no_wrap=True)
+    table.add_column("rule", no_wrap=True, overflow="ellipsis", ratio=1)  # what the others leave
     ordered = sorted(broken.items(), key=lambda item: -len(item[1]))
     for name, names in ordered[:_RULES]:
         table.add_row(Text(name, STYLES["fail"]), str(len(names)), Text(rules.get(name, "")))

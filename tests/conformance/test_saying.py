@@ -191,3 +191,11 @@ def test_exceptions_that_a_launched_target_wrote_of_are_noted(tmp_path: Path) ->
     assert lines[-1] == "ValueError: a fault of ours"
     quiet = SERVER.replace("traceback.print_exc()", "print('fine')")
     assert asyncio.run(main(quiet)) == (None, [])
+
+
+def test_broken_rules_are_named_however_long_their_texts() -> None:
+    bad = [{"id": "a-case", "findings": [{"severity": "fail", "requirement": "VAL-08"}]}]
+    console = Console(width=60)
+    with console.capture() as shown:
+        console.print(terminal._broken(bad, {"VAL-08": "a long text " * 30}))
+    assert any(line.startswith("VAL-08") and "1  a long text" in line for line in shown.get().splitlines())
