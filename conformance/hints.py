@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from relaykit.conformance.record import Entry
+from relaykit.conformance.reports.text import plural
 from relaykit.conformance.results import CaseResult, Verdict
 from relaykit.conformance.target import Target
 
@@ -28,14 +29,14 @@ def hints(results: Iterable[CaseResult], target: Target, *, fences: bool) -> tup
         suffering = sum(each.verdict in (Verdict.FAIL, Verdict.UNTESTABLE) and each.ran for each in known)
         found.append(
             "the target answers no `heartbeat` (KEEP-03), by which the suite knows what is served and what "
-            f"did not come: that alone may be why {suffering} cases fail or are untestable. Serve it first; "
+            f"did not come: that alone may be why {_cases(suffering)} untestable. Serve it first; "
             "a slow answer needs a longer timing.reply_ms"
         )
     limited = [each.case.id for each in known if each.verdict is Verdict.FAIL and is_limited(each, target)]
     if limited:
         names = ", ".join(limited[:_NAMED]) + (", …" if len(limited) > _NAMED else "")
         found.append(
-            f"`rate_limited` came in {len(limited)} failing cases that are about something else ({names}): "
+            f"`rate_limited` came in {plural(len(limited), 'failing case')} about something else ({names}): "
             f"{ADVICE}"
         )
     passing = [each.case.id for each in known if _passes_alone(each)]
@@ -61,6 +62,10 @@ def _busy() -> str:
     except OSError:
         return ""
     return f", as this machine may have (load {load:.1f}, {cores} cores)" if load > cores else ""
+
+
+def _cases(count: int) -> str:
+    return f"{count:,} cases fail or are" if count != 1 else "1 case fails or is"
 
 
 ADVICE = (

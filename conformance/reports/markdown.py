@@ -80,12 +80,12 @@ def _page(data: Data) -> Iterator[str]:
     yield f"## {'✅' if tone == 'good' else '❌' if tone == 'bad' else '⚠️'} {words(title)}"
     yield ""
     claim = claim_text(data)
-    yield f"{words(claim[:1].upper() + claim[1:])}. {words(data['outcome']['text'])}."
+    yield f"{prose(claim[:1].upper() + claim[1:])}. {words(data['outcome']['text'])}."
     yield ""
     for line in data.get("stale", ()):
-        yield f"- **Stale expectation:** {words(line)}"
+        yield f"- **Stale expectation:** {prose(line)}"
     for line in data.get("notes", ()):
-        yield f"- {words(line)}"
+        yield f"- {prose(line)}"
     grouped = {group.name: group for group in view.groups(data)}
     for name in ("error", "fail"):
         if name in grouped:
