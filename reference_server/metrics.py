@@ -97,6 +97,8 @@ class _Collector(Collector):
         app, counters = self._app, self._counters
         yield _gauge("connections", "Open TCP connections.", len(app.connections))
         yield _gauge("sessions", "Connections that are authenticated.", len(app.hub) + len(app.pending))
+        yield _gauge("unread_bytes", "What waits for clients that read slowly.", app.unread)
+        yield _gauge("partial_bytes", "What has come of messages that are not whole.", app.partial)
         totals = self._totals()
         if totals is not None:
             waiting, size = totals.waiting, totals.bytes

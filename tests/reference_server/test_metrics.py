@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
+import socket
 from pathlib import Path
 
 import aiohttp
@@ -73,7 +74,32 @@ async def test_what_is_counted() -> None:
     assert found["slow_readers_dropped_total"] == found["commits_failed_total"] == 0
     assert found["commit_seconds_count"] == found["commit_seconds_bucket +Inf"] >= 2
     assert found["commit_seconds_sum"] > 0
+    assert found["unread_bytes"] == found["partial_bytes"] == 0
     assert found["process_resident_memory_bytes"] > 0
+
+
+@in_loop
+async def test_what_is_not_whole_is_shown_and_whom_the_bound_on_all_drops_is_counted() -> None:
+    async with running_server(metrics_port=0, max_unread_bytes=65_536) as server:
+        raw = await Raw.open(server.port)
+        user = new_id()
+        assert (await raw.request(f"/ws?token={server.token(user, new_id())}")).status == 101
+        await raw.send(encode(TEXT, b"x" * 5000, fin=False))
+        await server.until(lambda: server.app.partial > 0)
+        assert (await metrics(server))["partial_bytes"] == 5000
+        raw.writer.transport.pause_reading()
+        (connection,) = server.app.connections
+        narrow = connection._transport.get_extra_info("socket")
+        narrow.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        (session,) = server.app.hub.of_user(user)
+        for _ in range(1000):
+            if connection not in server.app.connections:
+                break
+            server.app.turn.send(session, b"x" * 50_000)
+            await asyncio.sleep(0)
+        await server.until(lambda: not server.app.connections)
+        assert (await metrics(server))["slow_readers_dropped_total"] == 1
+        await raw.close()
 
 
 @in_loop
