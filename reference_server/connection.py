@@ -21,6 +21,7 @@ from relaykit.reference_server.clock import Timer
 from relaykit.reference_server.handshake import ANSWER_HEADERS, REASONS, Refusal, malformed, unreadable
 from relaykit.reference_server.library import MAX_CONTROL, Protocol
 from relaykit.reference_server.limits import Bucket, Ruling
+from relaykit.reference_server.refused import SERVER_ERROR
 from relaykit.reference_server.session import Session
 from relaykit.reference_server.wire import HEADERS, SHORT, Cutter, text_header
 
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 _TEXT, _BINARY, _CONT = Opcode.TEXT, Opcode.BINARY, Opcode.CONT
 _ONE_TURN = 1024 * 1024  # bytes that one turn may say to a client who has read all, above what may wait
 _FAIR = 64 * 1024  # bytes that are read from one client before the others have their turn
+_UNFINISHED = "too much has come of messages that are not whole; try again later"
 _TLS = b"\x16"  # how a client begins that speaks TLS, and no line of HTTP
 
 
@@ -85,7 +87,8 @@ class Connection(asyncio.Protocol):
         if cutter is not None:
             cutter.feed(data)
             if cutter.rest is not None or self._parts is not None or self.partial:
-                self._note_partial(cutter)
+                self._note_partial()
+                self._app.bound_partial()
         elif self._may_receive(data):
             self._tail = (self._tail + data)[-4:]
             self._to_library(data)
@@ -137,11 +140,10 @@ class Connection(asyncio.Protocol):
         if self._timer is not None:
             self._timer.cancel()
         self._note_unread(0)
-        self._app.partial -= self.partial
-        self.partial = 0
         self._app.forget(self)
         self._leave()
         self._break_cycles()
+        self._note_partial()
 
     def _break_cycles(self) -> None:
         """Let go of what holds on to this: the memory is free at once, not when garbage is collected.
@@ -209,9 +211,8 @@ class Connection(asyncio.Protocol):
         self._protocol.handshake_exc = None
         self._plain = not self._protocol.extensions
         largest = self._app.max_frame_bytes
-        self._cutter = Cutter(
-            largest, largest + MAX_CONTROL, text=self._reader(session), other=self._to_library
-        )
+        reader = self._reader(session)
+        self._cutter = Cutter(largest, largest + MAX_CONTROL, text=reader, other=self._to_library)
         self._write_protocol()
 
     def refuse(self, refusal: Refusal) -> None:
@@ -285,20 +286,21 @@ class Connection(asyncio.Protocol):
         else:
             app.dispatcher.receive(session, data if type(data) is bytes else bytes(data), text)
 
-    def _note_partial(self, cutter: Cutter) -> None:
+    def _note_partial(self) -> None:
         """Note how much has come of a message that is not whole yet."""
-        size = sum(len(some) for some in (cutter.rest, self._parts) if some is not None)
+        rest = self._cutter.rest if self._cutter is not None else None
+        size = len(rest or b"") + len(self._parts or b"")
         self._app.partial += size - self.partial
         self.partial = size
-        self._app.bound_partial()
 
     def give_up_partial(self) -> None:
         """Drop a message that is not whole yet, and close: memory is short."""
+        if self.session is not None:
+            self._app.turn.send(self.session, self._app.frames.error(SERVER_ERROR, _UNFINISHED))
+        self.fail(1011, _UNFINISHED)
         if self._cutter is not None:
             self._cutter.give_up()
-        self._app.partial -= self.partial
-        self.partial = 0
-        self.fail(1013, "too much has come of messages that are not whole; try again later")
+        self._note_partial()
 
     # --- Link: called at the end of a turn ---
 

@@ -239,8 +239,10 @@ async def test_what_has_come_of_messages_that_are_not_whole_is_bounded_in_all(wh
         # All but the end of it: more than may be in all.
         await raws[0].send(rests[0][:20_000] if what == "a frame" else encode(CONT, b"x" * 20_000, fin=False))
         # The one that has sent most of all is closed, and the others go on.
+        error = (await raws[0].receive()).json["payload"]
+        assert (error["error_code"], error["reconnect"]) == ("server_error", True)
         closed = await raws[0].receive()
-        assert (closed.opcode, closed.code) == (CLOSE, 1013)
+        assert (closed.opcode, closed.code) == (CLOSE, 1011)
         assert server.app.partial < 70_000
         for raw, rest in zip(raws[1:], rests[1:], strict=True):
             await raw.send(rest)
