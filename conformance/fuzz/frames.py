@@ -109,7 +109,11 @@ async def _search(
             search.findings.append(Finding("memory", search.memory.said("frames")))
         notes = [*session.ready.notes, *corpus.notes, *search.inquiry.lapsed, *search.tally.notes]
         if search.inquiry.unexamined:
-            notes.append(f"time was up before {search.inquiry.unexamined} suspicions were looked into")
+            said = f"time was up before {search.inquiry.unexamined} suspicions were looked into"
+            if search.findings:
+                notes.append(said)
+            else:
+                search.findings.append(Finding("unexplained", f"{said}: more --seconds may tell"))
         if not search.inquiry.hopeless:
             notes += await _write(env, search, options, server, replay=not interrupted)
         if server is not None and server.ended is not None:

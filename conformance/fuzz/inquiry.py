@@ -18,7 +18,7 @@ from relaykit.conformance.fuzz.link import Link, Sent
 from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.fuzz.shrinking import shrunk
 from relaykit.conformance.fuzz.suspects import Suspect, forbidden, received, smuggling, unacknowledged
-from relaykit.conformance.fuzz.trial import Bench, Failure, Template, sample_of, template_of
+from relaykit.conformance.fuzz.trial import Bench, Failure, Template, sample_of, template_of, usable
 from relaykit.conformance.results import Outcome
 
 _TOGETHER = 8
@@ -172,7 +172,7 @@ class Inquiry:
         templates = [
             template_of(sent, link.who, name, received(link)) for name, link, sent in fresh[:_SUSPECTS]
         ]
-        if await self._kept_one_of(templates) or self.bench.over:
+        if await self._kept_one_of(templates) or self.bench.over or self.hopeless:
             return
         key = ("unexplained", said.split(" ", 1)[-1])
         if not silent and key not in self._signatures:
@@ -182,6 +182,9 @@ class Inquiry:
     async def _kept_one_of(self, templates: Sequence[Template]) -> bool:
         """Try messages alone, and keep the first that fails; False: none does, or time is up."""
         for start in range(0, len(templates), _TOGETHER):
+            if self.bench.barren >= _TOGETHER:
+                await self.nobody_served(await usable(self.bench))
+                return False
             if self.bench.over:
                 self.unexamined += 1
                 return False
@@ -293,9 +296,13 @@ class Inquiry:
         self._closes += 1
         if self._closes > 12 or not sent:
             return  # a server may close after repeated violations; that one may not was looked at
+        unserved = await usable(self.bench)
+        if unserved is not None:  # then no message alone can show anything
+            await self.nobody_served(unserved)
+            return
         fresh = [each for each in sent if self._signature(each) not in self._signatures]
         templates = [template_of(each, link.who, name, received(link)) for each in fresh]
-        if await self._kept_one_of(templates) or self.bench.over:
+        if await self._kept_one_of(templates) or self.bench.over or self.hopeless:
             return
         if link.ended is None and "silent" not in self._signatures:
             self._signatures.add("silent")
@@ -371,6 +378,7 @@ class Inquiry:
         if how is not None and await self._revive(how):
             return
         if outcome is None:
+            self.bench.barren = 0
             return
         self.hopeless = True
         self.findings.append(Finding("connection", f"the target serves nobody any more: {outcome.message}"))

@@ -30,6 +30,8 @@ _HEARTBEAT = b'{"type":"heartbeat"}'
 _MOST = 64 * 2**20
 _KEPT = 64
 """Unwanted frames that are kept of one connection; more say nothing new."""
+_FLOOD = 5000
+"""More frames than this without an answer to a heartbeat are a flood: nobody waits for its end."""
 Check = Callable[[Any], bool]
 
 
@@ -112,6 +114,7 @@ class Link(asyncio.Protocol):
         self.ended: str | None = None
         self.moved = asyncio.Event()
         self.count = 0
+        self._unbeaten = 0
         self._checks = checks
         self._buffer = b""
         self._parts: list[bytes] = []
@@ -198,6 +201,10 @@ class Link(asyncio.Protocol):
 
     def _text(self, data: bytes) -> None:
         interval = self.interval
+        self._unbeaten += 1
+        if self._unbeaten > _FLOOD:
+            self._end(f"a flood: {_FLOOD} frames, and no answer to a heartbeat")
+            return
         try:
             frame = orjson.loads(data)
             kind = frame["type"]
@@ -235,6 +242,7 @@ class Link(asyncio.Protocol):
             self.interval.got[name] = None
 
     def _beat(self) -> None:
+        self._unbeaten = 0
         if not self.inflight:
             return
         batch = self.inflight[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import random
 import re
@@ -106,6 +107,7 @@ class Bench:
     Attributes:
         until: when there must be no more trials, by the monotonic clock.
         usual_s: how long it takes to arrange the people of one.
+        barren: how often in a row that failed.
     """
 
     env: Environment
@@ -114,6 +116,7 @@ class Bench:
     count: int = 0
     until: float = math.inf
     usual_s: float = math.inf
+    barren: int = 0
 
     @property
     def over(self) -> bool:
@@ -128,7 +131,7 @@ class Bench:
         return Bench(env, self.case, self.oracle, self.count, self.until, self.usual_s)
 
     async def trial(self, template: Template) -> Failure | None:
-        """Send a message alone; None if the server does with it what it has to.
+        """Send a message alone; None if the server does with it what it has to, or lets nobody send it.
 
         Raises:
             UntestableError: there are not enough users.
@@ -139,15 +142,19 @@ class Bench:
         data, refusal = template.data, tuple[str, ...]()
         known: dict[str, str] = {}
         try:
-            station = await arranged(context)
+            try:
+                station = await arranged(context)
+                if template.got:
+                    await receive(station, template.got)
+            except (CaseStop, ConnectionEnded):
+                self.barren += 1
+                return None  # before it was sent: it is not to blame
+            self.barren = 0
             context.outcomes = []
-            if template.got:
-                await receive(station, template.got)
             known = _known(station)
             data = filled(template.data, known, context.rng)
-            refusal = await self._judge(station, data, template)
-        except (CaseStop, ConnectionEnded):
-            pass
+            with contextlib.suppress(CaseStop, ConnectionEnded):
+                refusal = await self._judge(station, data, template)
         finally:
             context.leave()
         # The worst comes first: a connection that is dead answers nothing, either.

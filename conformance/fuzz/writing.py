@@ -30,7 +30,7 @@ def reproduction(
         operations: of the control interface that the target offers.
     """
     outcome = failure.outcomes[0]
-    requirements = list(outcome.requirements)
+    requirements = list(outcome.requirements) or ["VAL-13"]  # the connection did not outlive it
     known, variables = _names(failure, operations)
     frame = _frame(failure)
     about = str(frame.get("type")) if isinstance(frame, Mapping) else ""
@@ -46,13 +46,13 @@ def reproduction(
         *_checks(failure, requirements, known),
     ]
     digest = hashlib.sha256(json.dumps(steps, sort_keys=True, default=str).encode()).hexdigest()[:8]
-    first = catalogue.requirements[requirements[0]] if requirements else None
+    first = catalogue.requirements[requirements[0]]
     ambient = ambient_types(catalogue) - {"ping"}
     return Reproduction(
         id=f"frames-{digest}",
-        title=first.text.replace("`", "") if first else "The connection lives on",
+        title=first.text.replace("`", ""),
         catches=f"{outcome.message[0].upper()}{outcome.message[1:]}.",
-        area=area_of(catalogue, first.id) if first else "validation",
+        area=area_of(catalogue, first.id),
         actors={"alice": {"devices": ["phone", "laptop"]}, "bob": {}},
         vars=variables,
         steps=steps,

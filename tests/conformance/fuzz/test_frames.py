@@ -271,3 +271,32 @@ def test_what_is_wrong_with_valid_frames_is_found(tmp_path: Path, fault: str) ->
     ended = asyncio.run(go())
     # Without acks nobody can be arranged at all; what comes twice shows in the accounts.
     assert ended.code == (3 if fault == "no-ack" else 1), ended
+
+
+class TurnsHostile(Minimal):
+    """Serves for a while, and then floods or closes whoever says anything."""
+
+    how = "close"
+    count = 0
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        self.count += 1
+        if self.count < 1500:
+            await super().frame(peer, data)
+        elif self.how == "close":
+            await peer.socket.close(1011)
+        else:
+            for _ in range(30_000):
+                await peer.socket.send('{"type":"ping"}')
+                await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("how", ["close", "flood"])
+def test_a_target_that_serves_nobody_any_more_is_a_finding_and_the_end(tmp_path: Path, how: str) -> None:
+    server = TurnsHostile()
+    server.how = how
+    ended, data = fuzz(server, tmp_path, "--seconds", "60")
+    (finding,) = data["findings"]
+    assert (finding["kind"], ended.code) == ("connection", 1)
+    assert "serves nobody any more" in finding["message"]
+    assert data["duration_s"] < 50, "what shows nothing is not tried over and over"
