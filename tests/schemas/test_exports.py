@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,16 @@ def test_examples_of_asyncapi_are_valid_frames() -> None:
         assert message["examples"]
         for example in message["examples"]:
             assert CATALOGUE.validate(example["payload"], direction).valid, key
+
+
+def test_asyncapi_shows_examples_of_frames_at_their_messages_and_of_types_where_they_are() -> None:
+    document = asyncapi(CATALOGUE, "client")
+    schemas = document["components"]["schemas"]
+    assert [f"{way}.{name}" for way, name in CATALOGUE.frames if "examples" in schemas[f"{way}.{name}"]] == []
+    assert schemas["timestamp"]["examples"]
+    assert re.fullmatch(r"[0-9]+\.[0-9]+\.[0-9]+", document["info"]["version"]), (
+        "as AsyncAPI's readers sort it"
+    )
 
 
 # --- OpenAPI ------------------------------------------------------------------------------------------------
