@@ -43,6 +43,7 @@ def run(*, config: Path | None, print_config: bool, print_schema: bool, flags: M
     Raises:
         UsageError: configuration, keys, store or address cannot be used.
     """
+    _open_standard_streams()
     catalogue = load_catalogue()
     if print_schema:
         click.echo(json.dumps(settings_.schema_of(catalogue.protocol), indent=2, ensure_ascii=False))
@@ -66,6 +67,16 @@ def run(*, config: Path | None, print_config: bool, print_schema: bool, flags: M
         defects = runner.run(_serve(settings, keys, control_token, made))
     if defects:
         sys.exit(ExitCode.KIT_DEFECT)
+
+
+def _open_standard_streams() -> None:
+    """Let what somebody has closed (`relaykit serve 2>&-`) lead nowhere: a socket would take its place."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free, which is this one
+            setattr(sys, name, os.fdopen(number, "w" if number else "r", closefd=False))
 
 
 async def _serve(settings: Settings, keys: list[Key], control_token: str | None, made: str | None) -> int:

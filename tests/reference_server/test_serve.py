@@ -6,15 +6,18 @@ import asyncio
 import contextlib
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import jwt
 import pytest
-from support.process import DEADLINE, SECRET, ServerProcess, run
-from support.raw import Raw
+from support.process import COMMAND, DEADLINE, SECRET, ServerProcess, environment, run
+from support.raw import Raw, request
 from support.server import Peer, frame, in_loop, message, new_id
 from websockets.asyncio.client import connect
 
@@ -186,6 +189,31 @@ def test_a_ready_file_of_an_earlier_server_is_not_taken_for_this_one(tmp_path: P
         "serve", "--port", "0", "--ready-file", str(ready), "--store", str(tmp_path / "no" / "store.db")
     )
     assert (result.returncode, ready.exists()) == (2, False)
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- 2>&-"])
+def test_it_serves_though_somebody_has_closed_a_standard_stream(closed: str) -> None:
+    words = shlex.join([*COMMAND, "serve", "--port", "0", "-v"])
+    process = subprocess.Popen(
+        ["sh", "-c", f"exec {words} {closed}"],
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+    told = process.stderr if " >&-" in f" {closed}" else process.stdout
+    assert told is not None
+    try:
+        port = next(
+            int(found[1]) for line in told if (found := re.search(rb"ws://127.0.0.1:([0-9]+)/", line))
+        )
+        with socket.create_connection(("127.0.0.1", port)) as raw:
+            raw.sendall(request("/ws"))
+            assert b" 401 " in raw.recv(1000)
+        process.terminate()
+        process.communicate(timeout=DEADLINE)
+        assert process.returncode == 0
+    finally:
+        process.kill()
 
 
 def test_configuration_in_layers(tmp_path: Path) -> None:
