@@ -21,6 +21,17 @@ from dataclasses import dataclass
 import uvloop
 from server_client import Run, echo, new_store, reference, route, started, stock
 
+# Of a message in memory, 8 µs, the interpreter takes half, SQLite an eighth, the kernel an eighth, checking
+# by the schema a tenth (half of that for the pattern of the ciphertext). Tried, and not kept, with its gain:
+# - pages of 8 or 16 KiB: nothing.
+# - frames stored as text, which the sqlite3 module binds without a copy: 1 %, for casts wherever one is read.
+# - a turn's lists filled by the dispatcher itself, without calls: nothing that could be told from noise.
+# - all ids in one compact hash table from the first on, no dict of recent ones: 5 % slower, by cache misses;
+#   so it is with 4,096 recent ones at most.
+# - the index of ids filled from Python, sorted there: 1.7 times the time of INSERT ... SELECT ... ORDER BY.
+# - anyOf for oneOf in flattened schemas, and types as lists for anyOf with null: 0 to 0.03 µs.
+# A commit in a thread, while the loop reads on, was not tried: a log that is long enough from the start has
+# halved what there is to wait for.
 SHAPES = {"1 connection, window 64": (1, 64), "50 pairs, window 16": (50, 16)}
 ECHO, ROUTE, DISK, MEMORY = "stock echo", "stock route", "relaykit, disk", "relaykit, memory"
 NAMES = (ECHO, ROUTE, DISK, MEMORY)
