@@ -23,6 +23,7 @@ from relaykit.schemas import Limit, Protocol
 ENVIRONMENT = "RELAYKIT_SERVE_"
 """Prefix of the variables: RELAYKIT_SERVE_PORT, RELAYKIT_SERVE_LIMITS_BURST, …"""
 _SECTIONS = ("limits", "timing")
+_UNITS = {"s": "seconds"}
 _SECRETS = ("keys", "control_token")  # named by where they are to be found; no variable of ours holds them
 _FILES = ("tls_cert", "tls_key", "tls_ca_out", "ready_file")
 _FIRST_LINE = (
@@ -242,7 +243,8 @@ def _own_schema() -> str:
 
 def _property(limit: Limit) -> dict[str, Any]:
     kind = "number" if limit.unit == "s" else "integer"
-    unit = "" if limit.unit.partition("/")[0] in limit.title.lower() else f", in {limit.unit}"
+    words = limit.title.lower().split()
+    unit = "" if limit.unit.partition("/")[0] in words else f", in {_UNITS.get(limit.unit, limit.unit)}"
     return {"description": f"{limit.title}{unit}.", "type": kind, "minimum": limit.minimum}
 
 
