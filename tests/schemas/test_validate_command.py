@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -161,3 +165,33 @@ def test_help_teaches() -> None:
     text = run("--help").stdout
     for word in ("NDJSON", "HAR", "Markdown", "Examples", "--fail-fast", "Exit codes", "session.har"):
         assert word in text
+
+
+def test_a_terminal_shows_how_far_it_is_until_it_ends() -> None:
+    terminal, its_end = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, "-", "--output", os.devnull],
+        stdin=subprocess.PIPE,
+        stderr=its_end,
+        env={**os.environ, "TERM": "xterm"},
+    )
+    os.close(its_end)
+    assert process.stdin is not None
+    shown, given, lines = b"", 0, ndjson(*[HEARTBEAT] * 1000)
+    ends = time.monotonic() + 60
+    while b" frames" not in shown and time.monotonic() < ends:
+        process.stdin.write(lines)
+        process.stdin.flush()
+        given += 1000
+        while select.select([terminal], [], [], 0.02)[0]:
+            shown += os.read(terminal, 4096)
+    assert b" frames" in shown
+    process.stdin.close()
+    with contextlib.suppress(OSError):  # as a terminal ends on Linux
+        while more := os.read(terminal, 4096):
+            shown += more
+    os.close(terminal)
+    assert process.wait(60) == 0
+    assert f"{given:,} frames checked".encode() in shown
+    hidden, back = b"\x1b[?25l", b"\x1b[?25h"
+    assert shown.rfind(hidden) < shown.rfind(back), "the cursor is back"
