@@ -272,6 +272,7 @@ def to_junit(data: Mapping[str, Any]) -> bytes:
             timestamp=data["started"],
             time=_time(sum(case["duration_ms"] for case in members) / 1000),
         )
+        _properties(suite, data)
         for case in members:
             _junit_case(suite, case, rules)
     if data["outcome"]["exit_code"] == ExitCode.UNREACHABLE:  # or a reader would see skipped cases only
@@ -288,6 +289,25 @@ def to_junit(data: Mapping[str, Any]) -> bytes:
     Xml.indent(root)
     text: bytes = Xml.tostring(root, encoding="utf-8", xml_declaration=True)
     return text + b"\n"
+
+
+def _properties(suite: Xml.Element, data: Mapping[str, Any]) -> None:
+    """What the run was, in every suite: each stands alone for those who read them."""
+    kit, protocol, target = data["kit"], data["protocol"], data["target"]
+    skew = target.get("clock_skew_s")
+    named = {
+        "kit": f"{kit['name']} {kit['version']}",
+        "protocol": f"{protocol['name']} {protocol['version']}",
+        "catalogue": protocol["catalogue"],
+        "target": target["url"],
+        "clock_skew_s": "not known" if skew is None else f"{skew:g}",
+        "seed": data["seed"],
+        "profile": data.get("options", {}).get("profile") or "default",
+        "outcome": data["outcome"]["text"],
+    }
+    properties = Xml.SubElement(suite, "properties")
+    for name, value in named.items():
+        Xml.SubElement(properties, "property", name=name, value=_text(str(value)))
 
 
 def _failed(case: Mapping[str, Any]) -> bool:

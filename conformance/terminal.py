@@ -19,6 +19,7 @@ from relaykit.conformance.matching import short
 from relaykit.conformance.reports.claims import claim_text, claimed
 from relaykit.conformance.reports.families import in_short, shown_in_full
 from relaykit.conformance.reports.text import blamed, sent_text, steadiness, steadiness_text, visible
+from relaykit.conformance.reports.view import profile_text
 from relaykit.conformance.results import CaseResult, Verdict
 
 STYLES = {
@@ -181,8 +182,19 @@ def show(data: Mapping[str, Any], console: Console, *, verbose: bool = False) ->
         console.print(Text("the target's last lines:", style="bold"))
         for line in data["server_log"]:
             console.print(Text(f"  {line}", style="dim"))
+    console.print(_judged(data))
     console.print(_conclusion(data))
     console.print(Text(visible(claim_text(data)), style="green" if claimed(data) else "dim"))
+
+
+def _judged(data: Mapping[str, Any]) -> Text:
+    """What was judged, by what, with what."""
+    kit, protocol, target = data["kit"], data["protocol"], data["target"]
+    by = f"{protocol['name']} {protocol['version']} (catalogue {protocol['catalogue'][:12]})"
+    seconds = target.get("clock_skew_s")
+    clock = "" if seconds is None else f", its clock {seconds:+.1f} s from ours"
+    with_ = f"{kit['name']} {kit['version']}, profile {profile_text(data)}"
+    return Text(f"{target['url']}{clock}, judged by {by} with {with_}", style="dim")
 
 
 def show_failures(cases: Iterable[Mapping[str, Any]], console: Console) -> None:

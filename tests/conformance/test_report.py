@@ -116,6 +116,17 @@ def test_junit_counts_and_names(ill: dict[str, Any]) -> None:
     assert "PRIV-" in text
 
 
+@pytest.mark.parametrize("form", [0, 1, 2], ids=["json", "junit", "terminal"])
+def test_every_report_says_what_was_judged_by_what(ill: dict[str, Any], form: int) -> None:
+    shown = " ".join(texts(ill)[form].split())
+    protocol = ill["protocol"]
+    for part in (ill["kit"]["version"], protocol["version"], protocol["catalogue"][:12], ill["seed"]):
+        assert part in shown
+    assert ill["target"]["url"] in shown
+    assert "profile" in shown
+    assert "clock" in shown
+
+
 def test_the_summary_names_what_failed(ill: dict[str, Any]) -> None:
     shown = texts(ill)[2]
     for part in (
