@@ -107,7 +107,7 @@ class Tidied:
             return None
         parts = [f"{count} {what if count != 1 else what[:-1]}" for what, count in self.left.items() if count]
         if self.clock_s > 0:
-            parts.append(f"its clock {self.clock_s:g} s ahead, which no operation puts back")
+            parts.append(f"its clock {self.clock_s:g} s ahead (no operation puts it back; a new start does)")
         why = f" ({'; '.join(self.why[:_SHOWN])})" if self.why else ""
         return f"the run left behind on the target: {', '.join(parts) or 'perhaps something'}{why}"
 
