@@ -44,6 +44,7 @@ class Environment:
         acquainted: whether the people of derived cases could be arranged, ever; until then one case at a
             time tries to, behind `gate`.
         strangers: why they could not be, and which case has said so; it is said once.
+        hindered: control operations that failed where most derived cases can do without → what was said.
         leavings: what the run has made on the target.
         unreached: labels of devices that got nothing where another device of the user did.
     """
@@ -71,6 +72,7 @@ class Environment:
     gate: asyncio.Lock = field(default_factory=asyncio.Lock)
     strangers: tuple[str, str] | None = None
     unreached: set[str] = field(default_factory=set)
+    hindered: dict[str, str] = field(default_factory=dict)
     leavings: Leavings = field(default_factory=Leavings)
 
     def now(self) -> float:

@@ -11,6 +11,8 @@ from relaykit.conformance.reports.text import plural
 from relaykit.conformance.results import CaseResult, Verdict
 from relaykit.conformance.target import Target
 
+CONTROL_FAILED = "the control interface could not"
+"""How the finding begins of a case for which nothing could be arranged."""
 _RATE = frozenset({"frames_per_second", "burst"})
 _NAMED = 3
 _MANY = 4
@@ -39,6 +41,13 @@ def hints(results: Iterable[CaseResult], target: Target, *, fences: bool) -> tup
             f"`rate_limited` came in {plural(len(limited), 'failing case')} about something else ({names}): "
             f"{ADVICE}"
         )
+    failing = [each for each in known if each.verdict is Verdict.FAIL and _by_control(each)]
+    if len(failing) >= _MANY:
+        said = failing[0].findings[0].message.partition("\n")[0]
+        found.append(
+            f"the control interface failed in {len(failing)} cases, which say nothing of the target then: "
+            f"{said}. `relaykit doctor` tries each of its operations"
+        )
     passing = [each.case.id for each in known if _passes_alone(each)]
     if len(passing) >= _MANY:
         names = ", ".join(passing[:_NAMED]) + ", …"
@@ -48,6 +57,10 @@ def hints(results: Iterable[CaseResult], target: Target, *, fences: bool) -> tup
             "(-j 8) or longer waits (--timeout-factor 3) tell which"
         )
     return tuple(found)
+
+
+def _by_control(result: CaseResult) -> bool:
+    return any(finding.message.startswith(CONTROL_FAILED) for finding in result.findings[:1])
 
 
 def _passes_alone(result: CaseResult) -> bool:

@@ -28,6 +28,7 @@ from relaykit.conformance.grammar import (
     Unordered,
     walk,
 )
+from relaykit.conformance.hints import CONTROL_FAILED
 from relaykit.conformance.refusal import attempt
 from relaykit.conformance.restarting import ask_to_stop, launched_target, restart, settled
 from relaykit.conformance.values import Scope
@@ -297,7 +298,7 @@ async def control(context: Context, operation: str, arguments: Mapping[str, Any]
     except ControlMissingError as error:
         raise UntestableError(str(error)) from None
     except ControlFailedError as error:
-        context.fail((), f"the control interface could not: {error}", blame="environment")
+        context.fail((), f"{CONTROL_FAILED}: {error}", blame="environment")
         raise CaseStop from None
     transcript.event("control", "s2c", f"{operation} → {result}")
     return result

@@ -160,9 +160,22 @@ def _begin_with(context: Context, inner: Context, outcomes: Iterable[Outcome]) -
     context.outcomes[:0] = [replace(each, t_ms=round(each.t_ms + shift, 2)) for each in outcomes]
 
 
+def _must_be_given(context: Context, text: str) -> None:
+    """A frame that speaks of a group or a conversation needs one that exists, where one could be had at all.
+
+    Raises:
+        UntestableError: the control interface failed to make one.
+    """
+    for operation, name in (("create_group", "group"), ("conversation", "conversation")):
+        said = context.env.hindered.get(operation)
+        if said is not None and f"${{{name}" in text:
+            raise UntestableError(f"needs a {name}: {said.splitlines()[0]}")
+
+
 async def _trial(station: Station, derived: Derived) -> None:
     """Send the frame and judge what comes, into the outcomes of the station's context."""
     context, draft = station.context, derived.draft
+    _must_be_given(context, draft.text or str(draft.template))
     attend(station, derived.frame)
     await _messages(station, derived)
     alice = context.users["alice"]

@@ -222,13 +222,18 @@ async def _acknowledge(context: Context, device: Device, names: list[str], pace:
 async def _optional(
     context: Context, operation: str, capability: str, arguments: dict[str, Any]
 ) -> dict[str, Any]:
-    """What a control operation returns, if the target has it."""
-    target = context.env.target
-    if capability not in target.capabilities or not target.offers(operation):
+    """What a control operation returns, if the target has it. That it fails is for other cases to judge."""
+    env = context.env
+    if capability not in env.target.capabilities or not env.target.offers(operation):
+        return {}
+    if operation in env.hindered:
         return {}
     try:
         return await control(context, operation, arguments)
     except UntestableError:
+        return {}
+    except CaseStop:
+        env.hindered[operation] = context.outcomes.pop().message
         return {}
 
 

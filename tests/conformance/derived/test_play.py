@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -253,3 +254,31 @@ def test_many_messages_that_could_not_be_acknowledged_in_time_are_untestable() -
     found = by_id(run(minimal(limits=limits), (MANY,), limits=limits))[MANY]
     assert found.verdict is Verdict.UNTESTABLE
     assert "limits.waiting_per_user" in found.reason
+
+
+ADAPTER = """\
+class Control:
+    def create_group(self, members, group_id=None):
+        raise RuntimeError("the bench is out of order\\nand more")
+"""
+
+
+def test_a_control_interface_that_fails_fails_only_what_needs_it(tmp_path: Path) -> None:
+    (tmp_path / "bench.py").write_text(ADAPTER)
+    chosen = (
+        "derived/send/payload.ciphertext/type",
+        "derived/send/payload.group_id/upper-case",
+        "area:groups",
+    )
+    control = {"python": {"adapter": f"{tmp_path / 'bench.py'}:Control"}}
+    result = run(minimal(), chosen, control=control, capabilities={"groups": True})
+    found = by_id(result)
+    assert found[plain].verdict is Verdict.PASS
+    grouped = found[about_groups]
+    assert grouped.verdict is Verdict.UNTESTABLE
+    assert grouped.reason.startswith("needs a group: the control interface could not: create_group")
+    assert "and more" not in grouped.reason
+    failed = found["group-message-reaches-members"]
+    assert failed.findings[0].blame == "environment"
+    assert result.hints[0].startswith("the control interface failed in ")
+    assert "the bench is out of order" in result.hints[0]
