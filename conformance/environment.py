@@ -11,14 +11,15 @@ from typing import Protocol
 from relaykit.conformance.control import Control
 from relaykit.conformance.dialect import Dialect
 from relaykit.conformance.issuing import Issuer
+from relaykit.conformance.launch import current
 from relaykit.conformance.leavings import Leavings, Tidied, take_back
 from relaykit.conformance.pacing import Pace
 from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.target import Target, Waits
 from relaykit.schemas import Catalogue
 
-_TIDYING_S = 15.0
-"""Longer than this nobody waits for tidying: what is left then is said."""
+_TIDYING_S, _TIDYING_LAUNCHED_S = 15.0, 3.0
+"""Longer than this nobody waits for tidying: what is left then is said. What we launched ends anyway."""
 
 
 class Leaving(Protocol):
@@ -97,7 +98,7 @@ class Environment:
             "none" if self.gone is not None else self.target.tidy,
             offers=self.target.offers,
             clock_s=clock_s,
-            seconds=_TIDYING_S * self.factor,
+            seconds=(_TIDYING_S if current.get() is None else _TIDYING_LAUNCHED_S) * self.factor,
         )
 
     async def close(self) -> None:

@@ -157,17 +157,19 @@ async def _reset(control: Control, made: Leavings, why: list[str]) -> bool:
 async def _one_by_one(
     control: Control, made: Leavings, offers: Callable[[str], bool], why: list[str]
 ) -> None:
-    few = asyncio.Semaphore(_AT_ONCE)
+    few, broken = asyncio.Semaphore(_AT_ONCE), list[str]()
 
     async def call(operation: str, arguments: Mapping[str, Any]) -> bool:
         async with few:
+            if broken:  # it is out of order: the rest would fail alike, or wait in vain
+                return False
             try:
                 await control.call(operation, arguments)
             except ControlMissingError:
                 return False
             except ControlFailedError as error:
                 if not error.refused:  # refused: it is gone, or decided already, which is as good
-                    why.append(str(error))
+                    broken.append(str(error))
                     return False
         return True
 
@@ -177,6 +179,7 @@ async def _one_by_one(
         await asyncio.gather(*(_leave(call, made, group) for group in tuple(made.groups)))
     if offers("decide_device_approval"):
         await asyncio.gather(*(_deny(call, made, request) for request in tuple(made.requests)))
+    why += broken[:1]
 
 
 async def _leave(call: Callable[..., Awaitable[bool]], made: Leavings, group: str) -> None:

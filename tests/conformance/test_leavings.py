@@ -125,7 +125,7 @@ class Bad:
     ("answer", "groups", "said"),
     [
         (ControlFailedError("remove_member: HTTP 404 no such group", refused=True), 0, ()),
-        (ControlFailedError("remove_member: HTTP 500"), 2, ("remove_member: HTTP 500",) * 2),
+        (ControlFailedError("remove_member: HTTP 500"), 2, ("remove_member: HTTP 500",)),
         (ControlMissingError("not offered"), 2, ()),
         (None, 2, ("tidying took longer than 0.1 s",)),
     ],

@@ -265,11 +265,8 @@ class Control:
 
 def test_a_control_interface_that_fails_fails_only_what_needs_it(tmp_path: Path) -> None:
     (tmp_path / "bench.py").write_text(ADAPTER)
-    chosen = (
-        "derived/send/payload.ciphertext/type",
-        "derived/send/payload.group_id/upper-case",
-        "area:groups",
-    )
+    plain, about_groups = "derived/send/payload.ciphertext/type", "derived/send/payload.group_id/upper-case"
+    chosen = (plain, about_groups, "area:groups")
     control = {"python": {"adapter": f"{tmp_path / 'bench.py'}:Control"}}
     result = run(minimal(), chosen, control=control, capabilities={"groups": True})
     found = by_id(result)
