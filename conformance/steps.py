@@ -178,6 +178,7 @@ async def nothing(this: Play, step: Nothing) -> None:
         connection = device.live
         watch = Watch(device, connection, allow, step.req, step.place.pointer)
         this.watches[id(connection)] = watch
+        awaiting.settle(connection)
         found = unwanted(watch)
         report(context, watch, found, late=False)
         if not connection.alive and connection.close_code is not None and not connection.accounted:

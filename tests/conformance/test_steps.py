@@ -156,6 +156,12 @@ PASSES = {
         do("alice", "say", ack()),
         want("alice", "sent_ack"),
     ],
+    "a frame that only should come, and comes late, before none": [
+        do("bob.phone", f"later 300 {json.dumps([error()])}"),
+        want("alice", "error", req="VAL-21", within=50),
+        want("bob.laptop", "error", within=3000),
+        "none: {actors: [alice], req: MSG-20}",
+    ],
     "a frame that only should come, and comes late": [
         do("bob.phone", f"later 500 {json.dumps([error()])}"),
         want("alice", "error", req="VAL-21", within=50),
