@@ -38,11 +38,12 @@ async def listen(
     Raises:
         UsageError: the address cannot be listened on.
     """
-    silent: set[asyncio.BaseProtocol] = set()
+    silent: dict[asyncio.BaseProtocol, asyncio.Event] = {}
 
     @web.middleware
     async def heard(request: web.Request, handler: Handler) -> web.StreamResponse:
-        silent.discard(request.protocol)
+        if request.protocol in silent:
+            silent[request.protocol].set()
         return await handler(request)
 
     http.middlewares.append(heard)
@@ -65,16 +66,21 @@ class _Site(web.BaseSite):
     """Where one application is served.
 
     Args:
-        silent: the connections of which no request has come yet; the application takes them out.
+        silent: connections, and whether their first request has come, as the application says.
     """
 
     def __init__(
-        self, runner: web.AppRunner, host: str, port: int | None, silent: set[asyncio.BaseProtocol]
+        self,
+        runner: web.AppRunner,
+        host: str,
+        port: int | None,
+        silent: dict[asyncio.BaseProtocol, asyncio.Event],
     ) -> None:
         super().__init__(runner)
         self._host = host
         self._port = port
         self._silent = silent
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def name(self) -> str:
@@ -92,17 +98,23 @@ class _Site(web.BaseSite):
         if len(server.connections) >= _MOST_CONNECTIONS:
             return _Refusing()
         made = server()
-        self._silent.add(made)
-        asyncio.get_running_loop().call_later(REQUEST_S, self._end_if_silent, made)
+        self._silent[made] = asyncio.Event()
+        task = asyncio.get_running_loop().create_task(self._end_if_silent(made))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
         return made
 
-    def _end_if_silent(self, made: web.RequestHandler) -> None:
-        if made in self._silent:
-            self._silent.discard(made)
+    async def _end_if_silent(self, made: web.RequestHandler) -> None:
+        try:
+            async with asyncio.timeout(REQUEST_S):
+                await self._silent[made].wait()
+        except TimeoutError:
             if made.transport is not None:
                 log.info("%s: no request came in time", self.name)
                 made.transport.write(_answer("408 Request Timeout", "the request took too long"))
                 made.force_close()
+        finally:
+            del self._silent[made]
 
 
 class _Refusing(asyncio.Protocol):
