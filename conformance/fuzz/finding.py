@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from relaykit.conformance.derived.violations import STOWAWAY
 from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.fuzz.trial import Failure
+from relaykit.schemas import Catalogue
 
 
 @dataclass(slots=True)
@@ -43,3 +46,31 @@ def kind_of(failure: Failure) -> str:
     if set(failure.outcomes[0].requirements) & {"VAL-13"} or not failure.outcomes[0].requirements:
         return "connection"
     return "not-served" if failure.template.duty is Duty.VALID else "not-refused"
+
+
+def misshapen(catalogue: Catalogue, frames: Iterable[Any], known: set[Any]) -> Iterator[Finding]:
+    """What is wrong with frames that came and that their schema does not permit, each once.
+
+    Args:
+        known: what was told already; it grows.
+    """
+    for frame in frames:
+        verdict = catalogue.validate(frame, "s2c")
+        for each in verdict.findings:
+            smuggled = STOWAWAY in each.pointer
+            key = (verdict.type, each.pointer, each.keyword)
+            if (each.severity != "error" and not smuggled) or key in known:
+                continue
+            known.add(key)
+            rule = "VAL-09" if smuggled else each.requirement
+            said = f"a {verdict.type or 'message'} came that is misshapen: {each.pointer}: {each.message}"
+            yield Finding("shape", said, (rule,) if rule else (), frame=frame)
+
+
+def type_in(data: bytes) -> Any:
+    """The type that a message names, if it is an object."""
+    try:
+        frame = json.loads(data)
+    except (ValueError, RecursionError):
+        return None
+    return frame.get("type") if isinstance(frame, dict) else None

@@ -264,7 +264,7 @@ class Hunt:
         await quiet(self.env, least_s=0.02)
         if any(link.limited for link in self._links()):
             self._slow_down()
-        self.inquiry.begin()
+        self.inquiry.begin(self._cells)
         for cell in list(self._cells):
             for link in cell.links.values():
                 self._account(link)

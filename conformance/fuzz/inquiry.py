@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -13,11 +12,18 @@ from relaykit.conformance.deaths import Deaths
 from relaykit.conformance.derived.violations import STOWAWAY
 from relaykit.conformance.expectations import Expectation, excuse, in_force
 from relaykit.conformance.fuzz.cells import Cell, gaps
-from relaykit.conformance.fuzz.finding import Finding, kind_of
+from relaykit.conformance.fuzz.finding import Finding, kind_of, misshapen, type_in
 from relaykit.conformance.fuzz.link import Link, Sent
 from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.fuzz.shrinking import shrunk
-from relaykit.conformance.fuzz.suspects import Suspect, forbidden, received, smuggling, unacknowledged
+from relaykit.conformance.fuzz.suspects import (
+    Suspect,
+    forbidden,
+    in_flight,
+    received,
+    smuggling,
+    unacknowledged,
+)
 from relaykit.conformance.fuzz.trial import Bench, Failure, Template, sample_of, template_of, usable
 from relaykit.conformance.results import Outcome
 
@@ -56,6 +62,7 @@ class Inquiry:
     _unexplained: dict[Any, Finding] = field(default_factory=dict)
     _closes: int = 0
     _crashed: bool = False
+    _cells: tuple[Cell, ...] = ()
 
     def __post_init__(self) -> None:
         self._expected, self.lapsed = in_force(self.bench.env.target.expected, datetime.now(UTC).date())
@@ -69,9 +76,9 @@ class Inquiry:
     def full(self) -> bool:
         return self.unexpected >= self.most or self.hopeless
 
-    def begin(self) -> None:
-        """Another round of looking begins."""
-        self._crashed = False
+    def begin(self, cells: Sequence[Cell]) -> None:
+        """Another round of looking begins, at these."""
+        self._crashed, self._cells = False, tuple(cells)
 
     async def look_at(self, cell: Cell) -> None:
         """Look at what an interval left in a cell."""
@@ -130,11 +137,11 @@ class Inquiry:
 
     async def _look_for_death(self, cell: Cell) -> None:
         """A target may end connections that send too much; or it is gone."""
-        for name, link in cell.links.items():
+        for link in cell.links.values():
             if link.ended is not None and not self._crashed:
                 how = await self.died()
                 if how is not None:
-                    await self._crash(how, name, link)
+                    await self._crash(how)
                 return
 
     async def _smuggled(self, cell: Cell, link: Link) -> None:
@@ -232,10 +239,10 @@ class Inquiry:
     def _note(self, small: Failure) -> None:
         self._signatures.add(self._template_signature(small.template))
         same = (kind_of(small), small.requirements)
-        if any((f.kind, f.requirements) == same and f.frame == _type(small.data) for f in self.findings):
+        if any((f.kind, f.requirements) == same and f.frame == type_in(small.data) for f in self.findings):
             return
         message = small.outcomes[0].message
-        self._add(Finding(kind_of(small), message, small.requirements, small, _type(small.data)))
+        self._add(Finding(kind_of(small), message, small.requirements, small, type_in(small.data)))
 
     def _add(self, finding: Finding) -> None:
         failure = finding.failure
@@ -266,21 +273,11 @@ class Inquiry:
 
     def _shapes_of(self, link: Link) -> None:
         """Frames that came and that their schema does not permit."""
-        for frame in link.interval.misshapen:
-            verdict = self.bench.env.catalogue.validate(frame, "s2c")
-            for each in verdict.findings:
-                smuggled = STOWAWAY in each.pointer and not any(
-                    "VAL-09" in f.requirements for f in self.findings
-                )
-                key = (verdict.type, each.pointer, each.keyword)
-                if (each.severity != "error" and not smuggled) or key in self._shapes or self.full:
-                    continue
-                self._shapes.add(key)
-                rule = "VAL-09" if smuggled else each.requirement
-                message = (
-                    f"a {verdict.type or 'message'} came that is misshapen: {each.pointer}: {each.message}"
-                )
-                self._add(Finding("shape", message, (rule,) if rule else (), frame=frame))
+        for found in misshapen(self.bench.env.catalogue, link.interval.misshapen, self._shapes):
+            smuggled = "VAL-09" in found.requirements
+            known = smuggled and any("VAL-09" in finding.requirements for finding in self.findings)
+            if not known and not self.full:
+                self._add(found)
 
     async def _gone(self, name: str, link: Link) -> None:
         """A link ended, or does not answer: because of a single message, or of many?"""
@@ -291,7 +288,7 @@ class Inquiry:
         sent = [] if batch is None else list(batch.sent)
         how = await self.died()
         if how is not None:
-            await self._crash(how, name, link)
+            await self._crash(how)
             return
         self._closes += 1
         if self._closes > 12 or not sent:
@@ -308,29 +305,44 @@ class Inquiry:
             self._signatures.add("silent")
             self.findings.append(Finding("unexplained", f"{name}: {why}; no message alone does that"))
 
-    async def _crash(self, message: str, name: str, link: Link) -> None:
-        """The target is gone: which message did it?"""
+    async def _crash(self, message: str) -> None:
+        """The target is gone: which of all messages that were in flight did it?"""
         self._crashed = True
-        sent = [each for batch in link.inflight for each in batch.sent]
+        every = in_flight(self._cells)
         if not await self._revive(message):
-            self.findings.append(Finding("crash", f"{message}, with {len(sent)} messages in flight"))
+            self.findings.append(Finding("crash", f"{message}, with {len(every)} messages in flight"))
             return
-        for each in sent:
-            if self._signature(each) in self._signatures:
-                continue
+        fresh = [each for each in every if self._signature(each[2]) not in self._signatures]
+        templates = [template_of(sent, link.who, name, received(link)) for name, link, sent in fresh]
+        for start in range(0, len(templates), _TOGETHER):
             if self.bench.over:
                 self.unexamined += 1
                 break
-            failure = await self.bench.trial(template_of(each, link.who, name, received(link)))
-            how = await self.died()
-            if how is not None:
-                self._signatures.add(self._signature(each))
-                if failure is not None:
-                    await self._keep_crash(message, how, failure)
-                    return
-                await self._revive(how)
+            if await self._deadly(message, templates[start : start + _TOGETHER]) or self.hopeless:
+                return
         if not any(finding.kind == "crash" for finding in self.findings):
             self.findings.append(Finding("crash", f"{message}; no message alone does that"))
+
+    async def _deadly(self, message: str, templates: Sequence[Template]) -> bool:
+        """Whether the target dies of one of these, which is kept then: all at once first, since few do it."""
+        failures = await asyncio.gather(*(self.bench.trial(each) for each in templates))
+        if not any(failures) and not self.bench.barren:
+            return False
+        how = await self.died()
+        if how is None or not await self._revive(how):
+            return False
+        self.bench.barren = 0
+        for template in templates:
+            failure = await self.bench.trial(template)
+            how = await self.died()
+            if how is not None:
+                self._signatures.add(self._template_signature(template))
+                if failure is not None:
+                    await self._keep_crash(message, how, failure)
+                    return True
+                if not await self._revive(how):
+                    return False
+        return False
 
     async def _keep_crash(self, message: str, how: str, failure: Failure) -> None:
         """Keep a message of which the target has just died, made as small as a few deaths allow."""
@@ -360,7 +372,7 @@ class Inquiry:
         finally:  # Ctrl-C leaves what there is
             self.shrinking = ""
             self._signatures.add(self._template_signature(failure.template))
-            kind = _type(failure.data)
+            kind = type_in(failure.data)
             self.findings.append(Finding("crash", message, failure.requirements, failure, kind))
 
     async def died(self) -> str | None:
@@ -382,11 +394,3 @@ class Inquiry:
             return
         self.hopeless = True
         self.findings.append(Finding("connection", f"the target serves nobody any more: {outcome.message}"))
-
-
-def _type(data: bytes) -> Any:
-    try:
-        frame = json.loads(data)
-    except (ValueError, RecursionError):
-        return None
-    return frame.get("type") if isinstance(frame, dict) else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from relaykit.conformance.derived.violations import STOWAWAY
@@ -36,6 +36,19 @@ def unacknowledged(name: str, link: Link) -> list[Suspect]:
         for batch in link.interval.batches
         for sent in batch.sent
         if sent.exact and any(each.encode() in sent.data for each in missing)
+    ]
+
+
+def in_flight(cells: Sequence[Cell]) -> list[Suspect]:
+    """What was sent and not answered, by anybody: the oldest first."""
+    links = [(name, link) for cell in cells for name, link in cell.links.items()]
+    deep = max((len(link.inflight) for _, link in links), default=0)
+    return [
+        (name, link, sent)
+        for depth in range(deep)
+        for name, link in links
+        if depth < len(link.inflight)
+        for sent in link.inflight[depth].sent
     ]
 
 

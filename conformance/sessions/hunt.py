@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import time
 from collections import Counter
@@ -297,7 +298,8 @@ class Hunt:
         # With all patience: what was only slow is no failure.
         for _ in range(2):
             confirmed = self.lab.play(best.program)
-            if steady := _is(confirmed, key):
+            steady = _is(confirmed, key)
+            if steady or time.monotonic() > self._by(math.inf):
                 break
         self._found(seed, confirmed if steady else best, steady=steady, replay=True)
 
@@ -330,6 +332,7 @@ class _Run:
         self._hunt = hunt
         self._steps: list[Step] = []
         self.over = hunt.idle
+        self._counts = not hunt._sought
         self._session: Session | None = None if self.over else hunt.lab.begin()
         self.state = self._session.state if self._session else State(hunt.lab.rules)
 
@@ -360,7 +363,7 @@ class _Run:
             return
         self._session = None
         problem = hunt.lab.end(session, judge=not failed and not self.over)
-        if not hunt._sought:
+        if self._counts:
             hunt.tally.sessions += 1
             hunt.tally.add(session.state)
         hunt.told(hunt.tally)
