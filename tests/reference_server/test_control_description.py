@@ -115,6 +115,8 @@ def test_the_check_of_the_description_finds_faults(path: tuple[str, ...], value:
     [
         ("operationId: reset", "operationId: forget", "forget"),
         ("x-exclusive: true", "x-exclusiv: true", "x-exclusiv"),
+        ("operationId: reset", "tags: []\n      operationId: reset", "unknown key 'tags'"),
+        ("  /reset:\n", "  /reset:\n    get: {}\n", "unknown key 'get'"),
         ("#/components/requestBodies/device", "#/components/requestBodies/devise", "no schema"),
         ("types.schema.json#/$defs/groupId", "types.schema.json#/$defs/groupID", "groupId"),
         ("type: boolean", "type: bool", "JSON Schema"),

@@ -101,6 +101,14 @@ def test_a_problem_in_a_list_names_the_line_of_its_item() -> None:
     assert [(p.line, p.pointer) for p in problems(document, schema)] == [(3, "/list/1")]
 
 
+def test_what_is_not_there_is_placed_at_what_would_hold_it() -> None:
+    document = parse_yaml("a:\n  b: 1\nc: 2\n", "t.yaml")
+    assert [document.line(pointer) for pointer in ("/a/b", "/a/x", "/a/b/x/y", "/c", "/x", "")] == [
+        *(2, 1, 2, 3, 1, 1),
+    ]
+    assert document.place("/a/b/x") == "t.yaml:2"
+
+
 def test_documents_are_bounded_in_depth() -> None:
     assert parse_yaml("[" * 65 + "]" * 65).data
     with pytest.raises(UsageError, match="nested too deeply"):
