@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -53,6 +54,7 @@ def merge(named: Sequence[tuple[str, Data]], *, force: bool = False) -> dict[str
         "notes": _distinct(
             note for note in (*notes, *(n for d in reports for n in d.get("notes", ())), *doubled)
         ),
+        **_tidied([data["tidied"] for data in reports if "tidied" in data]),
         "stale": _stale(reports, cases),
         "server_log": [line for data in reports for line in data.get("server_log", ())][-200:],
         "summary": {
@@ -87,6 +89,24 @@ def _missing(reports: Sequence[Data]) -> Iterable[str]:
         if left:
             shown = ", ".join(left[:8]) + (", …" if len(left) > 8 else "")
             yield f"not among the reports: {'shard' if len(left) == 1 else 'shards'} {shown}"
+
+
+def _tidied(parts: Sequence[Data]) -> dict[str, Any]:
+    """What became of what all of them made on the target."""
+    if not parts:
+        return {}
+    counts: dict[str, Counter[str]] = {"taken_back": Counter(), "left": Counter()}
+    for part in parts:
+        for what, counter in counts.items():
+            counter.update(part[what])
+    return {
+        "tidied": {
+            **{what: dict(counter) for what, counter in counts.items()},
+            "clock_s": sum(part["clock_s"] for part in parts),
+            "reset": any(part["reset"] for part in parts),
+            "why": _distinct(line for part in parts for line in part["why"]),
+        }
+    }
 
 
 def _target(data: Data) -> str:

@@ -86,6 +86,27 @@ def test_shapes_of_all_shards_come_together() -> None:
     assert not any("different verdicts" in note for note in data["notes"])
 
 
+def test_what_all_shards_left_behind_adds_up() -> None:
+    first, second = make([case("a")]), make([case("b")])
+    assert "tidied" not in merged(first, second)
+    tidied = {
+        "taken_back": {"groups": 2},
+        "left": {"users": 3},
+        "clock_s": 60.0,
+        "reset": False,
+        "why": ["slow"],
+    }
+    first["tidied"] = tidied
+    second["tidied"] = {**tidied, "taken_back": {}, "left": {"users": 1, "groups": 1}, "clock_s": 0.0}
+    assert merged(first, second)["tidied"] == {
+        "taken_back": {"groups": 2},
+        "left": {"users": 4, "groups": 1},
+        "clock_s": 60.0,
+        "reset": False,
+        "why": ["slow"],
+    }
+
+
 def test_each_case_keeps_its_seed() -> None:
     data = merged(make([case("a")], seed="one"), make([case("b")], seed="two"))
     assert data["seed"] == "one, two"
