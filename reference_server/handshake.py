@@ -35,6 +35,9 @@ ANSWER_HEADERS: Mapping[int, Mapping[str, str]] = {
 _TOKEN_PARAMETER = "token"  # noqa: S105  (a name)
 _LEGACY_PARAMETER = "frames"
 _MAX_PARAMETERS = 32
+_ABSOLUTE = re.compile(
+    r"\A(?:http|ws)s?://[^/?]*", re.IGNORECASE
+)  # as to a proxy; taken, too (RFC 9112, 3.2.2)
 _ORIGIN = re.compile(r"[a-z*][a-z0-9+.*-]*://[^/?#\s]+", re.IGNORECASE)
 
 
@@ -100,7 +103,7 @@ class Door:
         Raises:
             Refusal: with the status to answer.
         """
-        path, _, query = request.path.partition("?")
+        path, _, query = _ABSOLUTE.sub("", request.path).partition("?")
         if path != self.path:
             raise Refusal(404, f"There is nothing here; the endpoint is {self.path}.")
         if len(request.headers.get_all("Host")) != 1:

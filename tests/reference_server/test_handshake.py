@@ -239,6 +239,15 @@ def test_an_origin_that_no_browser_sends_is_a_mistake(text: str) -> None:
     assert origin_pattern("capacitor://localhost").fullmatch("capacitor://localhost")
 
 
+@pytest.mark.parametrize("prefix", ["http://localhost", "WS://localhost:1"])
+@in_loop
+async def test_the_whole_url_may_stand_in_the_request(prefix: str) -> None:
+    async with running_server() as server:
+        assert await status_of(server, f"{prefix}/ws?token={server.token(USER, DEVICE)}") == 101
+        assert await status_of(server, f"{prefix}/other?token={server.token(USER, DEVICE)}") == 404
+        assert await status_of(server, prefix) == 404
+
+
 @in_loop
 async def test_other_paths_and_requests_that_are_no_handshake() -> None:
     async with running_server() as server:
@@ -255,20 +264,6 @@ async def test_other_paths_and_requests_that_are_no_handshake() -> None:
         assert await status_of(server, path, without=["Host"]) == 400
         assert await status_of(server, path, ("Host", "localhost")) == 400
         assert await status_of(server, "/ws?" + "&".join("abcdefgh" * 8)) == 400
-
-
-@pytest.mark.parametrize("given", [("8",), ("13", "8"), ()])
-@in_loop
-async def test_another_version_is_answered_with_the_one_that_is_spoken(given: tuple[str, ...]) -> None:
-    async with running_server() as server:
-        raw = await Raw.open(server.port)
-        answer = await raw.request(
-            f"/ws?token={server.token(USER, DEVICE)}",
-            [("Sec-WebSocket-Version", version) for version in given],
-            without=["Sec-WebSocket-Version"],
-        )
-        assert (answer.status, answer.headers["sec-websocket-version"]) == (426, "13")
-        await raw.close()
 
 
 @in_loop

@@ -255,3 +255,17 @@ async def test_rubbish_instead_of_compressed_data_is_refused() -> None:
     async with running_server() as server, raw_client(server, DEFLATE) as raw:
         await raw.send(encode(TEXT, b"\xff\xff\xff\xff", rsv=4))
         assert await raw.until_close() == 1002
+
+
+@pytest.mark.parametrize("given", [("8",), ("13", "8"), ()])
+@in_loop
+async def test_another_version_is_answered_with_the_one_that_is_spoken(given: tuple[str, ...]) -> None:
+    async with running_server() as server:
+        raw = await Raw.open(server.port)
+        answer = await raw.request(
+            f"/ws?token={server.token(new_id(), new_id())}",
+            [("Sec-WebSocket-Version", version) for version in given],
+            without=["Sec-WebSocket-Version"],
+        )
+        assert (answer.status, answer.headers["sec-websocket-version"]) == (426, "13")
+        await raw.close()
