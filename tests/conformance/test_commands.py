@@ -81,8 +81,9 @@ def test_what_nobody_declares_is_tried_where_there_is_no_target_file() -> None:
         async with fakes.minimal().running() as url:
             ended = await relaykit("test", "--url", url, *words, RELAYKIT_SECRET=fakes.SECRET)
         assert ended.code == 0, ended
-        assert "capability typing was tried: taken as not served" in ended.out
-        assert "calls was tried" not in ended.out  # no chosen case asks for it
+        assert "capability typing could not be tried: taken as not served" in ended.out
+        assert "capability legacy_frames was tried: taken as not served" in ended.out
+        assert "capability calls" not in ended.out  # no chosen case asks for it
 
     asyncio.run(main())
 
