@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiohttp import web
@@ -229,6 +229,35 @@ def test_fixed_identities_are_shared_one_case_at_a_time() -> None:
     # Alone, there is nobody to write to.
     reasons = untestable(asyncio.run(main(fixed(1))))
     assert "one with 2 devices is missing" in reasons["message-life"]
+
+
+class Late(fakes.Minimal):
+    """No fault: it answers heartbeats before it delivers what was to be delivered first."""
+
+    tasks: ClassVar[set[asyncio.Task[None]]] = set()
+
+    async def write(self, peer: fakes.Peer, frame: dict[str, Any]) -> None:
+        async def later() -> None:
+            await asyncio.sleep(0.01)
+            await super(Late, self).write(peer, frame)
+
+        if frame["type"] == "deliver":
+            self.tasks.add(asyncio.create_task(later()))
+        else:
+            await super().write(peer, frame)
+
+
+def test_what_waits_for_fixed_users_is_taken_in_though_it_comes_late() -> None:
+    names = ("offline-after-an-abrupt-loss", "redelivery-until-acknowledged", "message-life", "read-once")
+
+    async def main() -> RunResult:
+        async with Late().running() as url:
+            timing = {**PATIENT, "quiet_ms": 200}
+            return await judge(without_minting(url, fixed(1, 1, 2), timing=timing), all_cases(*names))
+
+    result = asyncio.run(main())
+    assert not bad(result)
+    assert {by_id(result)[name].verdict for name in names} == {Verdict.PASS}
 
 
 @pytest.mark.parametrize(
