@@ -230,7 +230,7 @@ def list_(selection: Selection, format_: str, covered: bool, derived: bool) -> i
         )
     proved = {name for case in chosen for name in case.requirements}
     of = f"{len(proved)} of {len(catalogue.requirements)} requirements"
-    click.echo(f"{plural(len(chosen), 'case')}; they name {of}")
+    click.echo(f"{plural(len(chosen), 'case')}, naming {of}")
     return 0
 
 
