@@ -104,13 +104,14 @@ class ExpectClose:
 
 @dataclass(frozen=True, slots=True)
 class Nothing:
-    """The `none` step. `everybody` stands for `*` among its actors."""
+    """The `none` step. `everybody` stands for `*` among its actors; `open`: they stay connected, too."""
 
     place: Place
     whom: tuple[ActorRef, ...]
     everybody: bool
     allow: tuple[Mapping[str, Any], ...]
     req: tuple[str, ...]
+    open: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -188,7 +188,8 @@ class _Reader:
                     for item in body.get("allow", ())
                 )
                 whom = tuple(_ref(name, every=True) for name in names)
-                return Nothing(place, whom, len(names) < len(body["actors"]), allow, _req(body))
+                everybody = len(names) < len(body["actors"])
+                return Nothing(place, whom, everybody, allow, _req(body), body.get("open", False))
             case "connect":
                 return Connect(
                     place,

@@ -184,17 +184,17 @@ async def nothing(this: Play, step: Nothing) -> None:
         if not connection.alive and connection.close_code is not None and not connection.accounted:
             clean = await closing.go_on(this, device) and clean
             if device.connection is connection:
-                _uncalled_for(this, device)
+                _uncalled_for(this, device, step.req if step.open else ())
         clean = clean and not found
     if clean:
         context.prove(step.req)
 
 
-def _uncalled_for(this: Play, device: Device) -> None:
-    """Say that a connection has ended. What the `none` step is about is not broken by that."""
+def _uncalled_for(this: Play, device: Device, req: tuple[str, ...]) -> None:
+    """Say that a connection has ended; `req`: what that breaks, where the `none` step is about it."""
     ended = device.live.ended
     this.context.fail(
-        closing.USABLE if closing.closed_after_violation(this, device) else (),
+        req or (closing.USABLE if closing.closed_after_violation(this, device) else ()),
         f"{device.label}: {ended}, which nothing had called for",
         expected="an open connection",
         actual=ended,

@@ -130,6 +130,8 @@ def _missing(
         return Problem("missing", device, req, said, expected.forms, plainly=plainly)
     actual = words.symbolic(near[0])
     _not_limited(actual)
+    if step is not None and step.move == "write_old" and near[1].pointer == "/message_id":
+        req = ("LEG-05", *req)
     said += f"; it got {_kind(near[0])}"
     if isinstance(actual, Mapping) and actual.get("type") in {form["type"] for form in expected.forms}:
         said += f": {near[1]}"

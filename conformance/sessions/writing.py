@@ -288,6 +288,7 @@ def _check(problem: Problem) -> list[Line]:
                 before.append(line if must else {"any_of": [[line], []]})
             allow = [dict(form) for form in _distinct(problem.allowed)]
             body: Line = {"actors": [device], **({"allow": allow} if allow else {}), "req": req}
+            body |= {"open": True} if problem.kind == "closed" else {}
             return [*before, {"none": body}]
 
 

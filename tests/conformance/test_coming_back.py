@@ -81,6 +81,20 @@ def test_a_brief_connection_may_end_as_soon_as_it_was_told_something(tmp_path: P
     assert got.verdict is Verdict.FAIL
 
 
+def test_a_none_step_is_about_open_connections_where_it_says_so(tmp_path: Path) -> None:
+    class HangsUp(fakes.Minimal):
+        async def frame(self, peer: fakes.Peer, data: str | bytes) -> None:
+            await super().frame(peer, data)
+            if '"send"' in str(data):
+                await peer.socket.close(1011)
+
+    for more, broken in ((", open: true", "MSG-15"), ("", None)):
+        none = f"none: {{actors: [alice], allow: [sent_ack], req: MSG-15{more}}}"
+        got = played(scenario(tmp_path, SEND, none), HangsUp())
+        assert [finding.requirement for finding in got.findings] == [broken]
+        assert played(scenario(tmp_path, SEND, none), fakes.minimal()).verdict is Verdict.PASS
+
+
 @pytest.mark.parametrize("how", ["kill", "stop"])
 def test_a_restart_ends_all_connections_and_what_was_in_memory(tmp_path: Path, how: str) -> None:
     rest = [f"restart: {how}", "connect: {as: bob.phone}", GETS]
