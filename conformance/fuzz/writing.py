@@ -126,7 +126,7 @@ def _checks(failure: Failure, req: Sequence[str], known: Mapping[str, str]) -> I
     if failure.template.duty is Duty.VALID:
         if "VAL-22" in req:
             allow = [{"type": kind} for kind in _ANSWERS]
-            yield {"none": {"actors": ["alice.phone"], "allow": allow, **named}}
+            yield {"none": {"actors": ["alice.phone"], "open": True, "allow": allow, **named}}
         elif "VAL-13" in req or not req:
             yield from _lives(named)
         else:
@@ -136,7 +136,7 @@ def _checks(failure: Failure, req: Sequence[str], known: Mapping[str, str]) -> I
     if failure.template.duty is Duty.CLOSE and not set(req) & _SILENT:
         yield {"expect_close": {"as": "alice.phone", "codes": [1007], **named}}
     elif "VAL-13" in req or not req:
-        yield {"none": {"actors": ["alice.phone"], "allow": [{"type": "error"}], **named}}
+        yield {"none": {"actors": ["alice.phone"], "open": True, "allow": [{"type": "error"}], **named}}
         yield from _lives(named)
     elif set(req) & _SILENT:
         yield {"none": {"actors": ["bob", "alice.laptop"], **named}}

@@ -300,3 +300,20 @@ def test_a_target_that_serves_nobody_any_more_is_a_finding_and_the_end(tmp_path:
     assert (finding["kind"], ended.code) == ("connection", 1)
     assert "serves nobody any more" in finding["message"]
     assert data["trials"] < 30, "what shows nothing is not tried over and over"
+
+
+class HangsUpOnMedia(Minimal):
+    """Ends a connection that sends a valid message with media."""
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        if '"media_type":"' in str(data) and load_catalogue().validate(data, "c2s").valid:
+            await peer.socket.close(1011)
+        else:
+            await super().frame(peer, data)
+
+
+def test_a_connection_that_a_valid_frame_ends_is_reproduced(tmp_path: Path) -> None:
+    _, data = fuzz(HangsUpOnMedia(), tmp_path, "--frames", "3000", "--most", "1", "--timeout-factor", "1")
+    (finding,) = data["findings"]
+    assert "media_type" in finding["sent"]
+    assert finding["replayed"] == "reproduced"
