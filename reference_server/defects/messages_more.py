@@ -63,9 +63,12 @@ def _deliver_again(original: Handler, app: App, session: Session, frame: Frame) 
 
 def _take_over(original: Handler, app: App, session: Session, frame: Frame) -> None:
     """The message is the second sender's from now on: status updates go there."""
-    entry = entry_of(app.mailboxes, key_of(frame["message_id"]))
-    if entry is not None:
-        entry.sender = session.user
+    key = key_of(frame["message_id"])
+    ledger = app.mailboxes._ledger
+    for recents in (ledger._recent, ledger._older):
+        if key in recents:
+            seq, _, target, status = recents[key]
+            recents[key] = (seq, session.user, target, status)
     app.turn.send(session, app.frames.make("sent_ack", {"status": "sent"}, message=frame["message_id"]))
 
 
