@@ -18,6 +18,7 @@ import yaml
 
 from relaykit.config import Document, parse_yaml, problems, suggest
 from relaykit.errors import UsageError
+from relaykit.reference_server.store import MEMORY
 from relaykit.schemas import Limit, Protocol
 
 ENVIRONMENT = "RELAYKIT_SERVE_"
@@ -25,7 +26,7 @@ ENVIRONMENT = "RELAYKIT_SERVE_"
 _SECTIONS = ("limits", "timing")
 _UNITS = {"s": "seconds"}
 _SECRETS = ("keys", "control_token")  # named by where they are to be found; no variable of ours holds them
-_FILES = ("tls_cert", "tls_key", "tls_ca_out", "ready_file")
+_FILES = ("store", "tls_cert", "tls_key", "tls_ca_out", "ready_file")
 _FIRST_LINE = (
     "# For relaykit serve --config. --print-schema prints its JSON Schema, which editors understand."
 )
@@ -52,7 +53,7 @@ class Settings:
     timing: Mapping[str, float]
     host: str = "127.0.0.1"
     port: int = 8787
-    store: str = ":memory:"
+    store: str = MEMORY
     server_id: str = "server-1"
     keys: tuple[Mapping[str, Any], ...] = ()
     origins: tuple[str, ...] | None = _LOOPBACK
@@ -227,7 +228,9 @@ def _plain(value: Any) -> Any:
 def _located(values: Mapping[str, Any], base: Path, names: Sequence[str] = _FILES) -> dict[str, Any]:
     """Values of which those that are paths no longer depend on the folder they were written for."""
     return {
-        name: str((base / value).absolute()) if name in names and isinstance(value, str) else value
+        name: str((base / value).absolute())
+        if name in names and isinstance(value, str) and value not in ("", MEMORY)
+        else value
         for name, value in values.items()
     }
 

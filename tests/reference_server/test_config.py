@@ -27,7 +27,7 @@ SCHEMA = schema_of(PROTOCOL)
 META = {"config", "print_config", "print_schema"}
 SHORT = {"secret_file": "keys", "control_token_file": "control_token"}
 OTHER = {  # a value for each setting that is not its default
-    "host": "localhost", "port": 1, "store": "x.db", "server_id": "other", "require_origin": True,
+    "host": "localhost", "port": 1, "store": "/x.db", "server_id": "other", "require_origin": True,
     "keys": [{"algorithm": "HS256", "secret": {"env": "SOME_KEY"}, "kid": "k"},
              {"jwks": {"file": "/keys.json"}}],
     "origins": ["https://app.example"], "compression": False, "legacy_frames": False, "check_output": True,
@@ -125,10 +125,11 @@ def test_the_schema_is_printed_for_editors() -> None:
 def test_paths_mean_the_same_wherever_it_is_printed(tmp_path: Path) -> None:
     config = tmp_path / "serve.yaml"
     files = {"tls_cert": "c.pem", "tls_key": "k.pem", "control_token": {"file": "t"}, "ready_file": "r"}
+    files["store"] = "s.db"
     config.write_text(yaml.safe_dump({**files, "keys": [{"algorithm": "HS256", "secret": {"file": "s"}}]}))
     shown = yaml.safe_load(invoke("--config", str(config))[1])
-    assert [shown[name] for name in ("tls_cert", "tls_key", "ready_file")] == [
-        str(tmp_path / name) for name in ("c.pem", "k.pem", "r")
+    assert [shown[name] for name in ("tls_cert", "tls_key", "ready_file", "store")] == [
+        str(tmp_path / name) for name in ("c.pem", "k.pem", "r", "s.db")
     ]
     assert shown["control_token"] == {"file": str(tmp_path / "t")}
     assert shown["keys"][0]["secret"] == {"file": str(tmp_path / "s")}
@@ -136,6 +137,10 @@ def test_paths_mean_the_same_wherever_it_is_printed(tmp_path: Path) -> None:
     assert shown["tls_cert"] == str(Path("x.pem").absolute())  # a flag is of the folder it is typed in
     shown = yaml.safe_load(invoke(RELAYKIT_SERVE_READY_FILE="x.json")[1])
     assert shown["ready_file"] == str(Path("x.json").absolute())
+    shown = yaml.safe_load(invoke("--config", str(config), "--store", "x.db")[1])
+    assert shown["store"] == str(Path("x.db").absolute())
+    shown = yaml.safe_load(invoke("--config", str(config), "--store", ":memory:")[1])
+    assert shown["store"] == ":memory:"  # which is no file
 
 
 @pytest.mark.parametrize("name", sorted(set(whole()) - {"keys", "control_token", "limits", "timing"}))
