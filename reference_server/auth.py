@@ -125,7 +125,9 @@ def _decoded(segment: str) -> bytes:
 
 def _object(data: bytes) -> dict[str, Any]:
     try:
-        value = json.loads(data)  # not by orjson: anybody may send anything here; see `schemas.leaky`
+        # Not by orjson: anybody may send anything here; see `schemas.leaky`. And not bytes, of which json
+        # guesses the encoding: it is UTF-8 (RFC 7519, 7.2).
+        value = json.loads(data.decode("utf-8"))
     except (ValueError, RecursionError):
         raise AuthError("not a token") from None
     if not isinstance(value, dict):
@@ -141,7 +143,7 @@ def _refuse_twins(data: bytes) -> None:
             raise AuthError("a claim stands twice")
 
     try:
-        json.loads(data, object_pairs_hook=check)
+        json.loads(data.decode("utf-8"), object_pairs_hook=check)
     except (ValueError, RecursionError):
         raise AuthError("not a token") from None
 
@@ -163,11 +165,16 @@ def _moment(claims: dict[str, Any], name: str) -> float | None:
     value = claims.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    # An integer is asked of as one: there are some that no float holds.
+    if isinstance(value, bool) or not (isinstance(value, int) or _is_finite(value)):
         raise AuthError(f"the claim {name} must be a number")
     if value > LAST:
         raise AuthError(f"the claim {name} is beyond the year 9999; it is seconds, not milliseconds")
-    return float(value)
+    return float(max(value, -LAST))
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, float) and math.isfinite(value)
 
 
 def make_key(algorithm: str, text: str, kid: str | None = None) -> Key:

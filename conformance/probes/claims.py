@@ -73,6 +73,15 @@ async def unknown_claims(context: Context) -> None:
     await _served(context, context.device("alice"), "further claims", more)
 
 
+def _enormous() -> Iterator[tuple[str, str, float]]:
+    """Times that no clock shows: beyond 64 bits, and (10^400) beyond every floating-point number."""
+    for what, number in (("10^18", 10**18), ("10^300", 10**300), ("1e300", 1e300), ("10^400", 10**400)):
+        yield "exp", what, number
+    for claim, what, number in (("exp", "-10^300", -(10**300)), ("exp", "-10^400", -(10**400))):
+        yield claim, what, number
+    yield "nbf", "10^400", 10**400
+
+
 @probe(
     "token-large-claims",
     title="A token is served though an unknown claim makes it large, and one that is huge falls nobody over",
@@ -90,8 +99,8 @@ async def large_claims(context: Context) -> None:
     await _no_session(
         context, device, f"a device_id of {_HUGE:,} letters", {**honest, "device_id": "a" * _HUGE}
     )
-    for what, number in (("10^18", 10**18), ("10^300", 10**300), ("1e300", 1e300), ("-10^300", -(10**300))):
-        await _no_server_error(context, device, f"an exp of {what}", {**honest, "exp": number})
+    for claim, what, number in _enormous():
+        await _no_server_error(context, device, f"an {claim} of {what}", {**honest, claim: number})
     context.step = "an honest token after all"
     await device.connect(req=("AUTH-16",))
 

@@ -101,6 +101,12 @@ async def test_an_algorithm_that_is_not_configured_is_refused_however_good_the_s
         assert not await admits(server, algorithm, key)
 
 
+def signed(claims: bytes) -> str:
+    """A token of the bytes, whatever they say."""
+    token = "eyJhbGciOiJIUzI1NiJ9." + base64.urlsafe_b64encode(claims).decode().rstrip("=")
+    return f"{token}." + base64.urlsafe_b64encode(hs256(SECRET)(token.encode())).decode().rstrip("=")
+
+
 @pytest.mark.parametrize("twin", ["sub", "device_id", "exp", "more"])
 @in_loop
 async def test_a_claim_that_stands_twice_is_refused(twin: str) -> None:
@@ -109,9 +115,32 @@ async def test_a_claim_that_stands_twice_is_refused(twin: str) -> None:
         once = json.dumps(claims)
         twice = f"{once[:-1]}, {json.dumps({twin: claims[twin]})[1:]}"
         for body, served in ((once, True), (twice, False)):
-            token = "eyJhbGciOiJIUzI1NiJ9." + base64.urlsafe_b64encode(body.encode()).decode().rstrip("=")
-            signature = base64.urlsafe_b64encode(hs256(SECRET)(token.encode())).decode().rstrip("=")
-            assert await admits_token(server, f"{token}.{signature}") is served
+            assert await admits_token(server, signed(body.encode())) is served
+
+
+@pytest.mark.parametrize(
+    ("claim", "number"),
+    [("exp", "1" + "0" * 400), ("exp", "-1" + "0" * 400), ("nbf", "1" + "0" * 400), ("iat", "1" + "0" * 400),
+     ("exp", "1" + "0" * 5000), ("exp", "1e400"), ("nbf", "-1e400"), ("nbf", "-Infinity"), ("exp", "NaN")],
+)  # fmt: skip
+@in_loop
+async def test_a_time_that_no_clock_shows_is_refused(claim: str, number: str) -> None:
+    async with running_server(keys=[public("HS256")]) as server:
+        claims = {"sub": new_id(), "device_id": new_id(), "exp": 4102444800}
+        claims.pop(claim, None)
+        # With 401: whatever else ends the handshake raises here.
+        assert not await admits_token(
+            server, signed(f'{json.dumps(claims)[:-1]}, "{claim}": {number}}}'.encode())
+        )
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
+@in_loop
+async def test_claims_are_in_utf_8(encoding: str) -> None:
+    async with running_server(keys=[public("HS256")]) as server:
+        claims = json.dumps({"sub": new_id(), "device_id": new_id(), "exp": 4102444800})
+        assert await admits_token(server, signed(claims.encode()))
+        assert not await admits_token(server, signed(claims.encode(encoding)))
 
 
 # --- rotation ---
