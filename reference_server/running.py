@@ -35,6 +35,7 @@ log = logging.getLogger(__name__)
 
 _SECRET = "RELAYKIT_SECRET"  # noqa: S105  (the variable's name)
 _CONTROL_TOKEN = "RELAYKIT_CONTROL_TOKEN"  # noqa: S105
+_READY_BYTES = 64 * 1024  # more than any ready file has
 
 
 def run(*, config: Path | None, print_config: bool, print_schema: bool, flags: Mapping[str, Any]) -> None:
@@ -60,9 +61,8 @@ def run(*, config: Path | None, print_config: bool, print_schema: bool, flags: M
         settings = dev.settings_for(settings, control=control_token is not None)
     logs.set_up(redactor, style=settings.log_format, verbose=settings.verbose, dev=settings.dev)
     settings = replace(settings, max_connections=connections_for(settings.max_connections))
-    if settings.ready_file is not None:  # an earlier server's says nothing of this one
-        with contextlib.suppress(OSError):
-            Path(settings.ready_file).unlink()
+    if settings.ready_file is not None:
+        _forget(Path(settings.ready_file))
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         defects = runner.run(_serve(settings, keys, control_token, made))
     if defects:
@@ -153,6 +153,37 @@ def _authority(settings: Settings, server: Server) -> Iterator[None]:
         else:
             _write(path, before, "certificate")
         raise
+
+
+def _forget(path: Path) -> None:
+    """Remove the ready file of an earlier server: it says nothing of this one.
+
+    But not that of one that still runs: this one may be about to fail because of it. If it does not, it
+    replaces the file.
+    """
+    with contextlib.suppress(OSError):
+        if not path.is_file() or _is_running(_start_of(path)):
+            return
+        path.unlink()
+
+
+def _start_of(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_READY_BYTES)
+
+
+def _is_running(ready: bytes) -> bool:
+    """Whether the process that wrote a ready file is there, and another one than this."""
+    try:
+        pid = json.loads(ready)["pid"]
+        if type(pid) is not int or pid <= 0 or pid == os.getpid():  # in a container they often recur
+            return False
+        os.kill(pid, 0)
+    except PermissionError:
+        return True  # somebody else's
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ProcessLookupError):
+        return False
+    return True
 
 
 def _write(path: Path, text: str, what: str) -> None:

@@ -182,13 +182,28 @@ async def test_a_key_that_is_made_is_shown_once_and_never_logged(tmp_path: Path)
         assert secret not in server.log.read_text()
 
 
-def test_a_ready_file_of_an_earlier_server_is_not_taken_for_this_one(tmp_path: Path) -> None:
+@pytest.mark.parametrize("left", ["{}", "[", "[1]", '{"pid": true}', '{"pid": -1}', "gone", "1" * 5000])
+def test_a_ready_file_of_an_earlier_server_is_not_taken_for_this_one(left: str, tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
-    ready.write_text("{}")
+    if left == "gone":
+        ended = subprocess.Popen(["true"])
+        ended.wait()
+        left = json.dumps({"pid": ended.pid})
+    ready.write_text(left)
     result = run(
         "serve", "--port", "0", "--ready-file", str(ready), "--store", str(tmp_path / "no" / "store.db")
     )
     assert (result.returncode, ready.exists()) == (2, False)
+
+
+def test_the_ready_file_of_a_server_that_runs_survives_one_that_cannot_start(tmp_path: Path) -> None:
+    store, file = ("--store", str(tmp_path / "store.db")), tmp_path / "ready.json"
+    with ServerProcess(tmp_path, *store) as server:
+        before = server.ready
+        for wrong in (store, ("--port", str(server.port))):
+            result = run("serve", "--port", "0", *wrong, "--ready-file", str(file))
+            assert (result.returncode, json.loads(file.read_text())) == (2, before), result.stderr
+        assert before["pid"] == server.process.pid
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- 2>&-"])
