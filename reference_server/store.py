@@ -18,7 +18,7 @@ from typing import Any
 from relaykit.errors import UsageError
 from relaykit.reference_server.clock import ticks
 from relaykit.reference_server.counters import Durations
-from relaykit.reference_server.store_files import Files
+from relaykit.reference_server.store_files import Files, emptied
 
 log = logging.getLogger(__name__)
 
@@ -112,6 +112,7 @@ class Store:
         """How long commits took, those that failed too."""
         self.failed_commits = 0
         self._broken = False  # the current turn has failed: nothing of it may be kept
+        self._writing = False  # a transaction is under way
         self._faults = 0
         self._settle: list[Callable[[], None]] = []
         self._forget: list[Callable[[], None]] = []
@@ -187,11 +188,14 @@ class Store:
         if self._broken:
             raise StoreError("this turn has failed already")
         if not self.dirty:
+            if wrong := self.look():
+                raise self._spoil(wrong)
             self.dirty = True
             try:
                 self._db.execute("BEGIN IMMEDIATE")
             except sqlite3.Error as error:
                 raise self._spoil(error) from error
+            self._writing = True
 
     def commit(self) -> None:
         """Make the turn's writes last: when this returns, they survive a crash.
@@ -219,23 +223,27 @@ class Store:
             if self._faults:
                 self._faults -= 1
                 raise self._spoil("a fault that was asked for")
-            if self._files is not None and (wrong := self.look()):
+            if wrong := self.look():
                 raise self._spoil(wrong)
             self._db.execute("COMMIT")
+            if self._files is not None and (wrong := self._files.committed()):
+                raise self._spoil(wrong)
         except (sqlite3.Error, StoreError) as error:
             if isinstance(error, sqlite3.Error):
                 self._spoil(error)
             self._rollback()
             raise StoreError("nothing of this turn was stored") from error
-        self.dirty = False
+        self.dirty = self._writing = False
         if self._most_pages is not None:
             self._measure(self._most_pages)
         self._works()
 
     def look(self) -> str | None:
-        """Notice, and log, that a file was deleted or replaced, or is back; what is wrong, if anything."""
+        """Notice, and log, that a file was deleted, replaced or changed, or is back; what is wrong."""
+        if self._files is None:
+            return None
         before = self._files_wrong
-        self._files_wrong = wrong = None if self._files is None else self._files.wrong()
+        self._files_wrong = wrong = self._files.wrong(writing=self._writing)
         if wrong is not None:
             self._fails(wrong)
         elif before is not None:
@@ -266,7 +274,11 @@ class Store:
 
     def close(self) -> None:
         """Close the file; what was not committed is dropped."""
+        if self.look():
+            self._db.interrupt()  # or closing copies the log into the file, and one of them is damaged
         self._db.close()
+        if self._files is not None:
+            self._files.close()
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -293,7 +305,9 @@ class Store:
         with contextlib.suppress(sqlite3.Error):
             if self._db.in_transaction:  # a full disk may have ended the transaction already
                 self._db.execute("ROLLBACK")
-        self.dirty = self._broken = False
+        if self._files is not None and self._writing:
+            self._files.rolled_back()
+        self.dirty = self._broken = self._writing = False
         for forget in self._forget:
             forget()
 
@@ -307,6 +321,8 @@ def _insertion(table: str, columns: int, rows: int) -> str:
 def _open(path: str) -> sqlite3.Connection:
     if path != MEMORY and not Path(path).absolute().parent.is_dir():
         raise UsageError(f"{path}: the folder of the store does not exist")
+    if path != MEMORY and (wrong := emptied(path)):
+        raise UsageError(wrong, hint="put back a copy of both, or delete both to begin anew")
     try:
         # The timeout is short: a store that is in use stays in use.
         db = sqlite3.connect(path, isolation_level=None, timeout=0.2, cached_statements=256)

@@ -218,8 +218,8 @@ async def test_a_store_in_memory_that_is_full_refuses_messages_and_recovers() ->
 
 
 @in_loop
-async def test_a_damaged_store_fails_frames_not_the_server(tmp_path: Path) -> None:
-    async with running_server(store=str(tmp_path / "store.db")) as server:
+async def test_a_damaged_store_fails_frames_not_the_server() -> None:
+    async with running_server() as server:
         alice, bob = await server.pair()
         server.app.store.connection.execute("DROP TABLE messages")
         for _ in range(2):

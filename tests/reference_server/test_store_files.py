@@ -1,0 +1,176 @@
+"""A store whose files are changed in place by something else, and all that must not be taken for it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from support.server import in_loop, message, running_server
+
+from relaykit.errors import UsageError
+from relaykit.reference_server.store import Store, StoreError
+
+
+def _empty(path: Path) -> None:
+    os.truncate(path, 0)
+
+
+def _zero(path: Path) -> None:
+    _overwrite(path, bytes(path.stat().st_size))
+
+
+def _garbage(path: Path) -> None:
+    _overwrite(path, os.urandom(path.stat().st_size))
+
+
+def _overwrite(path: Path, data: bytes) -> None:
+    with path.open("r+b") as file:
+        file.write(data)
+
+
+def put(store: Store, number: int, *, size: int = 1) -> None:
+    store.write("INSERT INTO written VALUES (?, ?)", f"{number}", "x" * size)
+
+
+@pytest.mark.parametrize("which", ["store.db", "store.db-wal"])
+@pytest.mark.parametrize("damage", [_empty, _zero, _garbage])
+@in_loop
+async def test_a_file_that_is_changed_in_place_takes_nothing_more(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, which: str, damage: Callable[[Path], None]
+) -> None:
+    main = tmp_path / "store.db"
+    async with running_server(store=str(main)) as server:
+        alice, bob = await server.pair()
+        await alice.send(message(bob.user))
+        await alice.expect("sent_ack")
+        await bob.expect("deliver")
+        damage(tmp_path / which)
+        left = main.read_bytes()
+        for _ in range(3):
+            one = message(bob.user)
+            await alice.send(one)
+            await alice.expect_error("server_error", one["message_id"])
+        await bob.silent()
+        server.app.clock.advance(5)
+        assert server.app.store.failing
+        assert (
+            f"{tmp_path / which} was changed by something else while in use; stop the server" in caplog.text
+        )
+        assert caplog.text.count("the store fails") == 1
+    assert main.read_bytes() == left  # closing has not made it worse: what the log is for may be lost
+
+
+@pytest.mark.parametrize("damage", [_zero, _garbage])
+@pytest.mark.parametrize("which", ["store.db", "store.db-wal"])
+def test_what_is_written_over_in_the_moment_of_a_commit_shows(
+    tmp_path: Path, damage: Callable[[Path], None], which: str
+) -> None:
+    path, other = tmp_path / "store.db", tmp_path / which
+    store = Store(str(path))
+    put(store, 1)
+    store.commit()
+    before = other.stat()
+    damage(other)
+    os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if no time had passed
+    put(store, 2)
+    with pytest.raises(StoreError):
+        store.commit()
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            put(store, 3)
+        with pytest.raises(StoreError):
+            store.commit()
+    store.close()
+
+
+def test_a_damaged_log_is_not_copied_into_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = Store(str(path))
+    put(store, 1)
+    store.commit()
+    store.close()
+    store = Store(str(path))
+    put(store, 2)
+    store.commit()
+    _zero(tmp_path / "store.db-wal")
+    store.close()
+    store = Store(str(path))
+    assert store.read("SELECT user FROM written") == [("1",)]
+    store.close()
+
+
+def test_an_empty_file_with_a_log_is_no_new_store(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = Store(str(path))
+    put(store, 1)
+    store.commit()
+    _empty(path)
+    store.close()
+    with pytest.raises(UsageError, match="is empty, but there is a log of writes to it"):
+        Store(str(path))
+    assert (tmp_path / "store.db-wal").stat().st_size > 0
+
+
+# --- what is no damage ---
+
+
+def test_the_servers_own_writes_are_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    size = 100_000
+    for _ in range(2):
+        store = Store(str(path))
+        for turn in range(3):
+            for number in range(150):  # more than the cache holds: SQLite writes before the commit
+                put(store, turn * 1000 + number, size=size)
+            assert store.look() is None
+            store.commit()
+            assert store.look() is None
+        assert path.stat().st_size > 16 << 20  # the log was copied into the file
+        for number in range(150):
+            put(store, 5000 + number, size=size)
+        store.inject_fault(1)
+        with pytest.raises(StoreError):
+            store.commit()
+        assert store.look() is None
+        put(store, 1_000_000)
+        store.commit()
+        store.write("DELETE FROM written WHERE user = 'nobody'")  # a commit that writes nothing
+        store.commit()
+        store.clear()
+        store.commit()
+        assert store.look() is None
+        store.close()
+
+
+def test_a_first_commit_that_writes_nothing_is_no_damage(tmp_path: Path) -> None:
+    store = Store(str(tmp_path / "store.db"))
+    for number in range(2):
+        store.write("DELETE FROM written")
+        store.commit()
+        put(store, number)
+        store.commit()
+    assert store.look() is None
+    store.close()
+
+
+def test_looking_at_a_store_is_no_damage(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    store = Store(str(path))
+    for number in range(3):
+        put(store, number)
+        store.commit()
+        for name in ("store.db", "store.db-wal"):
+            shutil.copyfile(tmp_path / name, tmp_path / f"copy-{name}")
+        path.chmod(0o600)
+        for address in (f"file:{path}?mode=ro", f"file:{path}"):
+            other = sqlite3.connect(address, uri=True, timeout=0)
+            with contextlib.closing(other), pytest.raises(sqlite3.OperationalError, match="locked"):
+                other.execute("SELECT * FROM written").fetchall()
+        assert store.look() is None
+    store.close()
+    assert not (tmp_path / "store.db-wal").exists()
