@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
 from textwrap import wrap
@@ -18,6 +18,7 @@ import yaml
 
 from relaykit.config import Document, parse_yaml, problems, suggest
 from relaykit.errors import UsageError
+from relaykit.reference_server.settings_said import SECRETS, explained, why_fixed
 from relaykit.reference_server.store import MEMORY
 from relaykit.schemas import Limit, Protocol
 
@@ -25,14 +26,9 @@ ENVIRONMENT = "RELAYKIT_SERVE_"
 """Prefix of the variables: RELAYKIT_SERVE_PORT, RELAYKIT_SERVE_LIMITS_BURST, …"""
 _SECTIONS = ("limits", "timing")
 _UNITS = {"s": "seconds"}
-_SECRETS = ("keys", "control_token")  # named by where they are to be found; no variable of ours holds them
 _FILES = ("store", "tls_cert", "tls_key", "tls_ca_out", "ready_file")
 _FIRST_LINE = (
     "# For relaykit serve --config. --print-schema prints its JSON Schema, which editors understand."
-)
-_NO_SECRETS = (
-    "names where a secret is, as {env: NAME} or {file: PATH} (a key: {algorithm: …, secret: {env: NAME}});"
-    " the secret itself does not belong here"
 )
 # Addresses that mean every one of the machine's: no client connects to such a one.
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared with, not bound to)
@@ -109,7 +105,7 @@ def host_in_url(host: str) -> str:
 def defaults(protocol: Protocol, **changes: Any) -> Settings:
     """The settings of a server that nobody configured, with changes; `limits` and `timing` are merged."""
     for section in _SECTIONS:
-        changes[section] = _section(getattr(protocol, section), changes.get(section, {}))
+        changes[section] = _section(protocol, section, changes.get(section, {}))
     return Settings(**changes)
 
 
@@ -133,13 +129,16 @@ def load(
     schema = schema_of(protocol)
     values: dict[str, Any] = {}
     if file is not None and file.data is not None:
-        _require_valid(file, schema)
+        found = explained(problems(file, schema), file.data, protocol)
+        if found:
+            raise UsageError("\n".join(map(str, found)))
         values.update(_located(file.data, Path(file.path).parent))
-    for name, text in _located(_from_environment(environ, schema), Path()).items():
+    for name, text in _located(_from_environment(environ, schema, protocol), Path()).items():
         _put(values, name, text)
     for name, value in _located(flags, Path()).items():
         if value is not None:
-            found = problems(Document(f"--{name.replace('_', '-')}", {name: value}, {}), schema)
+            flag = Document(f"--{name.replace('_', '-')}", {name: value}, {})
+            found = explained(problems(flag, schema), flag.data, protocol)
             if found:
                 within = "".join(f" {part}" for part in found[0].pointer.split("/")[2:])
                 raise UsageError(f"--{name.replace('_', '-')}{within}: {found[0].message}")
@@ -193,23 +192,6 @@ def schema_of(protocol: Protocol) -> dict[str, Any]:
     return dict(schema)
 
 
-def _require_valid(file: Document, schema: Mapping[str, Any]) -> None:
-    """Raise a `UsageError` with all problems of the file, but never with a secret someone wrote into it."""
-    found = [
-        problem
-        if not _names_secret(problem.pointer) or (problem.pointer == "/keys" and file.data["keys"] == [])
-        else replace(problem, message=_NO_SECRETS)
-        for problem in problems(file, schema)
-    ]
-    if found:
-        raise UsageError("\n".join(map(str, found)))
-
-
-def _names_secret(pointer: str) -> bool:
-    parts = pointer.split("/")[1:] or [""]
-    return parts[0] in _SECRETS and parts[-1] not in ("algorithm", "kid")
-
-
 def _comment(text: str, indent: str = "") -> list[str]:
     return wrap(text, 100, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
 
@@ -251,34 +233,42 @@ def _property(limit: Limit) -> dict[str, Any]:
     return {"description": f"{limit.title}{unit}.", "type": kind, "minimum": limit.minimum}
 
 
-def _section(limits: Mapping[str, Limit], given: Mapping[str, Any]) -> Mapping[str, Any]:
+def _section(protocol: Protocol, section: str, given: Mapping[str, Any]) -> Mapping[str, Any]:
+    limits: Mapping[str, Limit] = getattr(protocol, section)
     unknown = set(given) - {name for name, limit in limits.items() if not limit.fixed}
     if unknown:
         name = sorted(unknown)[0]
-        raise UsageError(f"there is no limit or interval named {name!r}{suggest(name, limits)}")
+        no_such = f"there is no limit or interval named {name!r}{suggest(name, limits)}"
+        raise UsageError(why_fixed(section, name, protocol) or no_such)
     chosen = {name: given.get(name, limit.default) for name, limit in limits.items() if not limit.fixed}
     return MappingProxyType(chosen)
 
 
-def _from_environment(environ: Mapping[str, str], schema: Mapping[str, Any]) -> dict[str, Any]:
+def _from_environment(
+    environ: Mapping[str, str], schema: Mapping[str, Any], protocol: Protocol
+) -> dict[str, Any]:
     """Setting (or section/name) → value, for the variables with our prefix."""
     known: dict[str, Mapping[str, Any]] = {}
     for name, rule in schema["properties"].items():
         if name in _SECTIONS:
             known |= {f"{name}/{inner}": inner_rule for inner, inner_rule in rule["properties"].items()}
-        elif name not in _SECRETS:
+        elif name not in SECRETS:
             known[name] = rule
     variables = {ENVIRONMENT + name.replace("/", "_").upper(): name for name in known}
     found: dict[str, Any] = {}
     for variable in sorted(environ):
         if not variable.startswith(ENVIRONMENT):
             continue
-        if variable.removeprefix(ENVIRONMENT).lower() in _SECRETS:
+        if variable.removeprefix(ENVIRONMENT).lower() in SECRETS:
             raise UsageError(
                 f"{variable}: secrets are not set like that",
                 hint="the signing key is RELAYKIT_SECRET, the control token RELAYKIT_CONTROL_TOKEN;"
                 " or name files and variables that hold them in --config",
             )
+        section, _, inner = variable.removeprefix(ENVIRONMENT).lower().partition("_")
+        why = why_fixed(section, inner, protocol) if section in _SECTIONS else None
+        if why is not None:
+            raise UsageError(f"{variable}: {why}")
         if variable not in variables:
             raise UsageError(f"{variable}: no such setting{suggest(variable, variables)}")
         name = variables[variable]
