@@ -195,6 +195,7 @@ def _lines(
     yield "", f"conversations  alice and bob: {arranged.pair}   the group: {arranged.group}"
     if server.certificate is not None:
         yield "", f"certificate  SHA-256 {server.certificate.fingerprint}"
+        yield "", f"  clients trust it by {server.app.settings.tls_ca_out}"
     if server.docs_url is not None:
         yield "", f"documentation  {server.docs_url}   console  {server.docs_url}console"
     if server.control_url is not None:
@@ -255,7 +256,7 @@ def _commands(server: Server, url: str) -> Iterator[str]:
         yield f"websocat {'-k ' if insecure else ''}'{url}'"
     if shutil.which("wscat"):
         yield f"wscat {'-n ' if insecure else ''}-c '{url}'"
-    authority = server.app.settings.tls_ca_out
+    authority = server.app.settings.tls_ca_out  # `run` names a file where nobody else has
     trust = f"SSL_CERT_FILE={shlex.quote(authority)} " if insecure and authority else ""
     yield f"{trust}{shlex.quote(sys.executable)} -m websockets '{url}'"
 

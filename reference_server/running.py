@@ -11,6 +11,7 @@ import os
 import secrets
 import signal
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
@@ -63,7 +64,7 @@ def run(*, config: Path | None, print_config: bool, print_schema: bool, flags: M
     settings = replace(settings, max_connections=connections_for(settings.max_connections))
     if settings.ready_file is not None:
         _forget(Path(settings.ready_file))
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with _trusted(settings) as settings, asyncio.Runner(loop_factory=_loop_factory()) as runner:
         defects = runner.run(_serve(settings, keys, control_token, made))
     if defects:
         sys.exit(ExitCode.KIT_DEFECT)
@@ -133,6 +134,16 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
     log.info("shutting down")
     await server.stop()
     return len(server.app.frames.defects)
+
+
+@contextlib.contextmanager
+def _trusted(settings: Settings) -> Iterator[Settings]:
+    """With --dev, clients on this machine find what to trust in a file, though nobody named one for it."""
+    if not (settings.dev and settings.tls_self_signed) or settings.tls_ca_out is not None:
+        yield settings
+        return
+    with tempfile.TemporaryDirectory(prefix="relaykit-dev-") as folder:
+        yield replace(settings, tls_ca_out=str(Path(folder) / "ca.pem"))
 
 
 @contextlib.contextmanager

@@ -177,6 +177,26 @@ async def test_what_a_terminal_shows_works_as_it_stands(tmp_path: Path) -> None:
         assert re.match(rb"ws://127\.0\.0\.1:\d+/ws\n", process.stdout.read())  # the first line, for scripts
 
 
+def test_the_command_for_python_trusts_the_certificate_that_was_made(tmp_path: Path) -> None:
+    with on_a_terminal(tmp_path, "--dev", "--tls-self-signed") as (process, shown):
+        command = re.search(r"SSL_CERT_FILE=(\S+) \S+ -m websockets 'wss://\S+'", shown)
+        assert command is not None, shown
+        authority = Path(command[1])
+        assert f"trust it by {authority}" in shown
+        ended = subprocess.run(
+            ["sh", "-c", command[0]],
+            env=environment(TERM="xterm"),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+        )
+        assert "Connected to wss://" in ended.stdout, ended
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(DEADLINE) == 0
+        assert not authority.parent.exists()
+
+
 def test_tokens_are_for_the_terminal_only(tmp_path: Path) -> None:
     with ServerProcess(tmp_path, "--dev") as server:
         assert "eyJ" not in json.dumps(server.ready)
