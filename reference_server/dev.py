@@ -7,6 +7,7 @@ machine and at every start, so they may stand in scripts and notes.
 from __future__ import annotations
 
 import json
+import os
 import secrets
 import shlex
 import shutil
@@ -88,12 +89,25 @@ def kept_key(settings: Settings) -> str | None:
         return None
     path = Path(f"{settings.store}.key")
     try:
-        if not path.exists():
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(32) + "\n", encoding="ascii")
-        return path.read_text(encoding="ascii").strip() or None
+        kept = path.read_text(encoding="ascii").strip() if path.exists() else ""
+        if not kept:  # an empty file holds none: something ended while it was written
+            kept = secrets.token_urlsafe(32)
+            _keep(path, kept + "\n")
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: the signing key of --dev cannot be kept here") from error
+    return kept
+
+
+def _keep(path: Path, text: str) -> None:
+    """Write a file that only its owner may read, in one step and for good."""
+    part = path.with_name(path.name + ".part")
+    part.unlink(missing_ok=True)  # of an earlier try
+    part.touch(mode=0o600)
+    with part.open("w", encoding="ascii") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
 
 
 # --- the people ---

@@ -24,7 +24,9 @@ from support.server import Peer, client, frame, in_loop, message
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from relaykit.reference_server.dev import DEVICES, GROUP, USERS
+from relaykit.reference_server.dev import DEVICES, GROUP, USERS, kept_key
+from relaykit.reference_server.settings import defaults
+from relaykit.schemas import load_catalogue
 from relaykit.tokens import mint
 
 HEARTBEAT = frame("heartbeat")
@@ -104,6 +106,28 @@ async def test_a_durable_store_lives_on_whatever_was_tried_in_it(tmp_path: Path)
         await until(bob, "group_message")
         for peer in (alice, bob):
             await peer.close()
+
+
+@pytest.mark.parametrize("left", ["", "\n"])
+def test_an_empty_file_holds_no_key(left: str, tmp_path: Path) -> None:
+    settings = defaults(load_catalogue().protocol, store=str(tmp_path / "chat.db"))
+    file = tmp_path / "chat.db.key"
+    file.write_text(left)
+    key = kept_key(settings)
+    assert key is not None
+    assert (len(key) >= 32, kept_key(settings), file.read_text()) == (True, key, f"{key}\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["chat.db.key"]
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_key_is_never_there_in_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = defaults(load_catalogue().protocol, store=str(tmp_path / "chat.db"))
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "replace", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):  # the end, before the last step
+            kept_key(settings)
+    assert not (tmp_path / "chat.db.key").exists()
+    assert kept_key(settings) == kept_key(settings)
 
 
 @in_loop
