@@ -178,7 +178,7 @@ def origin_pattern(text: str) -> re.Pattern[str]:
 
 
 def _star(before: str, after: str) -> str:
-    return ("[0-9]+" if before.endswith(":") else "[^/:@]*") + re.escape(after)
+    return ("[0-9]+" if before.endswith(":") else r"[^/:@?#\\\s]*") + re.escape(after)
 
 
 def _bearer(value: str) -> str:

@@ -30,6 +30,8 @@ _FILES = ("store", "tls_cert", "tls_key", "tls_ca_out", "ready_file")
 _FIRST_LINE = (
     "# For relaykit serve --config. --print-schema prints its JSON Schema, which editors understand."
 )
+_MOST_S = 100 * 365 * 86400  # an interval is added to the time of day, which has to stay a date
+_MOST = 2**53 - 1  # the largest integer that JSON is sure to keep
 # Addresses that mean every one of the machine's: no client connects to such a one.
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared with, not bound to)
 # Pages served on the developer's own machine; anything else is to be named.
@@ -230,7 +232,8 @@ def _property(limit: Limit) -> dict[str, Any]:
     kind = "number" if limit.unit == "s" else "integer"
     words = limit.title.lower().split()
     unit = "" if limit.unit.partition("/")[0] in words else f", in {_UNITS.get(limit.unit, limit.unit)}"
-    return {"description": f"{limit.title}{unit}.", "type": kind, "minimum": limit.minimum}
+    most = _MOST_S if limit.unit == "s" else _MOST
+    return {"description": f"{limit.title}{unit}.", "type": kind, "minimum": limit.minimum, "maximum": most}
 
 
 def _section(protocol: Protocol, section: str, given: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -39,9 +39,9 @@ _ROOM = 16  # one part in so many of a store in memory is kept to empty it: ackn
 #   pending, denied or revoked: these get no messages.
 # approvals: requests for the approval of devices; told = 0: open, or the device has not heard the decision.
 # messages: id is 16 bytes; frame is the frame as the recipients get it, empty once no device waits for it.
-#   The row stays for ever: a message sent again, however late, is known. A group's message has one row in
-#   recipients for each member it was for; a direct one gets a row there only when its status changes (no row:
-#   sent).
+#   The row stays, so that a message sent again is known, until many newer ones have come (see retention). A
+#   group's message has one row in recipients for each member it was for; a direct one gets a row there only
+#   when its status changes (no row: sent).
 # waiting: one row per message and device until that device's acknowledgement.
 # notices: status updates for senders who are away.
 # written: who has written to whom directly; both ways make a contact. befriended: contacts made out of band.

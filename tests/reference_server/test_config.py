@@ -11,7 +11,10 @@ from typing import Any
 import pytest
 import yaml
 from click.testing import CliRunner
+from support.approvals import ask
+from support.control import bench
 from support.process import environment
+from support.server import in_loop, message, new_id
 
 from relaykit.cli import root
 from relaykit.config import parse_yaml
@@ -193,6 +196,9 @@ def test_the_nearest_source_wins() -> None:
         ("keys: [{algorithm: HS256}]", "/keys/0: a key needs secret (a shared one), pem (a public key) or"),
         ("keys: [{jwks: {env: X}, pem: {env: X}, algorithm: ES256}]", "/keys/0: pem and jwks are different"),
         ("keys: [{jwks: {env: X}, kid: a}]", "/keys/0/kid: the keys of a jwks bring their own names"),
+        ("timing: {approval_lifetime_s: 3153600001}", "/approval_lifetime_s: 3153600001 is greater than"),
+        ("limits: {burst: 9007199254740992}", "/limits/burst: 9007199254740992 is greater than the maximum"),
+        ("close_timeout_s: 86401", "/close_timeout_s: 86401 is greater than"),
         ("faults: drop", "/faults"),
         ("keys: [{algorithm: none, secret: {env: X}}]", "/keys/0/algorithm"),
         ("tls_cert: 5", "/tls_cert"),
@@ -247,3 +253,19 @@ def test_secrets_are_never_printed(tmp_path: Path) -> None:
     assert "secret key" not in printed
     assert "another secret" not in printed
     assert yaml.safe_load(printed)["keys"] == [{"algorithm": "HS256", "secret": {"file": str(key)}}]
+
+
+@in_loop
+async def test_it_serves_with_the_most_that_every_limit_and_interval_may_be() -> None:
+    most = {
+        section: {name: rule["maximum"] for name, rule in SCHEMA["properties"][section]["properties"].items()}
+        for section in ("limits", "timing")
+    }
+    settings = read(most)
+    async with bench(limits=settings.limits, timing=settings.timing) as control:
+        phone, other = await control.server.connect(), await control.server.connect()
+        await ask(control, phone.user, new_id())
+        assert (await phone.expect("device_approval_request"))["payload"]["expires_at"] > "2100"
+        await phone.send(message(other.user))
+        await phone.expect("sent_ack")
+        await other.expect("deliver")
