@@ -243,7 +243,8 @@ def test_configuration_in_layers(tmp_path: Path) -> None:
     assert shown.returncode == 0, shown.stderr
     again = tmp_path / "again.yaml"
     again.write_text(shown.stdout)
-    for line in ("port: 2", "server_id: file", "store: flag.db", "  burst: 3", "  frames_per_second: 2"):
+    store = f"store: {Path('flag.db').absolute()}"
+    for line in ("port: 2", "server_id: file", store, "  burst: 3", "  frames_per_second: 2"):
         assert line in shown.stdout.splitlines()
     assert run("serve", "--config", str(again), "--print-config").stdout == shown.stdout
 
