@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from relaykit.docs_gen.model import Field, Link
 from relaykit.docs_gen.text import either, number
 from relaykit.errors import UsageError
-from relaykit.schemas import FrameSpec
+from relaykit.schemas import FrameSpec, thaw
 
 STAMPS = {
     "user": "the user who acted, as their token names them",
@@ -19,6 +20,15 @@ STAMPS = {
     "message": "the message's ID",
 }
 _LIMITS = ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "uniqueItems")
+_JSON_TYPES: tuple[tuple[type | tuple[type, ...], str], ...] = (
+    (str, "string"),
+    (bool, "boolean"),
+    (int, "integer"),
+    (float, "number"),
+    (type(None), "null"),
+    (Mapping, "object"),
+    (object, "array"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +39,8 @@ class Merged:
     description: str = ""
     types: tuple[str, ...] = ()
     kind: str | None = None
-    const: Any = None
+    const: tuple[Any, ...] = ()
+    """The only value there is, which may be false, empty or null; none: any."""
     enum: tuple[Any, ...] = ()
     limits: Mapping[str, Any] = field(default_factory=dict)
     forms: tuple[str, ...] = ()
@@ -79,7 +90,7 @@ def _own(schema: Mapping[str, Any]) -> Merged:
         title=schema.get("title", ""),
         description="" if is_rule else schema.get("description", ""),
         types=(types,) if isinstance(types, str) else tuple(types),
-        const=schema.get("const"),
+        const=(schema["const"],) if "const" in schema else (),
         enum=tuple(schema.get("enum", ())),
         limits={word: schema[word] for word in _LIMITS if word in schema},
         known=tuple(schema.get("examples", ())),
@@ -100,7 +111,7 @@ def _join(outer: Merged, inner: Merged) -> Merged:
         description=outer.description or inner.description,
         types=outer.types or inner.types,
         kind=outer.kind or inner.kind,
-        const=outer.const if outer.const is not None else inner.const,
+        const=outer.const or inner.const,
         enum=outer.enum or inner.enum,
         limits={**inner.limits, **outer.limits},
         forms=outer.forms or inner.forms,
@@ -124,10 +135,13 @@ def merge_all(schemas: tuple[Any, ...], defs: Mapping[str, Any]) -> Merged:
 
 def types_in_words(merged: Merged) -> str:
     """`string`, `string or null`, `array of strings`."""
-    types = merged.types
-    if not types and (merged.const is not None or merged.enum):
-        types = ("string",) if isinstance(merged.const or merged.enum[0], str) else ("any",)
+    values = merged.const or merged.enum
+    types = merged.types or tuple(dict.fromkeys(map(_type_of, values)))
     return either(types or ("any",))
+
+
+def _type_of(value: Any) -> str:
+    return next(word for kinds, word in _JSON_TYPES if isinstance(value, kinds))
 
 
 def constraints(merged: Merged) -> tuple[str, ...]:
@@ -137,8 +151,8 @@ def constraints(merged: Merged) -> tuple[str, ...]:
 
 def _constraints(merged: Merged) -> Iterator[str]:
     limits = merged.limits
-    if merged.const is not None:
-        yield f"always {_value(merged.const)}"
+    if merged.const:
+        yield f"always {_value(merged.const[0])}"
     if merged.enum:
         yield f"one of {either([_value(option) for option in merged.enum])}"
     if len(merged.forms) > 1:
@@ -169,7 +183,11 @@ def _size(low: int | None, high: int | None, noun: str) -> Iterator[str]:
 
 
 def _value(value: Any) -> str:
-    return f"`{value}`" if isinstance(value, str) else str(value).lower()
+    """A value as JSON writes it; a text without its quotes, unless nothing would be left."""
+    if value and isinstance(value, str):
+        return f"`{value}`"
+    text = json.dumps(thaw(value), ensure_ascii=False)
+    return text if isinstance(value, (bool, int, float, type(None))) else f"`{text}`"
 
 
 def frame_fields(spec: FrameSpec) -> tuple[tuple[Field, ...], tuple[str, ...]]:
