@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from relaykit.docs_gen.model import Field, Link
-from relaykit.docs_gen.text import either, number
+from relaykit.docs_gen.text import counted, either, number
 from relaykit.errors import UsageError
 from relaykit.schemas import FrameSpec, thaw
 
@@ -19,7 +19,13 @@ STAMPS = {
     "server": "the server's own name",
     "message": "the message's ID",
 }
-_LIMITS = ("minLength", "maxLength", "minItems", "maxItems", "minimum", "maximum", "uniqueItems")
+_LIMITS = (
+    *("minLength", "maxLength", "pattern", "format", "minItems", "maxItems", "uniqueItems"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf"),
+    *("minProperties", "maxProperties"),
+)
+_FORMS = ("pattern", "format")
+"""Limits that the page of a shared type shows in its own way."""
 _JSON_TYPES: tuple[tuple[type | tuple[type, ...], str], ...] = (
     (str, "string"),
     (bool, "boolean"),
@@ -67,7 +73,8 @@ def merge(schema: Any, defs: Mapping[str, Any]) -> Merged:
         if name not in defs:
             raise UsageError(f"the reference {schema['$ref']!r} leads nowhere")
         inner = merge(defs[name], defs)
-        return replace(inner, kind=name) if inner.shaped else inner
+        told = {word: limit for word, limit in inner.limits.items() if word not in _FORMS}
+        return replace(inner, kind=name, limits=told) if inner.shaped else inner
     own = _own(schema)
     parts = [merge(part, defs) for part in schema.get("allOf", ())]
     options = [merge(option, defs) for option in schema.get("anyOf", ())]
@@ -76,11 +83,18 @@ def merge(schema: Any, defs: Mapping[str, Any]) -> Merged:
         parts.append(replace(real[0], types=(*real[0].types, "null")))
     elif options:
         types = tuple(dict.fromkeys(t for option in options for t in option.types))
-        titles = tuple(option.title for option in real if option.title)
-        parts.append(Merged(types=types, forms=titles, shaped=any(option.shaped for option in real)))
+        forms = tuple(option.title or _in_words(option) for option in real)
+        is_plain = not any(option.title or tuple(_constraints(option)) for option in real)
+        shaped = any(option.shaped for option in real)
+        parts.append(Merged(types=types, forms=() if is_plain else forms, shaped=shaped))
     for part in parts:
         own = _join(own, part)
     return own
+
+
+def _in_words(option: Merged) -> str:
+    """One of several forms that a value may have."""
+    return ", ".join((types_in_words(option), *_constraints(option)))
 
 
 def _own(schema: Mapping[str, Any]) -> Merged:
@@ -162,6 +176,19 @@ def _constraints(merged: Merged) -> Iterator[str]:
     yield from _size(limits.get("minItems"), limits.get("maxItems"), "item")
     if limits.get("uniqueItems"):
         yield "no two the same"
+    yield from _range(limits)
+    if "multipleOf" in limits:
+        yield f"a multiple of {number(limits['multipleOf'])}"
+    if "pattern" in limits:
+        yield f"matches `{limits['pattern']}`"
+    if "format" in limits:
+        yield f"of the form `{limits['format']}`"
+    yield from _size(limits.get("minProperties"), limits.get("maxProperties"), "member")
+    if merged.types == ("object",) and merged.is_open:
+        yield "further members are permitted and passed on"
+
+
+def _range(limits: Mapping[str, Any]) -> Iterator[str]:
     low, high = limits.get("minimum"), limits.get("maximum")
     if low is not None and high is not None:
         yield f"{number(low)} to {number(high)}"
@@ -169,17 +196,21 @@ def _constraints(merged: Merged) -> Iterator[str]:
         yield f"{number(low)} or more"
     elif high is not None:
         yield f"at most {number(high)}"
-    if merged.types == ("object",) and merged.is_open:
-        yield "further members are permitted and passed on"
+    if "exclusiveMinimum" in limits:
+        yield f"more than {number(limits['exclusiveMinimum'])}"
+    if "exclusiveMaximum" in limits:
+        yield f"less than {number(limits['exclusiveMaximum'])}"
 
 
 def _size(low: int | None, high: int | None, noun: str) -> Iterator[str]:
-    if low and high:
-        yield f"{low} {noun}s" if low == high else f"{low} to {high} {noun}s"
+    if high == 0:
+        yield "empty"
+    elif low and high:
+        yield f"{counted(low, noun)}" if low == high else f"{low} to {high} {noun}s"
     elif low:
         yield "not empty" if low == 1 else f"at least {low} {noun}s"
     elif high:
-        yield f"at most {high} {noun}s"
+        yield f"at most {counted(high, noun)}"
 
 
 def _value(value: Any) -> str:
@@ -216,13 +247,21 @@ def _rows(
     defs: Mapping[str, Any],
 ) -> None:
     merged = merge_all(parent.properties[name], defs)
-    items = merge(merged.items, defs) if merged.items is not None else None
     path = f"{prefix}{name}"
     words = types_in_words(merged)
     kind = merged.kind
-    if items is not None:
-        words = f"array of {either([*items.types]) or 'anything'}s".replace("anythings", "anything")
-        kind = items.kind
+    limits = list(constraints(merged))
+    inmost, suffix = merged, ""
+    while inmost.items is not None:  # arrays may hold arrays
+        inmost, suffix = merge(inmost.items, defs), f"{suffix}[]"
+        if inmost.items is not None or "object" not in inmost.types:
+            limits += [
+                f"each of the {'inner ' if suffix != '[]' else ''}items: {c}" for c in constraints(inmost)
+            ]
+    if suffix:
+        inner = f"{types_in_words(inmost)}s" if inmost.types or inmost.enum or inmost.const else "anything"
+        words = f"array of {'arrays of ' * (suffix.count('[]') - 1)}{inner}"
+        kind = inmost.kind
     stamp = spec.stamps.get("/" + path.replace(".", "/"))
     rows.append(
         Field(
@@ -233,11 +272,10 @@ def _rows(
             required=name in parent.required,
             description=merged.description,
             stamped=STAMPS.get(stamp, stamp) if stamp else None,
-            constraints=tuple(c for c in constraints(merged) if c not in merged.description.lower()),
+            constraints=tuple(c for c in limits if c not in merged.description.lower()),
             rules=merged.rules,
             extra=extra,
         )
     )
-    inside, suffix = (items, "[].") if items is not None else (merged, ".")
-    for child in inside.properties if inside else ():
-        _rows(rows, spec, inside, child, f"{path}{suffix}", depth + 1, extra, defs)
+    for child in inmost.properties:
+        _rows(rows, spec, inmost, child, f"{path}{suffix}.", depth + 1, extra, defs)

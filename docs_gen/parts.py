@@ -212,7 +212,8 @@ def _keys(rows: list[TableRow], schema: Mapping[str, Any], prefix: str, defs: Ma
         inner = {**defs[named], **sub} if named else sub
         merged = merge({key: value for key, value in inner.items() if key != "$ref"}, defs)
         words = "secret" if secret else types_in_words(merged)
-        about = " ".join(sentence(_upper(each)) for each in constraints(replace(merged, is_open=False)))
+        limits = () if secret else constraints(replace(merged, is_open=False))
+        about = " ".join(sentence(_upper(each)) for each in limits)
         text = " ".join(filter(None, (inner.get("description", ""), about)))
         need = " (required)" if name in required else ""
         rows.append(TableRow(f"key-{path}", (f"`{path}`{need}", words, text)))

@@ -43,3 +43,51 @@ def test_fixed_values_are_said_even_if_they_count_as_false(
     extra: dict[str, Any], type_: str, constraints: tuple[str, ...]
 ) -> None:
     assert said(extra) == (type_, constraints)
+
+
+@pytest.mark.parametrize(
+    ("extra", "type_", "constraints"),
+    [
+        ({"type": "string", "pattern": "^[a-z]{3}$"}, "string", ("matches `^[a-z]{3}$`",)),
+        ({"type": "string", "format": "uuid"}, "string", ("of the form `uuid`",)),
+        ({"type": "string", "maxLength": 0}, "string", ("empty",)),
+        ({"type": "string", "maxLength": 1}, "string", ("at most 1 character",)),
+        ({"type": "array", "items": {"type": "string"}, "maxItems": 0}, "array of strings", ("empty",)),
+        ({"type": "number", "exclusiveMinimum": 0}, "number", ("more than 0",)),
+        ({"type": "integer", "multipleOf": 5}, "integer", ("a multiple of 5",)),
+        (
+            {"type": "object", "additionalProperties": False, "minProperties": 2},
+            "object",
+            ("at least 2 members",),
+        ),
+        (
+            {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 3}]},
+            "string or integer",
+            ("string or integer, 3 or more",),
+        ),
+        ({"anyOf": [{"type": "string"}, {"type": "boolean"}]}, "string or boolean", ()),
+        (
+            {"type": "array", "items": {"type": "string", "maxLength": 8}},
+            "array of strings",
+            ("each of the items: at most 8 characters",),
+        ),
+    ],
+)
+def test_every_limit_is_said(extra: dict[str, Any], type_: str, constraints: tuple[str, ...]) -> None:
+    assert said(extra) == (type_, constraints)
+
+
+def test_arrays_in_arrays_have_rows_for_what_is_inside() -> None:
+    inner = {"type": "object", "properties": {"q": {"type": "integer"}}, "required": ["q"]}
+    array = {"type": "array", "items": {"type": "array", "items": inner, "maxItems": 2}}
+    found = rows(array)
+    assert found["payload.extra"].type == "array of arrays of objects"
+    assert found["payload.extra"].constraints == ("each of the items: at most 2 items",)
+    assert found["payload.extra[][].q"].required
+
+
+def test_what_a_shared_type_demands_stands_on_its_own_page() -> None:
+    defs = {"code": {"title": "Code", "type": "string", "pattern": "^[0-9]+$", "maxLength": 8}}
+    row = rows({"$ref": "#/$defs/code"}, defs)["payload.extra"]
+    assert row.kind is not None
+    assert row.constraints == ()
