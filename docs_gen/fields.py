@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from relaykit.docs_gen.model import Field, Link
-from relaykit.docs_gen.text import counted, either, number
+from relaykit.docs_gen.text import counted, either, number, sentence
 from relaykit.errors import UsageError
 from relaykit.schemas import FrameSpec, thaw
 
@@ -56,6 +56,7 @@ class Merged:
     items: Any = None
     is_open: bool = True
     rules: tuple[str, ...] = ()
+    deprecated: str | None = None
     shaped: bool = False
     """Whether values have a form of their own (pattern, format, list of words), worth a name and a link."""
 
@@ -113,8 +114,17 @@ def _own(schema: Mapping[str, Any]) -> Merged:
         items=schema.get("items"),
         is_open=schema.get("additionalProperties", True) is not False,
         rules=(schema["description"],) if is_rule else (),
+        deprecated=_deprecation(schema),
         shaped=any(word in schema for word in ("pattern", "format", "enum")),
     )
+
+
+def _deprecation(schema: Mapping[str, Any]) -> str | None:
+    """That a field is deprecated, with its note; None if it is not."""
+    told = schema.get("x-deprecated", {})
+    if not told:
+        return "Deprecated." if schema.get("deprecated") else None
+    return f"Deprecated: {sentence(told['note'])} Use `{told['replacement']}` instead."
 
 
 def _join(outer: Merged, inner: Merged) -> Merged:
@@ -135,6 +145,7 @@ def _join(outer: Merged, inner: Merged) -> Merged:
         items=outer.items if outer.items is not None else inner.items,
         is_open=outer.is_open and inner.is_open,
         rules=tuple(dict.fromkeys((*outer.rules, *inner.rules))),
+        deprecated=outer.deprecated or inner.deprecated,
         shaped=outer.shaped or (inner.shaped and "object" not in outer.types),
     )
 
@@ -275,6 +286,7 @@ def _rows(
             constraints=tuple(c for c in limits if c not in merged.description.lower()),
             rules=merged.rules,
             extra=extra,
+            deprecated=merged.deprecated,
         )
     )
     for child in inmost.properties:

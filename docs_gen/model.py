@@ -33,6 +33,7 @@ class Field:
         constraints: limits in words.
         rules: what holds between the fields inside (objects only).
         extra: an optional envelope field, which most frames leave out.
+        deprecated: that it is deprecated, with its note, if it is.
     """
 
     path: str
@@ -45,6 +46,7 @@ class Field:
     constraints: tuple[str, ...]
     rules: tuple[str, ...]
     extra: bool
+    deprecated: str | None = None
 
     @property
     def prefix(self) -> str:

@@ -10,7 +10,7 @@ from relaykit.docs_gen.diff.deciding import Breaks, decide, flat
 from relaykit.docs_gen.diff.editions import Edition, FrameKey, alike
 from relaykit.docs_gen.diff.fields import Part, field_changes
 from relaykit.docs_gen.text import either, number
-from relaykit.schemas import FrameSpec, Protocol, Requirement
+from relaykit.schemas import FrameSpec, Protocol, Reply, Requirement
 
 Kind = Literal["added", "removed", "changed", "reworded"]
 Subject = Literal["frame", "field", "requirement", "protocol"]
@@ -95,6 +95,29 @@ def _about(key: FrameKey, old: FrameSpec, new: FrameSpec) -> Iterator[Change]:
         if before != now:
             words = f"{what}: {before or 'none'} → {now or 'none'}"
             yield Change("changed", "frame", name, "", words, "unknown", judged)
+    yield from _told(name, old, new)
+
+
+def _told(name: str, old: FrameSpec, new: FrameSpec) -> Iterator[Change]:
+    """What readers are told of answers and versions, which breaks nothing."""
+    if old.since != new.since and any("x-since" in spec.schema for spec in (old, new)):
+        yield Change("changed", "frame", name, "", f"since version: {old.since} → {new.since}", "no")
+    before, now = (_whens(spec) for spec in (old, new))
+    for answer, when in now.items():
+        if before.get(answer, when) != when:
+            words = f"when {answer} answers it: {either(when, 'and')}"
+            yield Change("reworded", "frame", name, "", words, "no")
+
+
+def _whens(spec: FrameSpec) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for reply in spec.replies:
+        found.setdefault(_answer(reply), []).append(reply.when)
+    return found
+
+
+def _answer(reply: Reply) -> str:
+    return f"{reply.type} {reply.code or ''}".strip()
 
 
 def _route(spec: FrameSpec) -> str:
@@ -106,7 +129,7 @@ def _stamps(spec: FrameSpec) -> str:
 
 
 def _answers(spec: FrameSpec) -> str:
-    return ", ".join(dict.fromkeys(f"{reply.type} {reply.code or ''}".strip() for reply in spec.replies))
+    return ", ".join(dict.fromkeys(map(_answer, spec.replies)))
 
 
 def _within(key: FrameKey, old: FrameSpec, new: FrameSpec, before: Edition, now: Edition) -> Iterator[Change]:

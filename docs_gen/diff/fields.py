@@ -55,8 +55,23 @@ def field_changes(
     yield from _compare(walk, "", flat_old, flat_new, samples)
     for path, row in walk.new.items():
         before = walk.old.get(path)
-        if before and before.description != row.description:
+        if before is None:
+            continue
+        if before.description != row.description:
             yield Part("reworded", path, "its description", "no")
+        if before.deprecated != row.deprecated:
+            yield _deprecation(path, before.deprecated, row.deprecated)
+
+
+def _deprecation(path: str, before: str | None, now: str | None) -> Part:
+    if before and now:
+        return Part("reworded", path, f"the note of its deprecation: {now}", "no")
+    words = _lower(now) if now else "no longer deprecated"
+    return Part("changed", path, words.rstrip("."), "no")
+
+
+def _lower(text: str) -> str:
+    return f"{text[:1].lower()}{text[1:]}".replace("`", '"')
 
 
 def _rows(spec: FrameSpec) -> dict[str, Field]:
@@ -134,7 +149,10 @@ def _removed(walk: _Walk, path: str, required: bool) -> Part:
 
 
 def _added(walk: _Walk, path: str, required: bool) -> Part:
-    words = f"{_shape(walk.new.get(path))}, {'required' if required else 'optional'}"
+    row = walk.new.get(path)
+    words = f"{_shape(row)}, {'required' if required else 'optional'}"
+    if row and row.deprecated:
+        words += f", {_lower(row.deprecated).rstrip('.')}"
     if walk.direction == "s2c":
         return Part("added", path, words, "no", "clients pass over fields that they do not know")
     if required:

@@ -212,6 +212,33 @@ def test_what_a_frame_declares_is_compared(folder: Path, kit: Edition) -> None:
     }
 
 
+def test_what_readers_are_told_is_compared(folder: Path, kit: Edition) -> None:
+    def retell(schema: dict[str, Any]) -> None:
+        schema["x-since"] = "0.9"
+        schema["x-replies"][0]["when"] = "Other words."
+
+    edit(folder, "c2s/call_offer", retell)
+    found = [(c.kind, c.words, c.breaks) for c in changes(kit, read_edition(str(folder)))]
+    assert found[0] == ("changed", "since version: 1.0 → 0.9", "no")
+    assert [(kind, breaks) for kind, _, breaks in found[1:]] == [("reworded", "no")]
+    assert "Other words." in found[1][1]
+
+
+def test_deprecated_fields_are_seen(folder: Path, kit: Edition) -> None:
+    note = {"deprecated": True, "x-deprecated": {"note": "It lies.", "replacement": "sender_id"}}
+    edit(folder, "c2s/typing", lambda schema: payload(schema)["properties"]["user_id"].update(note))
+    edit(folder, "c2s/presence", lambda schema: payload(schema)["properties"].update(old={**TEXT, **note}))
+    edition = read_edition(str(folder))
+    found = {(c.place, c.field): (c.kind, c.words, c.breaks) for c in changes(kit, edition)}
+    told = 'deprecated: It lies. Use "sender_id" instead'
+    assert found == {
+        ("c2s typing", "payload.user_id"): ("changed", told, "no"),
+        ("c2s presence", "payload.old"): ("added", f"string, optional, {told}", "no"),
+    }
+    back = {c.field: c.words for c in changes(edition, kit) if c.place == "c2s typing"}
+    assert back == {"payload.user_id": "no longer deprecated"}
+
+
 def test_requirements_are_compared(folder: Path, kit: Edition) -> None:
     path = folder / "requirements/typing.yaml"
     first, second, *rest = path.read_text("utf-8").split("- id: ")[1:]
