@@ -74,6 +74,7 @@ class App:
         self.pending = Hub()
         self.store = Store(settings.store, memory_bytes=settings.max_memory_store_bytes)
         self.turn = Turn(self.store, self.clock, self._server_error)
+        self.clock.between = self.turn.settle
         try:
             self.mailboxes = Mailboxes(
                 self.store,

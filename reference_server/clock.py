@@ -78,6 +78,9 @@ class Clock:
         self._armed_for = 0.0  # real monotonic time of the handle
         self.goal: float | None = None
         """While the clock is being moved: the monotonic time it will show then."""
+        self.between: Callable[[], None] | None = None
+        """While the clock is being moved, called behind each timer: what that one brings about has happened
+        before the next. (Otherwise it happens when the event loop comes to it.)"""
         self._stamp_ms = -1
         self._stamp = ""
         self._second = (-1, "")
@@ -114,7 +117,8 @@ class Clock:
         while self._heap and self._heap[0][0] <= goal:
             # Step by step, so that a timer started by a timer gets its turn at the right moment.
             self._offset += max(0.0, self._heap[0][0] - self.monotonic())
-            self._run_due(self._heap[0][0])
+            if self._run_first() and self.between is not None:
+                self.between()
         self._offset += max(0.0, goal - self.monotonic())
         self.goal = None
         self._arm()
@@ -163,8 +167,13 @@ class Clock:
 
     def _run_due(self, until: float) -> None:
         while self._heap and self._heap[0][0] <= until:
-            timer = heapq.heappop(self._heap)[2]
-            if timer.active:
-                timer.fire()
-            else:
-                self._dead -= 1
+            self._run_first()
+
+    def _run_first(self) -> bool:
+        """Run the first timer; whether it was still to run."""
+        timer = heapq.heappop(self._heap)[2]
+        if not timer.active:
+            self._dead -= 1
+            return False
+        timer.fire()
+        return True

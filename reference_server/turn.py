@@ -20,6 +20,7 @@ log = logging.getLogger(__name__)
 # What one turn may read, and say: a loop may read megabytes of tiny frames from each client at a time.
 _MOST_READ = 4 * 1024 * 1024  # bytes
 _MOST_SAID = 8192
+_MOST_TURNS = 100  # at once: so many batches of what waits, say, if a client reads them as fast
 
 Action = Callable[[], object]
 """Something to do with a connection in its place among the frames, such as closing it."""
@@ -137,6 +138,13 @@ class Turn:
                 link.write_out()
             except Exception:
                 _drop(link)
+
+    def settle(self) -> None:
+        """End the turn, and those that its end brings about: that a session has ended is told to others."""
+        for _ in range(_MOST_TURNS):
+            if not self._scheduled:
+                return
+            self.flush()
 
     def _without(self, said: list[_Item], bound: list[_Stretch]) -> list[_Item]:
         kept: list[_Item] = []
