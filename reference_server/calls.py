@@ -38,6 +38,13 @@ class Calls:
         self.table = CallTable()
         self.timers: dict[Timer, clock.Timer] = {}
 
+    def forget(self) -> None:
+        """Be as new: no calls, and nothing that would come of them."""
+        for timer in self.timers.values():
+            timer.cancel()
+        self.timers.clear()
+        self.table = CallTable()
+
 
 def narrow(
     app: App, session: Session, frame: dict[str, Any], target: str, sessions: Sequence[Session]

@@ -179,6 +179,9 @@ def reset(app: App, _arguments: Arguments) -> Answer:
     for hub in (app.hub, app.pending):
         for session in hub:
             app.end(session, 1001, "everything is forgotten")
+    app.turn.settle()  # the sessions have ended, and their graces begun
+    app.calls.forget()
+    app.presence.forget()
     return {}
 
 

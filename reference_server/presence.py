@@ -40,6 +40,13 @@ class Presence:
         self.lapsed: set[str] = set()
         self.leaving: dict[str, Timer] = {}
 
+    def forget(self) -> None:
+        """Be as new: nobody has been told anything, and nobody will be."""
+        for timer in self.leaving.values():
+            timer.cancel()
+        for kept in (self.online, self.statuses, self.lapsed, self.leaving):
+            kept.clear()
+
 
 def note_status(
     app: App, session: Session, frame: dict[str, Any], _value: str, sessions: Sequence[Session]

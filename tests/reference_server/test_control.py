@@ -345,6 +345,37 @@ async def test_a_reset_forgets_everything() -> None:
 
 
 @in_loop
+async def test_a_reset_forgets_calls_and_who_is_online_though_a_grace_runs() -> None:
+    timing = {"call_grace_s": 30, "presence_grace_s": 30, "ping_interval_s": 900, "idle_timeout_s": 999}
+    async with bench(timing=timing) as control:
+        alice, bob = await control.server.pair()
+        await control.do("add_contact", user_id=(user := new_id()), contact_id=bob.user)
+        carol = await control.server.connect(user)
+        await bob.expect("user_online")
+        await carol.expect("presence")
+        await carol.close()  # in a grace when the reset comes
+        await control.server.until(lambda: user in control.server.app.presence.leaving)
+        offer = {"call_type": "audio", "sdp": "v=0"}
+        await alice.send(frame("call_offer", {"target_id": bob.user, **offer}))
+        await bob.expect("call_offer")
+        await control.do("reset")
+        for peer in (alice, bob):
+            assert (await peer.closed()).code == 1001
+        await control.do("add_contact", user_id=alice.user, contact_id=bob.user)
+        await control.do("add_contact", user_id=carol.user, contact_id=bob.user)
+        bob = await control.server.reconnect(bob)
+        for contact in (alice, carol):
+            contact = await control.server.reconnect(contact)
+            await contact.expect("presence", sender_id=None)
+            assert (await bob.expect("user_online"))["sender_id"] == contact.user
+        await control.do("advance_clock", seconds=40)
+        await bob.silent()  # no grace of before ends now
+        await contact.send(frame("call_offer", {"target_id": alice.user, **offer}))
+        await contact.silent()  # alice is in no call
+        assert len(control.server.app.calls.table) == 2
+
+
+@in_loop
 async def test_what_an_operation_says_is_under_way_when_it_answers() -> None:
     """A bench may look at once: no frame of an operation comes after those that follow its answer."""
     async with bench() as control:
