@@ -10,6 +10,7 @@ from typing import Any
 from relaykit.conformance.derived.violations import STOWAWAY
 from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.fuzz.trial import Failure
+from relaykit.conformance.fuzz.watching import Watch, shape
 from relaykit.schemas import Catalogue
 
 
@@ -18,7 +19,7 @@ class Finding:
     """One disagreement, crash or hang.
 
     Attributes:
-        kind: `not-refused`, `not-served`, `forwarded`, `connection`, `crash`, `shape`, `memory` or
+        kind: `not-refused`, `not-served`, `forwarded`, `connection`, `crash`, `shape`, `twice`, `memory` or
             `unexplained`.
         message: what happened.
         requirements: that it breaks.
@@ -40,6 +41,8 @@ class Finding:
 
 def kind_of(failure: Failure) -> str:
     """A failure in a word."""
+    if failure.template.watch is not None:
+        return failure.template.watch.kind
     names: Iterable[str] = failure.requirements
     if failure.outcomes and set(names) & {"VAL-09", "VAL-11", "VAL-12"}:
         return "forwarded"
@@ -48,11 +51,16 @@ def kind_of(failure: Failure) -> str:
     return "not-served" if failure.template.duty is Duty.VALID else "not-refused"
 
 
-def misshapen(catalogue: Catalogue, frames: Iterable[Any], known: set[Any]) -> Iterator[Finding]:
+def misshapen(
+    catalogue: Catalogue, frames: Iterable[Any], known: set[Any]
+) -> Iterator[tuple[Finding, Watch]]:
     """What is wrong with frames that came and that their schema does not permit, each once.
 
     Args:
         known: what was told already; it grows.
+
+    Returns:
+        with each what to look for when it is tried again.
     """
     for frame in frames:
         verdict = catalogue.validate(frame, "s2c")
@@ -64,7 +72,20 @@ def misshapen(catalogue: Catalogue, frames: Iterable[Any], known: set[Any]) -> I
             known.add(key)
             rule = "VAL-09" if smuggled else each.requirement
             said = f"a {verdict.type or 'message'} came that is misshapen: {each.pointer}: {each.message}"
-            yield Finding("shape", said, (rule,) if rule else (), frame=frame)
+            watch = shape(rule or "", said, verdict.type, each.pointer, each.keyword)
+            yield Finding("shape", said, (rule,) if rule else (), frame=frame), watch
+
+
+_TOO_MUCH = "memory grows by all that is sent in a while, and no step of a scenario sees it"
+_TOGETHER = "no message shows it when it is sent alone"
+
+
+def without_file(finding: Finding, seed: str) -> str | None:
+    """Why a finding leaves no scenario, and how to see it again; None: it leaves one, or is expected."""
+    if finding.failure is not None or finding.expected is not None:
+        return None
+    why = _TOO_MUCH if finding.kind == "memory" else _TOGETHER
+    return f"{why}; the same command with --seed {seed} makes the same choices"
 
 
 def type_in(data: bytes) -> Any:

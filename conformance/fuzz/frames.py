@@ -7,7 +7,7 @@ import json
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +21,15 @@ from relaykit.conformance.aiming import Aim, standing
 from relaykit.conformance.cases import from_scenario
 from relaykit.conformance.environment import Environment
 from relaykit.conformance.fuzz.corpus import Corpus
-from relaykit.conformance.fuzz.finding import Finding
+from relaykit.conformance.fuzz.finding import Finding, without_file
 from relaykit.conformance.fuzz.hunt import Hunt, Limits
 from relaykit.conformance.fuzz.reach import summary
 from relaykit.conformance.fuzz.showing import UNTRIED, found_in_all, found_or_expected, start_line
 from relaykit.conformance.fuzz.writing import reproduction
-from relaykit.conformance.judge import JUDGE_ALL
+from relaykit.conformance.judge import JUDGE_ALL, shape_cases
 from relaykit.conformance.launch import Launched
 from relaykit.conformance.matching import short
+from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.replay import replayed
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.reproduce import load, write
@@ -144,7 +145,10 @@ async def _write(
 
     async def again(finding: Finding, path: Path) -> None:
         case = from_scenario(env.catalogue, load(path, env.catalogue)[0])
-        finding.outcome = str(replayed(await run_one(env, case, JUDGE_ALL)).outcome)
+        book = ShapeBook()
+        with_book = replace(env, shapes=book) if finding.kind == "shape" else env
+        result = await run_one(with_book, case, JUDGE_ALL)
+        finding.outcome = str(replayed(result, shape_cases(env.catalogue, book, JUDGE_ALL)).outcome)
 
     if replay:
         deadly = [each for each in written if each[0].kind == "crash"]
@@ -244,13 +248,13 @@ def report(
         "trials": search.bench.count,
         "memory_mb": search.memory.megabytes(),
         "notes": list(dict.fromkeys(notes)),
-        "findings": [_finding(each, catalogue) for each in search.findings],
+        "findings": [_finding(each, catalogue, options.seed) for each in search.findings],
     }
     cleaned: dict[str, Any] = aimed.redactor.deep(data)
     return cleaned
 
 
-def _finding(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:
+def _finding(finding: Finding, catalogue: Catalogue, seed: str) -> dict[str, Any]:
     failure = finding.failure
     outcome = failure.outcomes[0] if failure is not None and failure.outcomes else None
     return {
@@ -265,6 +269,7 @@ def _finding(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:
         "expected": outcome.expected if outcome is not None else None,
         "actual": outcome.actual if outcome is not None else finding.frame,
         "file": finding.file,
+        "no_file": without_file(finding, seed),
         "replayed": finding.outcome,
         "expected_failure": finding.expected,
     }
@@ -285,6 +290,8 @@ def show(data: Mapping[str, Any], console: Console) -> None:
         lines.append(f"actual   {visible(short(each['actual'], 300))}")
         if each["file"]:
             lines.append(f"file     {each['file']} ({each['replayed'] or UNTRIED})")
+        if each["no_file"]:
+            lines.append(f"file     none: {each['no_file']}")
         if each["expected_failure"] is not None:
             lines.append(f"expected by the target file: {visible(each['expected_failure'])}")
         for line in lines:

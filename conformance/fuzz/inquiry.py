@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,13 +18,16 @@ from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.fuzz.shrinking import shrunk
 from relaykit.conformance.fuzz.suspects import (
     Suspect,
+    bringing,
     forbidden,
     in_flight,
     received,
+    signature,
     smuggling,
     unacknowledged,
 )
 from relaykit.conformance.fuzz.trial import Bench, Failure, Template, sample_of, template_of, usable
+from relaykit.conformance.fuzz.watching import TWICE, Watch
 from relaykit.conformance.results import Outcome
 
 _TOGETHER = 8
@@ -59,6 +62,7 @@ class Inquiry:
     _expected: tuple[Expectation, ...] = ()
     _signatures: set[Any] = field(default_factory=set)
     _shapes: set[Any] = field(default_factory=set)
+    _watched: set[Watch] = field(default_factory=set)
     _unexplained: dict[Any, Finding] = field(default_factory=dict)
     _closes: int = 0
     _crashed: bool = False
@@ -113,17 +117,16 @@ class Inquiry:
     async def _look_at_frames(self, cell: Cell) -> None:
         """What came and must not: that tells most of what is wrong."""
         for name, link in cell.links.items():
-            if link.interval.twice and "twice" not in self._signatures:
-                self._signatures.add("twice")
-                message = f"{name} got a message twice on one connection: {link.interval.twice[0]}"
-                self._add(Finding("forwarded", message, ("MSG-20",)))
+            if link.interval.twice and TWICE not in self._watched:
+                said = f"{name} got a message twice on one connection"
+                found = Finding("twice", said, (TWICE.requirement,), frame=link.interval.twice[0])
+                await self._brings(cell, found, TWICE)
             if link.interval.forbidden:
                 frame = link.interval.forbidden[0]
                 said = f"{name} got a {frame.get('type')} that holds what must be refused"
-                suspects = forbidden(cell, frame)
-                await self._find(said, suspects, frame=frame)
+                await self._find(said, forbidden(cell, frame), frame=frame)
             await self._smuggled(cell, link)
-            self._shapes_of(link)
+            await self._shapes_of(cell, link)
 
     async def _look_at_numbers(self, cell: Cell) -> None:
         """What came too often, or not often enough."""
@@ -133,7 +136,9 @@ class Inquiry:
             said = f"{gap.came} frames of type {gap.kind} came to {gap.who}, {right}"
             await self._find(said, [(names[id(link)], link, s) for link, s in gap.suspects])
         for name, link in cell.links.items():
-            await self._unacknowledged(name, link)
+            suspects = unacknowledged(name, link)
+            if suspects:  # else it was made, and not sent before the interval ended
+                await self._find(f"{len(suspects)} messages were not acknowledged", suspects)
 
     async def _look_for_death(self, cell: Cell) -> None:
         """A target may end connections that send too much; or it is gone."""
@@ -152,11 +157,6 @@ class Inquiry:
         self._signatures.add(STOWAWAY)
         suspects = smuggling(cell, frame)
         await self._find(f"a frame came that holds {STOWAWAY}", suspects, silent=True)
-
-    async def _unacknowledged(self, name: str, link: Link) -> None:
-        suspects = unacknowledged(name, link)
-        if suspects:  # else it was made, and not sent before the interval ended
-            await self._find(f"{len(suspects)} messages were not acknowledged", suspects)
 
     async def _find(
         self,
@@ -197,9 +197,9 @@ class Inquiry:
                 return False
             part = templates[start : start + _TOGETHER]
             failures = await asyncio.gather(*(self.bench.trial(each) for each in part))
-            found = [failure for failure in failures if failure is not None]
-            if found:
-                await self.keep(found[0])
+            found = next((failure for failure in failures if failure is not None), None)
+            if found is not None:
+                await self.keep(found)
                 return True
         return False
 
@@ -229,7 +229,9 @@ class Inquiry:
         finally:  # Ctrl-C leaves what there is
             self.shrinking = ""
             self._note(best)
-        await self._living()
+        how = await self.died()
+        if how is not None:
+            await self._revive(how)
 
     def _shrinks(self, failure: Failure) -> None:
         rule = next(iter(failure.requirements), "what stops it")
@@ -239,7 +241,9 @@ class Inquiry:
     def _note(self, small: Failure) -> None:
         self._signatures.add(self._template_signature(small.template))
         same = (kind_of(small), small.requirements)
-        if any((f.kind, f.requirements) == same and f.frame == type_in(small.data) for f in self.findings):
+        watched = small.template.watch is not None  # each of them is noted once anyway
+        alike = ((f.kind, f.requirements) == same and f.frame == type_in(small.data) for f in self.findings)
+        if not watched and any(alike):
             return
         message = small.outcomes[0].message
         self._add(Finding(kind_of(small), message, small.requirements, small, type_in(small.data)))
@@ -253,31 +257,31 @@ class Inquiry:
         """Why the target file expects this; each failed check must be expected by what it breaks first."""
         return excuse(self._expected, (next(iter(o.requirements), "") for o in failure.outcomes))
 
-    async def _living(self) -> None:
-        """Have the target live."""
-        how = await self.died()
-        if how is not None:
-            await self._revive(how)
-
     def _signature(self, sent: Sent) -> Any:
-        return self._of(sent.data, sent.duty)
+        return signature(self.bench.env.catalogue, sent.data, sent.duty)
 
     def _template_signature(self, template: Template) -> Any:
-        return self._of(sample_of(template), template.duty)
+        alike = signature(self.bench.env.catalogue, sample_of(template), template.duty)
+        return (*alike, template.watch) if template.watch else alike
 
-    def _of(self, data: bytes, duty: Duty) -> Any:
-        """What makes two messages alike: the type, and what is wrong with it, and where."""
-        verdict = self.bench.env.catalogue.validate(data, "c2s")
-        wrong = tuple(sorted({(f.pointer, f.keyword) for f in verdict.findings}))[:1]
-        return duty, verdict.type, wrong
-
-    def _shapes_of(self, link: Link) -> None:
+    async def _shapes_of(self, cell: Cell, link: Link) -> None:
         """Frames that came and that their schema does not permit."""
-        for found in misshapen(self.bench.env.catalogue, link.interval.misshapen, self._shapes):
+        for found, watch in misshapen(self.bench.env.catalogue, link.interval.misshapen, self._shapes):
             smuggled = "VAL-09" in found.requirements
-            known = smuggled and any("VAL-09" in finding.requirements for finding in self.findings)
-            if not known and not self.full:
-                self._add(found)
+            if not self.full and not (smuggled and any("VAL-09" in f.requirements for f in self.findings)):
+                await self._brings(cell, found, watch)
+
+    async def _brings(self, cell: Cell, found: Finding, watch: Watch) -> None:
+        """Look for a message that brings what is watched for; it is a finding in any case."""
+        self._watched.add(watch)
+        if excuse(self._expected, found.requirements) is None and found.requirements:
+            templates = [
+                replace(template_of(sent, link.who, name, received(link)), watch=watch)
+                for name, link, sent in bringing(cell, found.frame, watch)
+            ]
+            if await self._kept_one_of(templates):
+                return
+        self._add(found)
 
     async def _gone(self, name: str, link: Link) -> None:
         """A link ended, or does not answer: because of a single message, or of many?"""

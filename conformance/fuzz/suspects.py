@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -9,7 +10,11 @@ from relaykit.conformance.derived.violations import STOWAWAY
 from relaykit.conformance.fuzz.cells import Cell
 from relaykit.conformance.fuzz.link import Link, Sent
 from relaykit.conformance.fuzz.oracle import Duty
+from relaykit.conformance.fuzz.watching import Watch, names_in
+from relaykit.schemas import Catalogue
 
+_ALIKE, _BRINGING = 4, 64
+"""Of what may have brought one frame, so many of a kind are tried, and in all."""
 Suspect = tuple[str, Link, Sent]
 """Who sent it, on which link, and what."""
 
@@ -52,9 +57,41 @@ def in_flight(cells: Sequence[Cell]) -> list[Suspect]:
     ]
 
 
+def signature(catalogue: Catalogue, data: bytes, duty: Duty) -> tuple[object, ...]:
+    """What makes two messages alike: the type, and what is wrong with it, and where."""
+    verdict = catalogue.validate(data, "c2s")
+    wrong = tuple(sorted({(f.pointer, f.keyword) for f in verdict.findings}))[:1]
+    return duty, verdict.type, wrong
+
+
 def received(link: Link) -> set[str]:
     """Messages that a link got in the interval."""
     return {name.lower() for name in link.interval.got}
+
+
+def bringing(cell: Cell, frame: Any, watch: Watch) -> list[Suspect]:
+    """What may have brought a frame that is watched for: what shares most with it first; some of a kind."""
+    names, few = names_in(frame), Counter[object]()
+    first = min(cell.links.items(), key=lambda item: item[0])
+    beat = Sent(b'{"type":"heartbeat"}', Duty.VALID, exact=True, kind="heartbeat")
+    likely: list[Suspect] = [(*first, beat)] if watch.type == "heartbeat_ack" else []
+
+    def rank(suspect: Suspect) -> tuple[int, bool, bool]:
+        sent = suspect[2]
+        refused = sent.duty is Duty.REFUSE
+        return (
+            -sum(name in sent.data.lower() for name in names),
+            refused != (watch.type == "error"),
+            not sent.exact,
+        )
+
+    for suspect in sorted(_sent(cell, {}, lambda _: True), key=rank):
+        sent = suspect[2]
+        alike = sent.duty, sent.kind, sent.fault, sent.exact
+        few[alike] += 1
+        if few[alike] <= _ALIKE:
+            likely.append(suspect)
+    return likely[:_BRINGING]
 
 
 def _sent(cell: Cell, frame: dict[str, Any], fits: Callable[[Sent], bool]) -> list[Suspect]:

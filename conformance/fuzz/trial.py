@@ -16,10 +16,12 @@ from relaykit.conformance.derived.family import refusal_of
 from relaykit.conformance.derived.play import attend, see_refused, see_served
 from relaykit.conformance.derived.stations import Station, arranged, receive
 from relaykit.conformance.derived.violations import STOWAWAY
+from relaykit.conformance.fence import fence
 from relaykit.conformance.fuzz.cells import BOB
 from relaykit.conformance.fuzz.generator import Who
 from relaykit.conformance.fuzz.link import Sent
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
+from relaykit.conformance.fuzz.watching import Watch, seen
 from relaykit.conformance.results import Case, Outcome
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import ConnectionEnded
@@ -37,12 +39,14 @@ class Template:
         duty: what has to come of it.
         got: how many messages to the sender it speaks of.
         exact: whether all that it names exists: if not, a valid one need not be served.
+        watch: what must not come of it; None: what its duty says is looked at.
     """
 
     data: bytes
     duty: Duty
     got: int = 0
     exact: bool = True
+    watch: Watch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +175,9 @@ class Bench:
         refusal = () if verdict.valid else refusal_of(self.env.catalogue, verdict, batch=False)
         shown = verdict.frame if isinstance(verdict.frame, dict) else data.decode("utf-8", "replace")
         attend(station, verdict.type or "")
+        if template.watch is not None:
+            await _see_none(station, data, shown, template.watch)
+            return refusal
         station.phone.live.send_text(data, shown=shown)
         if duty is Duty.EITHER and STOWAWAY.encode() in data:
             await see_refused(station, shown, refusal)
@@ -184,6 +191,22 @@ class Bench:
         else:
             await see_refused(station, shown, refusal)
         return refusal
+
+
+async def _see_none(station: Station, data: bytes, shown: object, watch: Watch) -> None:
+    """What is watched for does not come of a message; what came late of those before it does not count."""
+    context, phone = station.context, station.phone
+    everybody = (phone, *station.observers)
+    await fence(context, everybody)
+    entries = context.recorder.transcript.entries
+    before = len(entries)
+    phone.live.send_text(data, shown=shown)
+    phone.acted = True
+    await phone.live.beat(context.env.waits.reply)
+    await fence(context, everybody)
+    found = seen(context.env.catalogue, entries[before:], watch)
+    if found is not None:
+        context.fail((watch.requirement,), watch.message, actual=found[1], actor=found[0])
 
 
 async def _see_alive(station: Station) -> None:

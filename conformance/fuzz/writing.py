@@ -10,6 +10,8 @@ from typing import Any
 from relaykit.conformance.derived.binding import GOT
 from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.fuzz.trial import Failure
+from relaykit.conformance.fuzz.watching import message_of
+from relaykit.conformance.fuzz.watching import steps as watched
 from relaykit.conformance.matching import ambient_types
 from relaykit.conformance.reproduce import Reproduction, area_of, refer, send_step
 from relaykit.schemas import Catalogue
@@ -43,7 +45,7 @@ def reproduction(
             invalid=failure.template.duty is not Duty.VALID,
             known=known,
         ),
-        *_checks(failure, requirements, known),
+        *_checks(catalogue, failure, requirements, known),
     ]
     digest = hashlib.sha256(json.dumps(steps, sort_keys=True, default=str).encode()).hexdigest()[:8]
     first = catalogue.requirements[requirements[0]]
@@ -120,9 +122,16 @@ def _received(variables: Mapping[str, Any]) -> Iterator[Step]:
             yield {"expect": {"as": device, "frame": {"type": "deliver", **pattern}}}
 
 
-def _checks(failure: Failure, req: Sequence[str], known: Mapping[str, str]) -> Iterator[Step]:
+def _checks(
+    catalogue: Catalogue, failure: Failure, req: Sequence[str], known: Mapping[str, str]
+) -> Iterator[Step]:
     named = {"req": list(req)} if req else {}
     outcome = failure.outcomes[0]
+    if failure.template.watch is not None:
+        had = known.get(message_of(outcome.actual) or "", "").startswith("r")
+        frame = refer(outcome.actual, known)
+        yield from watched(catalogue, failure.template.watch, outcome.actor, frame, had)
+        return
     if failure.template.duty is Duty.VALID:
         if "VAL-22" in req:
             allow = [{"type": kind} for kind in _ANSWERS]

@@ -17,10 +17,22 @@ from support.suite import Ended, relaykit, start
 from relaykit.schemas import load_catalogue
 
 PROCESS = Path(__file__).parents[2] / "fixtures" / "fake_process.py"
+TOKENS = "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\n"
+CORE = f"{TOKENS}capabilities: {json.dumps(dict.fromkeys(load_catalogue().protocol.capabilities, False))}\n"
+"""A target file for small servers: to try what else they might serve would take most of the time."""
 WORDS = ("--connections", "6", "--seed", "1", "--format", "json", "--timeout-factor", "2")
 
 
+def core(folder: Path) -> Path:
+    file = folder / "core.yaml"
+    file.write_text(CORE)
+    return file
+
+
 def fuzz(server: Minimal, tmp_path: Path, *words: str) -> tuple[Ended, dict[str, Any]]:
+    if "-t" not in words:
+        words = ("-t", str(core(tmp_path)), *words)
+
     async def go() -> Ended:
         async with server.running() as url:
             options = ("--url", url, "--out", str(tmp_path / "out"), *WORDS, *words)
@@ -113,8 +125,9 @@ def test_what_a_valid_frame_does_to_one_server_is_no_fault_of_a_sound_one(tmp_pa
 
 def test_a_crash_of_a_launched_target_is_found(tmp_path: Path) -> None:
     launch = f"{sys.executable} {PROCESS} {{port}} dies-of-a-key"
-    words = ("--launch", launch, "--out", str(tmp_path), *WORDS, "--frames", "4000", "--most", "1")
-    ended = asyncio.run(relaykit("fuzz", *words, seconds=100))
+    aim = ("-t", str(core(tmp_path)), "--launch", launch)
+    words = (*aim, "--out", str(tmp_path), *WORDS, "--frames", "4000", "--most", "1")
+    ended = asyncio.run(relaykit("fuzz", *words, seconds=100, RELAYKIT_SECRET=SECRET))
     data = json.loads(ended.out)
     assert [each["kind"] for each in data["findings"]] == ["crash"], ended
     assert "__proto__" in data["findings"][0]["sent"]
@@ -127,6 +140,9 @@ SEEDED = {
     "unknown-message-field-forwarded": ("forwarded", "VAL-09"),
     "refused-message-delivered": ("forwarded", "VAL-12"),
     "bad-utf8-is-an-error": ("not-refused", "TRAN-08"),
+    "deliver-twice": ("twice", "MSG-20"),
+    "group-message-twice": ("twice", "MSG-20"),
+    "numbered-acks": ("shape", "VAL-23"),
 }
 """Defects of the reference server → what frames find, and the requirement that it breaks."""
 SERVE = f"{sys.executable} -m relaykit.reference_server.defects"
@@ -222,7 +238,7 @@ def test_a_failure_that_the_target_file_expects_is_shown_and_does_not_count(tmp_
         for name in ("VAL-01", "VAL-02", "VAL-04", "VAL-05", "VAL-06", "VAL-07", "VAL-08", "ERR-04")
     )
     file = tmp_path / "target.yaml"
-    file.write_text(f"tokens: {{mint: {{secret: {{env: RELAYKIT_SECRET}}}}}}\n{expected}")
+    file.write_text(f"{CORE}{expected}")
     ended, data = fuzz(minimal("silent-on-bad"), tmp_path, "--frames", "300", "-t", str(file))
     assert {each["expected_failure"] for each in data["findings"]} == {"known since spring"}
     assert ended.code == data["exit_code"] == 0
@@ -232,7 +248,8 @@ def test_a_failure_that_the_target_file_expects_is_shown_and_does_not_count(tmp_
 def test_a_polite_kill_ends_it_with_a_summary(tmp_path: Path) -> None:
     async def go() -> tuple[int, str, str]:
         async with minimal().running() as url:
-            options = ("--url", url, "--out", str(tmp_path), "--connections", "3", "--seconds", "90")
+            aim = ("-t", str(core(tmp_path)), "--url", url)
+            options = (*aim, "--out", str(tmp_path), "--connections", "3", "--seconds", "90")
             process = await start("fuzz", *options, RELAYKIT_SECRET=SECRET)
             async with asyncio.timeout(60):
                 assert process.stderr is not None
@@ -261,16 +278,39 @@ def test_a_target_that_is_not_there_is_said_to_be_so() -> None:
     assert ended.code == 3
 
 
+class Stumbles(Minimal):
+    """Says once, for no reason that a single message shows, that something was wrong."""
+
+    count = 0
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        self.count += 1
+        if self.count == 300:
+            await self.error(peer.socket, "invalid_message")
+        await super().frame(peer, data)
+
+
+def test_what_no_message_shows_alone_says_how_to_see_it_again(tmp_path: Path) -> None:
+    _, data = fuzz(Stumbles(), tmp_path, "--frames", "900", "--most", "1", "--timeout-factor", "0.5")
+    (finding,) = data["findings"]
+    assert (finding["kind"], finding["file"]) == ("unexplained", None)
+    assert "--seed 1 makes the same choices" in finding["no_file"]
+
+
 @pytest.mark.parametrize("fault", ["no-ack", "twice"])
 def test_what_is_wrong_with_valid_frames_is_found(tmp_path: Path, fault: str) -> None:
     async def go() -> Ended:
         async with minimal(fault).running() as url:
-            options = ("--url", url, "--out", str(tmp_path), *WORDS, "--frames", "1500", "--most", "1")
+            aim = ("-t", str(core(tmp_path)), "--url", url)
+            options = (*aim, "--out", str(tmp_path), *WORDS, "--frames", "1500", "--most", "1")
             return await relaykit("fuzz", *options, seconds=100, RELAYKIT_SECRET=SECRET)
 
     ended = asyncio.run(go())
     # Without acks nobody can be arranged at all; what comes twice shows in the accounts.
     assert ended.code == (3 if fault == "no-ack" else 1), ended
+    if fault == "twice":
+        (finding,) = json.loads(ended.out)["findings"]
+        assert (finding["kind"], finding["replayed"], finding["no_file"]) == ("twice", "reproduced", None)
 
 
 class TurnsHostile(Minimal):
