@@ -29,6 +29,13 @@ def test_the_guide_to_limits_states_what_the_suite_tries(files: Mapping[str, str
     assert f"frames of {sizes._LARGEST // 2**20} MiB" in said
 
 
+def test_the_client_of_the_guide_asks_after_the_interval_of_the_catalogue(files: Mapping[str, str]) -> None:
+    interval = load_catalogue().protocol.timing["ping_interval_s"].default
+    asks = re.search(r"silent > ([0-9_]+)\) this\.#frame\(\{ type: \"heartbeat\"", files["guides/client.md"])
+    assert asks is not None
+    assert int(asks[1]) == 1000 * interval
+
+
 @pytest.mark.parametrize(
     ("guide", "word"), [("connecting", '"auth_failed"'), ("groups", '"group_id": "group-')]
 )
