@@ -98,8 +98,8 @@ def serve(
     """Run the reference server.
 
     Its address goes to standard output, its log to standard error. Without --secret-file, keys in --config,
-    or the environment variable RELAYKIT_SECRET, a random signing key is made and shown; `relaykit token`
-    signs tokens with it.
+    or the environment variable RELAYKIT_SECRET, a random signing key is made and shown (with --dev on a
+    terminal only); `relaykit token` signs tokens with it.
 
     \b
     relaykit serve --dev                                          to write a client against

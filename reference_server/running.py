@@ -100,9 +100,9 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     click.echo(server.url)
-    if (
-        made is not None
-    ):  # to standard output, behind the address: standard error is the log, which holds no secret
+    # To standard output, behind the address: standard error is the log, which holds no secret. What a server
+    # for development says goes to a log, too, where there is no terminal, and there its URLs hold no token.
+    if made is not None and (not settings.dev or sys.stdout.isatty()):
         click.echo(f"signing key, made for this run: {made}")
         click.echo(f"  {_SECRET}={made} relaykit token --user UUID --device UUID")
     sys.stdout.flush()

@@ -227,6 +227,12 @@ def test_tokens_are_for_the_terminal_only(tmp_path: Path) -> None:
         shown = server.log.read_text()
     assert "eyJ" not in shown
     assert "token=" not in shown
+    assert "elsewhere set RELAYKIT_SECRET" in shown
+    with ServerProcess(tmp_path, "--dev", RELAYKIT_SECRET="") as server:
+        assert server.ready
+        server.signal(signal.SIGTERM)
+        assert server.process.stdout is not None
+        assert server.process.stdout.read() == b""  # behind the address: no key that was made
     assert GROUP in shown
 
 
