@@ -35,7 +35,8 @@ class OverPython:
                 result = await _called(method, arguments)
         except NotImplementedError:
             raise ControlMissingError(f"the target's control adapter does not offer {operation}") from None
-        except Exception as error:
+        except (Exception, SystemExit) as error:
+            # An adapter that gives up (`sys.exit`) must not end the run, and least of all with status 0.
             if isinstance(error, TimeoutError) and deadline.expired():
                 raise ControlFailedError(f"{operation}: no answer within {self._seconds:g} s") from None
             raise ControlFailedError(f"{operation}: {type(error).__name__}: {error}") from error
@@ -48,7 +49,7 @@ class OverPython:
         method = getattr(self._adapter, "close", None)
         if callable(method):
             # The run is over: a farewell that fails changes no verdict.
-            with contextlib.suppress(Exception):
+            with contextlib.suppress(Exception, SystemExit):
                 async with asyncio.timeout(self._seconds):
                     await _called(method, {})
 

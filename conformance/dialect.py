@@ -117,7 +117,7 @@ class Interpreter:
         try:
             given = self.dialect.outgoing(copy.deepcopy(dict(frame)), self.peer)
             texts = [part if isinstance(part, bytes) else _encoded(part) for part in _listed(given)]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             said = f"outgoing: {_said(error)}, on {frame_type(frame)}"
             if valid:
                 book.fault(said)
@@ -150,7 +150,7 @@ class Interpreter:
         try:
             parts = _listed(self.dialect.incoming(text, self.peer))
             texts = [_encoded(part) for part in parts]
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             book.fault(f"incoming: {_said(error)}")
             return [data]
         return self._compared(data, text, texts)
@@ -256,5 +256,5 @@ def _shown(texts: Sequence[bytes]) -> list[str]:
     return [text[:_SHOWN].decode("utf-8", "replace") for text in texts[:10]]
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     return f"{type(error).__name__}: {str(error)[:300]}"

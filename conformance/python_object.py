@@ -29,8 +29,8 @@ def load_object(reference: str, folder: Path, options: Mapping[str, Any], *, pla
         for part in name.split("."):
             found = getattr(found, part)
         return found(**options) if isinstance(found, type) else found
-    except Exception as error:
-        # Whatever the file does while it is loaded is the user's: say what, and where.
+    except (Exception, SystemExit) as error:
+        # Whatever the file does while it is loaded is the user's, `sys.exit` included: say what, and where.
         raise UsageError(
             f"{place}: the {what} {reference!r} cannot be loaded: {type(error).__name__}: {error}",
             hint="adapter: file.py:Class (relative to the target file) or package.module:attribute",

@@ -164,8 +164,13 @@ class Adapter:
         raise ValueError("no room")
     def conversation(self):
         return 7
+    def add_member(self):
+        raise SystemExit(0)
+    async def remove_member(self):
+        raise SystemExit(0)
     def close(self):
         open(self.name, "w").close()
+        raise SystemExit(0)
 """
 
 
@@ -180,6 +185,9 @@ def test_an_adapter_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
             asked(python(tmp_path, ADAPTER), operation)
     with pytest.raises(ControlFailedError, match="create_group: ValueError: no room"):
         asked(python(tmp_path, ADAPTER), "create_group", {"members": []})
+    for operation in ("add_member", "remove_member"):
+        with pytest.raises(ControlFailedError, match=f"{operation}: SystemExit: 0"):
+            asked(python(tmp_path, ADAPTER), operation)
     with pytest.raises(ControlFailedError, match="a int, no mapping"):
         asked(python(tmp_path, ADAPTER), "conversation")
 
@@ -190,6 +198,7 @@ def test_an_adapter_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         (ADAPTER, "Adaptor", "has no attribute 'Adaptor'"),
         ("import no_such_module", "Adapter", "No module named 'no_such_module'"),
         ("def", "Adapter", "SyntaxError"),
+        ("raise SystemExit(0)", "Adapter", "SystemExit: 0"),
         ("class Adapter:\n    def __init__(self, url): ...", "Adapter", "url"),
     ],
 )

@@ -106,6 +106,8 @@ def test_a_fault_behind_the_dialect_is_found(monkeypatch: pytest.MonkeyPatch) ->
     ("body", "said"),
     [
         ("    def incoming(self, text, peer): raise ValueError('no idea')", "incoming: ValueError: no idea"),
+        ("    def incoming(self, text, peer): raise SystemExit(0)", "incoming: SystemExit: 0"),
+        ("    def outgoing(self, frame, peer): raise SystemExit(0)", "outgoing: SystemExit: 0"),
         ("    def incoming(self, text, peer): return 7", "incoming: TypeError: gave a int"),
         ("    def incoming(self, text, peer): return [text] * 2000", "2000 frames for one message"),
         ("    def outgoing(self, frame, peer): return frame['nothing']", "outgoing: KeyError: 'nothing'"),
@@ -161,6 +163,7 @@ def test_a_dialect_that_changes_nothing_hides_nothing(tmp_path: Path) -> None:
         ("class Other: pass", "has no attribute 'D'"),
         ("class D: pass", "has neither `outgoing` nor `incoming`"),
         ("1 / 0", "ZeroDivisionError"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
     ],
 )
 def test_a_dialect_that_cannot_be_loaded_is_a_users_mistake(tmp_path: Path, text: str, said: str) -> None:
