@@ -113,12 +113,12 @@ class Schedule:
         for case in (case for _ in repeat for case in todo.alone):
             if self.stopped is not None:
                 break
-            result = await self._one(case)
+            begun, result = time.monotonic(), await self._one(case)
             how = await self.deaths.look()
             if how is None:
                 self._ended(result)
             else:
-                await self._isolate(how, [result])
+                await self._isolate(how, [result], begun)
         if todo.alone:
             await self._late()
         await self._again()
@@ -147,6 +147,7 @@ class Schedule:
                     case = todo.popleft()
                     flying[asyncio.create_task(self._one(case))] = case
                 await asyncio.wait((*flying, death), return_when=asyncio.FIRST_COMPLETED)
+                seen = time.monotonic()
                 ended = [task for task in flying if task.done()]
                 results = [task.result() for task in ended]
                 for task in ended:
@@ -156,7 +157,8 @@ class Schedule:
                     for result in results:
                         take(result)
                     continue
-                await self._isolate(how, [*results, *await self._landed(flying)], keep=sink is not None)
+                results += await self._landed(flying)
+                await self._isolate(how, results, seen, keep=sink is not None)
                 flying.clear()
                 death.cancel()
                 death = asyncio.create_task(self.deaths.come())
@@ -181,18 +183,21 @@ class Schedule:
 
     async def _late(self, patience_s: float = 0.0) -> None:
         """The target may die a moment after the last of several cases: look before others get the blame."""
-        how = await self.deaths.look(closely=True, patience_s=patience_s)
+        begun, how = time.monotonic(), await self.deaths.look(closely=True, patience_s=patience_s)
         if how is not None:
-            await self._isolate(how, [])
+            await self._isolate(how, [], begun)
 
-    async def _isolate(self, how: str, under_way: list[CaseResult], *, keep: bool = False) -> None:
+    async def _isolate(
+        self, how: str, under_way: list[CaseResult], died: float, *, keep: bool = False
+    ) -> None:
         """The target died while these ran: run them alone, and then those that ended shortly before.
 
         Args:
+            died: when, by the monotonic clock, or somewhat before; whoever noticed it may have taken long.
             keep: there are results of them from before, which stand unless the target dies of them.
         """
-        now, lines = time.monotonic(), self.deaths.last_lines()
-        recent = [each.result for each in self._recent if now - each.at < _RECENT_S]
+        lines = self.deaths.last_lines()
+        recent = [each.result for each in self._recent if died - each.at < _RECENT_S]
         self._recent.clear()
         suspects = [*under_way, *(result for result in recent if result.verdict is Verdict.FAIL)]
         names = [result.case.id for result in suspects]
@@ -293,10 +298,10 @@ class Schedule:
             self._reruns.ran_beside(rerun)
 
     async def _rerun(self, case: Case, reruns: Reruns) -> None:
-        rerun = await self._one(case)
+        begun, rerun = time.monotonic(), await self._one(case)
         how = await self.deaths.look()
         if how is not None:
-            await self._isolate(how, [rerun], keep=True)
+            await self._isolate(how, [rerun], begun, keep=True)
             reruns.drop(case, "" if case.id in self._deadly else f"{how} while it ran again")
             return
         self._recent.append(_Ended(time.monotonic(), rerun))

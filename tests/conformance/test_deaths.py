@@ -12,6 +12,7 @@ from fixtures import fake_process, fakes
 from support.suite import PATIENT, all_cases, as_report, make_target, scenario_cases
 
 from relaykit.conformance import api
+from relaykit.conformance.context import Context
 from relaykit.conformance.deaths import Deaths
 from relaykit.conformance.gathered import STAYS_UP
 from relaykit.conformance.isolating import Isolation
@@ -88,6 +89,30 @@ def test_a_death_a_moment_later_is_found_as_well(tmp_path: Path) -> None:
     seen = verdicts(result)
     assert seen.pop("deadly-0") is Verdict.FAIL
     assert set(seen.values()) == {Verdict.PASS}, seen
+
+
+def test_a_case_that_takes_long_to_notice_a_death_hides_no_suspect(tmp_path: Path) -> None:
+    hung: list[bool] = []
+
+    async def hang(context: Context) -> None:
+        if not hung:
+            hung.append(True)
+            await asyncio.Event().wait()
+        context.prove(("KEEP-03",))
+
+    slow = Case(id="slow", title="", area="keepalive", kind="probe", run=hang)
+    prepared = api.prepare(launch=f"{sys.executable} {fake_process.__file__} {{port}} dies-of-words")
+    assert prepared.launch is not None
+    secret = prepared.launch.environment["RELAYKIT_SECRET"]
+    target = make_target(
+        prepared.target.url,
+        timing={**PATIENT, "reply_ms": 1500, "case_s": 30},
+        tokens={"mint": {"secret": {"value": secret}}},
+    )
+    chosen = [slow, *cases(tmp_path, "DIE LATER", harmless=0)]
+    settings = Settings("test", concurrency=2)
+    result = asyncio.run(api.judge(target, chosen, settings, launch=prepared.launch))
+    assert verdicts(result) == {"slow": Verdict.PASS, "deadly-0": Verdict.FAIL}
 
 
 def test_a_death_that_no_case_alone_brings_about_is_a_failure_of_its_own(tmp_path: Path) -> None:
