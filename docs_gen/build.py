@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -186,7 +187,11 @@ _SUMMARY = (
 
 
 def _one_line(page: Page) -> str:
-    return page.description.partition(". ")[0].removesuffix(".")
+    line = " ".join(page.description.split())
+    return _MARKUP.sub(r"\\\1", line.partition(". ")[0].removesuffix("."))
+
+
+_MARKUP = re.compile(r"([\\`*<>\[\]])")
 
 
 def write(files: Mapping[str, str], out: Path, *, exact: bool = True) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from relaykit.docs_gen.model import Field, Link
-from relaykit.docs_gen.text import counted, either, number, sentence
+from relaykit.docs_gen.text import coded, counted, either, number, sentence
 from relaykit.errors import UsageError
 from relaykit.schemas import FrameSpec, thaw
 
@@ -191,7 +191,7 @@ def _constraints(merged: Merged) -> Iterator[str]:
     if "multipleOf" in limits:
         yield f"a multiple of {number(limits['multipleOf'])}"
     if "pattern" in limits:
-        yield f"matches `{limits['pattern']}`"
+        yield f"matches {coded(limits['pattern'])}"
     if "format" in limits:
         yield f"of the form `{limits['format']}`"
     yield from _size(limits.get("minProperties"), limits.get("maxProperties"), "member")
@@ -227,9 +227,9 @@ def _size(low: int | None, high: int | None, noun: str) -> Iterator[str]:
 def _value(value: Any) -> str:
     """A value as JSON writes it; a text without its quotes, unless nothing would be left."""
     if value and isinstance(value, str):
-        return f"`{value}`"
+        return coded(value)
     text = json.dumps(thaw(value), ensure_ascii=False)
-    return text if isinstance(value, (bool, int, float, type(None))) else f"`{text}`"
+    return text if isinstance(value, (bool, int, float, type(None))) else coded(text)
 
 
 def frame_fields(spec: FrameSpec) -> tuple[tuple[Field, ...], tuple[str, ...]]:

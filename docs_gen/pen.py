@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import pairwise
@@ -16,7 +16,7 @@ from markupsafe import Markup, escape
 
 from relaykit.docs_gen import diagrams, model, svg
 from relaykit.docs_gen.links import Names
-from relaykit.docs_gen.text import drawn, is_requirement, pieces, plain, slug, with_requirements
+from relaykit.docs_gen.text import coded, drawn, is_requirement, pieces, plain, slug, with_requirements
 from relaykit.schemas import Direction
 
 
@@ -203,7 +203,9 @@ def _fence(_self: object, tokens: Sequence[Mark], place: int, _options: Any, _en
     )
 
 
-_SPECIAL = re.compile(r"([\\*_<>|\[\]#])")
+_SPECIAL = re.compile(r"([\\*_<>|\[\]#`]|&(?=#?\w+;))")
+_BEGINS = re.compile(r"^(\d{1,9}(?=[.)]\s)|(?=[-+=~](?:\s|$|[-+=~])))")
+"""Where a text begins as a list, a rule or a fence does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,26 +225,33 @@ class MarkdownPen:
 
     def anchor(self, name: str) -> str:
         """A place that a link can lead to, where there is no heading."""
-        return f'<a id="{name.lower()}"></a>'
+        return f'<a id="{html.escape(name.lower())}"></a>'
 
     def file(self, name: str) -> str:
         """The link to a file beside the pages."""
         return "../" * self.page.count("/") + name
 
     def text(self, text: str) -> str:
-        """An inline text, with what Markdown would take for markup escaped."""
-        return "".join(
-            f"`{words}`"
-            if kind == "code"
-            else f"[{words}]({self.href(target)})"
-            if kind == "link"
-            else _SPECIAL.sub(r"\\\1", words)
-            for kind, words, target in pieces(text)
-        )
+        """An inline text on one line, with what Markdown would take for markup escaped."""
+        line = re.sub(r"\s*\n\s*", " ", text)
+        return _BEGINS.sub(r"\1\\", "".join(self._inline(line)))
+
+    def _inline(self, text: str) -> Iterator[str]:
+        for kind, words, target in pieces(text):
+            if kind == "code":
+                yield coded(words)
+            elif kind == "link":
+                yield f"[{''.join(self._inline(words))}]({self.href(target)})"
+            else:
+                yield _SPECIAL.sub(r"\\\1", words)
+
+    def code(self, word: str) -> str:
+        """A word set as code."""
+        return coded(re.sub(r"\s*\n\s*", " ", word))
 
     def cell(self, text: str) -> str:
-        """An inline text in a table."""
-        return self.text(text).replace("`|`", "`\\|`").replace("\n", " ")
+        """An inline text in a table: there a bar ends the cell, even in code."""
+        return re.sub(r"(?<!\\)\|", r"\\|", self.text(text))
 
     def prose(self, text: str) -> str:
         """Markdown of a guide, with its links turned into those of this page."""

@@ -18,7 +18,7 @@ from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.model import Site
 from relaykit.docs_gen.pages import Page, navigation
 from relaykit.docs_gen.pen import HtmlPen, MarkdownPen
-from relaykit.docs_gen.text import drawn, plain
+from relaykit.docs_gen.text import coded, drawn, plain
 
 
 def static(name: str) -> str:
@@ -47,7 +47,7 @@ def _environment(html: bool) -> jinja2.Environment:
         auto_reload=False,
         bytecode_cache=_bytecode(),
     )
-    environment.globals.update(sentences=sentences, plain=plain)
+    environment.globals.update(coded=coded, sentences=sentences, plain=plain)
     return environment
 
 

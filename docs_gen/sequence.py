@@ -26,7 +26,7 @@ from relaykit.conformance.grammar import (
     walk,
 )
 from relaykit.docs_gen.diagrams import Arrow, Box, Note, Row, Sequence
-from relaykit.docs_gen.text import either
+from relaykit.docs_gen.text import coded, either
 
 SERVER = "server"
 _TELLING = ("status", "error_code", "reason", "is_typing", "call_type", "message_type")
@@ -152,7 +152,7 @@ def _sent(step: Send, cast: _Cast) -> Iterator[Arrow]:
             words = f"{who} sends text that is no valid frame"
         else:
             label, detail = str(step.frame.get("type", "no type")), _detail(step.frame)
-            words = f"{who} sends `{label}`" + (f" ({detail})" if detail else "")
+            words = f"{who} sends {coded(label)}" + (f" ({detail})" if detail else "")
             words += ", which is invalid" if step.invalid else ""
         yield Arrow(line, cast.server, label, detail, "invalid" if step.invalid else "send", words, ())
 
@@ -161,7 +161,7 @@ def _expected(step: Expect, cast: _Cast) -> Iterator[Arrow]:
     label, detail = str(step.frame["type"]), _detail(step.frame)
     tone = "error" if label == "error" else "receive"
     for line in cast.of(step.who):
-        words = f"{cast.names[line]} receives `{label}`" + (f" ({detail})" if detail else "")
+        words = f"{cast.names[line]} receives {coded(label)}" + (f" ({detail})" if detail else "")
         yield Arrow(cast.server, line, label, detail, tone, words, step.req)
 
 

@@ -13,7 +13,10 @@ Piece = tuple[Literal["text", "code", "link"], str, str]
 """What it is, its words, and for a link its target."""
 
 # A target is a page of the site: no scheme, so that no text of a schema can make another kind of link.
-_INLINE = re.compile(r"`([^`]+)`|\[((?:[^\[\]`]|`[^`]*`)+)\]\(([a-z0-9_/-]*(?:#[A-Za-z0-9_.-]+)?)\)")
+# As in Markdown, code that holds backticks stands between more of them.
+_INLINE = re.compile(
+    r"(?<!`)(`+)(?!`)([\s\S]+?)(?<!`)\1(?!`)|\[((?:[^\[\]`]|`[^`]*`)+)\]\(([a-z0-9_/-]*(?:#[A-Za-z0-9_.-]+)?)\)"
+)
 _REQUIREMENT = re.compile(r"\b[A-Z]{2,5}-[0-9]{2,}\b")
 
 
@@ -44,7 +47,20 @@ def slug(text: str) -> str:
 
 def code(words: Iterable[str]) -> list[str]:
     """Words set as code."""
-    return [f"`{word}`" for word in words]
+    return [coded(word) for word in words]
+
+
+def coded(word: str) -> str:
+    """A word set as code, whatever it holds; an empty one as the JSON that it is."""
+    if "`" not in word:
+        return f"`{word}`" if word else '`""`'
+    marks = "`" * (1 + max(map(len, re.findall("`+", word))))
+    return f"{marks} {word} {marks}"
+
+
+def _bare(word: str) -> str:
+    """What `coded` has set, without the blanks that keep its backticks apart."""
+    return word[1:-1] if "`" in word and word.startswith(" ") and word.endswith(" ") else word
 
 
 def sentence(text: str) -> str:
@@ -60,7 +76,7 @@ def pieces(text: str) -> tuple[Piece, ...]:
     for match in _INLINE.finditer(text):
         if match.start() > at:
             found.append(("text", text[at : match.start()], ""))
-        found.append(("code", match[1], "") if match[1] else ("link", match[2], match[3]))
+        found.append(("code", _bare(match[2]), "") if match[1] else ("link", match[3], match[4]))
         at = match.end()
     if at < len(text):
         found.append(("text", text[at:], ""))

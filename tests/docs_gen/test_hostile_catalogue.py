@@ -8,8 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
+from markdown_it import MarkdownIt
 
 from relaykit.docs_gen import build
+from relaykit.docs_gen.text import coded, pieces
 from relaykit.schemas import load_catalogue
 
 ROOT = Path(__file__).parents[2]
@@ -30,7 +32,14 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
             "deprecated": True,
             "x-deprecated": NOTE,
         },
+        "odd": {
+            "title": "Odd",
+            "description": "One | two.\n\n- a list\n\n```\na fence",
+            "enum": ["a|b", "c`d", "`", "<i>", ""],
+        },
     }
+    schema["title"] = "*Typing* <b>"
+    schema["description"] = "- no list\n\n```\n# no fence &lt; [no](javascript:link)"
     path.write_text(json.dumps(schema), "utf-8")
     return build.site_files(build.documentation(load_catalogue(folder)))
 
@@ -46,3 +55,29 @@ def test_a_deprecated_field_is_marked_with_its_note(files: Mapping[str, str]) ->
     page = files["frames/c2s/typing.html"]
     _, _, after = page.partition('id="field-payload.old"')
     assert '<span class="badge warn">Deprecated</span> It lies. Use ' in after.partition("</tr>")[0]
+
+
+def _drawn(text: str) -> str:
+    return MarkdownIt("commonmark", {"html": True}).enable("table").render(text)
+
+
+def test_odd_texts_stay_what_they_are_in_markdown(files: Mapping[str, str]) -> None:
+    drawn = _drawn(files["frames/c2s/typing.md"])
+    assert "<p>*Typing* &lt;b&gt;. - no list ``` # no fence &amp;lt; [no](javascript:link)</p>" in drawn
+    cells = next(line for line in drawn.split("</tr>") if "<code>payload.odd</code>" in line)
+    assert cells.count("<td>") == 4
+    assert "One | two. - a list ``` a fence" in cells
+    values = ("a|b", "c`d", "`", "&lt;i&gt;", "&quot;&quot;")
+    assert all(f"<code>{value}</code>" in cells for value in values), cells
+
+
+def test_odd_texts_stay_on_their_line_in_llms_txt(files: Mapping[str, str]) -> None:
+    line = next(line for line in files["llms.txt"].splitlines() if "frames/c2s/typing.md" in line)
+    assert _drawn(line).count("<li>") == 1
+    assert "<pre>" not in _drawn(files["llms.txt"])
+    assert "no fence" in line
+
+
+@pytest.mark.parametrize("word", ["a", "a`b", "`", "``", "` a", " a"])
+def test_code_holds_any_word(word: str) -> None:
+    assert pieces(f"x {coded(word)} y")[1] == ("code", word, "")
