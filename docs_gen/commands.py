@@ -18,9 +18,9 @@ def docs() -> None:
 @docs.command()
 @click.option(
     "--out",
-    type=click.Path(path_type=Path),
     default=None,
-    help="Folder for the site, or with --single-file the file.  [default: site, or site.html]",
+    help="Folder for the site, or with --single-file the file: in a folder if it ends in / or is one, "
+    "and - for standard output.  [default: site, or site.html]",
 )
 @click.option("--single-file", is_flag=True, help="Everything in one HTML file.")
 @click.option(
@@ -40,7 +40,7 @@ def docs() -> None:
     help="Folder laid out like schemas/, in place of the kit's own.",
 )
 def build(
-    out: Path | None,
+    out: str | None,
     single_file: bool,
     markdown: bool,
     report: Path | None,
@@ -64,14 +64,23 @@ def build(
 
     if single_file and markdown:
         raise UsageError("--single-file and --markdown exclude each other")
-    documentation = building.documentation(load_catalogue(catalogue), read_report(report))
-    if single_file:
-        place = out or Path("site.html")
+    place = _place(out, single_file)
+    protocol, results = load_catalogue(catalogue), read_report(report)
+    another = results.of_another(protocol)
+    if another:
+        click.echo(f"warning: {report}: {another}", err=True)
+    documentation = building.documentation(protocol, results)
+    if single_file and place is None:
+        if check:
+            raise UsageError("--check compares with a file: --out - is none")
+        click.echo(building.single_file(documentation), nl=False)
+        return ExitCode.OK
+    if single_file and place:
         files, folder = {place.name: building.single_file(documentation)}, place.parent
     elif markdown:
-        files, folder = dict(building.markdown_files(documentation)), out or Path("docs")
+        files, folder = dict(building.markdown_files(documentation)), place or Path("docs")
     else:
-        files, folder = dict(building.site_files(documentation)), out or Path("site")
+        files, folder = dict(building.site_files(documentation)), place or Path("site")
     if check:
         found = building.stale(files, folder, exact=not single_file)
         for line in found[:20]:
@@ -87,6 +96,26 @@ def build(
         f"{folder if not single_file else folder / next(iter(files))}: {len(files)} files, {size // 1024} KB"
     )
     return ExitCode.OK
+
+
+def _place(out: str | None, single_file: bool) -> Path | None:
+    """Where to write: a folder or the single file; None: standard output, or without a name the usual folder.
+
+    Raises:
+        UsageError: the name is none.
+    """
+    from relaykit.errors import UsageError
+
+    if out is None:
+        return Path("site.html") if single_file else None
+    if not out.strip():
+        raise UsageError("--out names nothing", hint="for the current folder write --out .")
+    if out == "-" and not single_file:
+        raise UsageError("--out -: only --single-file can go to standard output", hint="name a folder")
+    if out == "-":
+        return None
+    inside = single_file and (out.endswith("/") or Path(out).is_dir())
+    return Path(out) / "site.html" if inside else Path(out)
 
 
 @docs.command()

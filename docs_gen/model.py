@@ -382,7 +382,7 @@ class NavGroup:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """Everything that is drawn."""
+    """Everything that is drawn. `run`: in words the run that the verdicts are from, if there are any."""
 
     name: str
     version: str
@@ -395,3 +395,4 @@ class Site:
     defects: tuple[DefectView, ...]
     entries: tuple[Entry, ...]
     report: str | None
+    run: str | None

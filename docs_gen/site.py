@@ -66,6 +66,7 @@ def resolve(catalogue: Catalogue, told: Told, results: Results) -> Site:
             guides,
         ),
         report=results.name,
+        run=", ".join(filter(None, (results.run, results.of_another(catalogue)))) or results.name,
     )
 
 

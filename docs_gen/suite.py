@@ -79,11 +79,25 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """The last results: verdicts of cases and of requirements, and which run they are from."""
+    """The last results: verdicts of cases and of requirements, and which run they are from.
+
+    Attributes:
+        name: what was judged.
+        run: the run in words: the target, when, and with which kit.
+        digest: of the catalogue that the target was judged by, if the report says.
+    """
 
     name: str | None = None
     cases: Mapping[str, str] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
+    run: str | None = None
+    digest: str | None = None
+
+    def of_another(self, catalogue: Catalogue) -> str | None:
+        """What to tell readers if the run was judged by another catalogue than the one that is shown."""
+        if self.digest is None or self.digest == catalogue.digest:
+            return None
+        return "judged by another edition of the catalogue than this documentation shows"
 
 
 def told(catalogue: Catalogue) -> Told:
@@ -113,22 +127,40 @@ def read_report(path: Path | None) -> Results:
         report = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UsageError(f"{path}: not JSON: {error}") from error
     if not isinstance(report, dict) or not isinstance(report.get("cases"), list):
-        raise UsageError(
-            f"{path}: not a report of `relaykit test`: it has no list of cases",
-            hint="write one with `relaykit test … --report json=report.json`",
-        )
-    target = report.get("target")
+        raise _no_report(path, "it has no list of cases")
+    requirements = report.get("requirements", [])
+    if not isinstance(requirements, (list, dict)):
+        raise _no_report(path, "its requirements are no list")
+    name = str(_within(report, "target", "name") or _within(report, "target", "url") or path.name)
+    kit = _within(report, "kit", "version")
+    digest = _within(report, "protocol", "catalogue")
     return Results(
-        str(target.get("name") or target.get("url")) if isinstance(target, dict) else path.name,
+        name,
         _verdicts(report["cases"]),
-        _verdicts(report.get("requirements", [])),
+        _verdicts(requirements),
+        ", ".join(
+            filter(None, (name, str(report.get("started") or ""), f"relaykit {kit}" if kit else "")),
+        ),
+        digest if isinstance(digest, str) else None,
     )
 
 
-def _verdicts(entries: Any) -> Mapping[str, str]:
+def _no_report(path: Path, why: str) -> UsageError:
+    return UsageError(
+        f"{path}: not a report of `relaykit test`: {why}",
+        hint="write one with `relaykit test … --report json=report.json`",
+    )
+
+
+def _within(report: Mapping[str, Any], part: str, key: str) -> Any:
+    inner = report.get(part)
+    return inner.get(key) if isinstance(inner, dict) else None
+
+
+def _verdicts(entries: list[Any] | dict[str, Any]) -> Mapping[str, str]:
     if isinstance(entries, dict):
         entries = [{"id": key, **value} for key, value in entries.items() if isinstance(value, dict)]
     return {

@@ -40,7 +40,15 @@ def test_a_report_shows_the_last_results(tmp_path: Path, files: Mapping[str, str
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{", "not JSON"), ("[]", "not a report"), ('{"a":1}', "no list of cases")]
+    ("text", "said"),
+    [
+        ("{", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ("[]", "not a report"),
+        ('{"a":1}', "no list of cases"),
+        ('{"cases":[],"requirements":null}', "its requirements are no list"),
+        ('{"cases":[],"requirements":5}', "its requirements are no list"),
+    ],
 )
 def test_what_is_no_report_is_named(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "report.json"
@@ -49,6 +57,27 @@ def test_what_is_no_report_is_named(tmp_path: Path, text: str, said: str) -> Non
         read_report(path)
     with pytest.raises(UsageError, match="cannot be read"):
         read_report(tmp_path / "missing.json")
+
+
+def test_pages_say_of_which_run_the_verdicts_are(tmp_path: Path) -> None:
+    path = tmp_path / "report.json"
+    report = {
+        **json.loads(_report(tmp_path).read_text("utf-8")),
+        "kit": {"name": "relaykit", "version": "9.8"},
+        "protocol": {"catalogue": "another"},
+        "started": "2026-01-02T03:04:05.000Z",
+    }
+    path.write_text(json.dumps(report), "utf-8")
+    code, output = _run("--markdown", "--report", path, "--out", tmp_path / "docs")
+    assert (code, "warning: " in output, "another edition" in output) == (0, True, True)
+    told = (tmp_path / "docs/requirements/messages.md").read_text("utf-8")
+    assert "2026-01-02T03:04:05.000Z, relaykit 9.8, judged by another edition" in told
+    report["protocol"] = {"catalogue": load_catalogue().digest}
+    path.write_text(json.dumps(report), "utf-8")
+    code, output = _run("--report", path, "--out", tmp_path / "site")
+    assert (code, "warning" in output) == (0, False)
+    page = (tmp_path / "site/scenarios/message-life.html").read_text("utf-8")
+    assert "last results: a &lt;b&gt;bold&lt;/b&gt; server, 2026-01-02T03:04:05.000Z, relaykit 9.8<" in page
 
 
 def _run(*arguments: str | Path) -> tuple[int, str]:
@@ -97,6 +126,25 @@ def test_build_refuses_what_makes_no_sense(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="cannot be written"):
         _run("--out", tmp_path / "file" / "site")
+
+
+def test_the_single_file_goes_where_it_is_sent(tmp_path: Path) -> None:
+    assert _run("--single-file", "--out", f"{tmp_path}/new/")[0] == 0
+    assert _run("--single-file", "--out", tmp_path)[0] == 0
+    written = (tmp_path / "site.html").read_text("utf-8")
+    assert (tmp_path / "new/site.html").read_text("utf-8") == written
+    code, output = _run("--single-file", "--out", "-")
+    assert (code, output) == (0, written)
+
+
+@pytest.mark.parametrize("arguments", [("--out", ""), ("--out", "-"), ("--single-file", "--out", " ")])
+def test_a_place_that_is_none_is_refused(
+    arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="--out"):
+        _run(*arguments)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_catalogue_of_ones_own_is_drawn(changed: Path, tmp_path: Path) -> None:
