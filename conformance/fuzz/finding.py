@@ -38,6 +38,11 @@ class Finding:
     outcome: str | None = None
     expected: str | None = None
 
+    def is_like(self, other: Finding) -> bool:
+        """Whether both are most likely one fault: a message of one type breaks the same."""
+        mine, its = ((each.kind, each.requirements, each.frame) for each in (self, other))
+        return mine == its
+
 
 def kind_of(failure: Failure) -> str:
     """A failure in a word."""

@@ -115,8 +115,10 @@ async def _search(
                 notes.append(said)
             else:
                 search.findings.append(Finding("unexplained", f"{said}: more --seconds may tell"))
-        if not search.inquiry.hopeless:
-            notes += await _write(env, search, options, server, replay=not interrupted)
+        if env.gone is not None:
+            notes.append(env.gone)
+        lives = not interrupted and not search.inquiry.hopeless
+        notes += await _write(env, search, options, server, replay=lives)
         if server is not None and server.ended is not None:
             notes.append(f"the launched target {server.ended}")
     return search, notes, interrupted

@@ -159,12 +159,7 @@ class Inquiry:
         await self._find(f"a frame came that holds {STOWAWAY}", suspects, silent=True)
 
     async def _find(
-        self,
-        said: str,
-        suspects: Sequence[Suspect],
-        frame: Any = None,
-        *,
-        silent: bool = False,
+        self, said: str, suspects: Sequence[Suspect], frame: Any = None, *, silent: bool = False
     ) -> None:
         """Try the suspects one by one, alone, until one shows what went wrong.
 
@@ -231,7 +226,7 @@ class Inquiry:
             self._note(best)
         how = await self.died()
         if how is not None:
-            await self._revive(how)
+            await self._revive(how, provoked=True)
 
     def _shrinks(self, failure: Failure) -> None:
         rule = next(iter(failure.requirements), "what stops it")
@@ -240,13 +235,11 @@ class Inquiry:
 
     def _note(self, small: Failure) -> None:
         self._signatures.add(self._template_signature(small.template))
-        same = (kind_of(small), small.requirements)
         watched = small.template.watch is not None  # each of them is noted once anyway
-        alike = ((f.kind, f.requirements) == same and f.frame == type_in(small.data) for f in self.findings)
-        if not watched and any(alike):
-            return
         message = small.outcomes[0].message
-        self._add(Finding(kind_of(small), message, small.requirements, small, type_in(small.data)))
+        found = Finding(kind_of(small), message, small.requirements, small, type_in(small.data))
+        if watched or not any(found.is_like(each) for each in self.findings):
+            self._add(found)
 
     def _add(self, finding: Finding) -> None:
         failure = finding.failure
@@ -322,10 +315,14 @@ class Inquiry:
             if self.bench.over:
                 self.unexamined += 1
                 break
-            if await self._deadly(message, templates[start : start + _TOGETHER]) or self.hopeless:
+            if await self._deadly(message, templates[start : start + _TOGETHER]):
                 return
+            if self.hopeless:
+                break
         if not any(finding.kind == "crash" for finding in self.findings):
-            self.findings.append(Finding("crash", f"{message}; no message alone does that"))
+            why = "it did not come up again while they were tried" if self.hopeless else "none alone does it"
+            said = f"{message}, with {len(every)} messages in flight; {why}"
+            self.findings.append(Finding("crash", said))
 
     async def _deadly(self, message: str, templates: Sequence[Template]) -> bool:
         """Whether the target dies of one of these, which is kept then: all at once first, since few do it."""
@@ -333,7 +330,7 @@ class Inquiry:
         if not any(failures) and not self.bench.barren:
             return False
         how = await self.died()
-        if how is None or not await self._revive(how):
+        if how is None or not await self._revive(how, provoked=True):
             return False
         self.bench.barren = 0
         for template in templates:
@@ -344,7 +341,7 @@ class Inquiry:
                 if failure is not None:
                     await self._keep_crash(message, how, failure)
                     return True
-                if not await self._revive(how):
+                if not await self._revive(how, provoked=True):
                     return False
         return False
 
@@ -362,7 +359,7 @@ class Inquiry:
             if died is None:
                 return None
             deaths += 1
-            return tried if await self._revive(died) else None
+            return tried if await self._revive(died, provoked=True) else None
 
         def smaller(found: Failure) -> None:
             nonlocal failure
@@ -370,22 +367,23 @@ class Inquiry:
             self._shrinks(found)
 
         try:
-            if await self._revive(how):
+            if await self._revive(how, provoked=True):
                 self._shrinks(failure)
                 failure = await shrunk(self.bench, failure, smaller, deadly)
         finally:  # Ctrl-C leaves what there is
             self.shrinking = ""
             self._signatures.add(self._template_signature(failure.template))
-            kind = type_in(failure.data)
-            self.findings.append(Finding("crash", message, failure.requirements, failure, kind))
+            found = Finding("crash", message, failure.requirements, failure, type_in(failure.data))
+            if not any(found.is_like(each) for each in self.findings):  # no requirement excuses a crash
+                self.findings.append(found)
 
     async def died(self) -> str | None:
         """How the target died, in words; None if it lives."""
         return await self.deaths.look(closely=True)
 
-    async def _revive(self, how: str) -> bool:
+    async def _revive(self, how: str, *, provoked: bool = False) -> bool:
         """Start a launched target again, or wait a while for somebody else to do that."""
-        self.hopeless = self.hopeless or not await self.deaths.revive(how)
+        self.hopeless = self.hopeless or not await self.deaths.revive(how, provoked=provoked)
         return not self.hopeless
 
     async def nobody_served(self, outcome: Outcome | None) -> None:
