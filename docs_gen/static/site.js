@@ -206,6 +206,14 @@
   // The validator's page.
   if (typeof relayValidator === "undefined" || typeof relaySchemas === "undefined") return;
   const pretty = (frame) => JSON.stringify(frame, null, 2);
+  // The same text, laid out: what parsing would mend (a key that stands twice, too large an integer) stays to be found.
+  function layOut(text) {
+    JSON.parse(text); // throws where it is none
+    let depth = 0;
+    const line = (step) => `\n${"  ".repeat(Math.min(depth += step, 64))}`;
+    return text.replace(/"(?:[^"\\]|\\.)*"|([{[])\s*([}\]]?)|([}\]])|([,:])|\s+/g, (all, open, empty, end, mark) =>
+      open ? open + (empty || line(1)) : end ? line(-1) + end : mark === "," ? mark + line(0) : mark ? ": " : all.trim() && all);
+  }
   function examplesInto(select, directions) {
     for (const direction of directions) {
       const group = make("optgroup", { label: direction === "c2s" ? "You send" : "You receive" });
@@ -256,12 +264,12 @@
     frame.value = pretty(value);
     judge();
   });
-  format.addEventListener("click", () => { try { frame.value = pretty(JSON.parse(frame.value)); judge(); } catch { judge(); } });
+  format.addEventListener("click", () => { try { frame.value = layOut(frame.value); } catch { /* it stays as it is */ } judge(); });
   function take() {
     let given;
     try { given = JSON.parse(sessionStorage.relayFrame); delete sessionStorage.relayFrame; } catch { return; }
     direction.value = given[0];
-    try { frame.value = pretty(JSON.parse(given[1])); } catch { frame.value = given[1]; }
+    try { frame.value = layOut(given[1]); } catch { frame.value = given[1]; }
     judge();
   }
   addEventListener("relay-try", take);

@@ -38,6 +38,39 @@ def test_the_validator_shows_errors_at_their_place(page: Page, site: Path, name:
     expect(form.locator(".ok")).to_have_text("Valid: deliver")
 
 
+@pytest.mark.parametrize(
+    ("text", "laid"),
+    [
+        ('{"type":"heartbeat","type":"pong"}', '{\n  "type": "heartbeat",\n  "type": "pong"\n}'),
+        ('{"a":9007199254740993}', '{\n  "a": 9007199254740993\n}'),
+        (
+            ' {"a":[ ],"b" :{"c": "\\u0041\\\\\\", {}: [1]"},"2":[1.0,-0 ,null],"1":{}} ',
+            '{\n  "a": [],\n  "b": {\n    "c": "\\u0041\\\\\\", {}: [1]"\n  },\n  "2": [\n    1.0,\n    -0,\n'
+            '    null\n  ],\n  "1": {}\n}',
+        ),
+        ('{"a":1', '{"a":1'),
+        ('"a  {b"', '"a  {b"'),
+    ],
+)
+def test_formatting_changes_nothing_but_blanks(page: Page, site: Path, text: str, laid: str) -> None:
+    visit(page, site, "validator")
+    form = page.locator("[data-tool=validator]")
+    form.locator("textarea").fill(text)
+    before = form.locator(".verdict-box p").inner_text()
+    form.get_by_role("button", name="Format").click()
+    expect(form.locator("textarea")).to_have_value(laid)
+    expect(form.locator(".verdict-box p")).to_have_text(before)
+    page.evaluate(
+        """text => {
+          sessionStorage.relayFrame = JSON.stringify(["c2s", text]);
+          dispatchEvent(new Event("relay-try"));
+        }""",
+        text,
+    )
+    expect(form.locator("textarea")).to_have_value(laid)
+    expect(form.locator(".verdict-box p")).to_have_text(before)
+
+
 def test_the_browser_judges_every_vector_as_the_catalogue_does(page: Page, site: Path) -> None:
     catalogue = load_catalogue()
     cases = []
