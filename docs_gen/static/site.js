@@ -158,26 +158,28 @@
   function show() {
     if (!entries()) return;
     const found = search(input.value);
-    list.replaceChildren(...found.map(({ title, kind, href, text }, place) => make("li", {}, (() => {
-      const link = make("a", { href: href.startsWith("#") ? href : root + href }, make("strong", { textContent: title }), make("em", { textContent: kind }), make("small", { textContent: text }));
-      if (place === 0) link.ariaSelected = "true";
-      return link;
-    })())));
+    list.replaceChildren(...found.map(({ title, kind, href, text }, place) => make("li", { role: "none" },
+      make("a", { id: `found-${place}`, role: "option", ariaSelected: "false", href: href.startsWith("#") ? href : root + href }, make("strong", { textContent: title }), make("em", { textContent: kind }), make("small", { textContent: text })))));
+    input.ariaExpanded = found.length > 0;
+    choose(1);
     note.textContent = !input.value.trim() ? "Frames, fields, requirements, codes, types, cases, keys of the target file, guides." : found.length ? "" : "Nothing of that name.";
   }
   function choose(step) {
     const links = [...list.querySelectorAll("a")];
     const at = links.findIndex((link) => link.ariaSelected === "true");
     const next = links[(at + step + links.length) % links.length];
+    input.removeAttribute("aria-activedescendant");
     if (!next) return;
-    if (at >= 0) links[at].ariaSelected = null;
+    if (at >= 0) links[at].ariaSelected = "false";
     next.ariaSelected = "true";
+    input.setAttribute("aria-activedescendant", next.id);
     next.scrollIntoView({ block: "nearest" });
   }
   function openSearch() {
     if (!dialog) {
-      input = make("input", { type: "text", role: "searchbox", placeholder: "Search", ariaLabel: "Search", autocomplete: "off", spellcheck: false });
-      list = make("ul");
+      input = make("input", { type: "text", role: "combobox", ariaAutoComplete: "list", placeholder: "Search", ariaLabel: "Search", autocomplete: "off", spellcheck: false });
+      list = make("ul", { id: "found", role: "listbox", ariaLabel: "Found" });
+      input.setAttribute("aria-controls", list.id);
       note = make("p");
       note.setAttribute("role", "status");
       dialog = make("dialog", { className: "search", ariaLabel: "Search" }, input, list, note);

@@ -63,6 +63,23 @@ def test_axe_finds_nothing(
     assert found == []
 
 
+@pytest.mark.node
+@pytest.mark.parametrize("query", ["send", "nothing-of-this-name", ""])
+def test_axe_finds_nothing_in_the_open_search(browser: Browser, site: Path, query: str) -> None:
+    context = browser.new_context(color_scheme="light")
+    page = context.new_page()
+    visit(page, site, "frames/c2s/presence")
+    page.keyboard.press("/")
+    page.get_by_role("combobox", name="Search").fill(query)
+    if query == "send":
+        expect(page.locator("dialog.search li").first).to_be_visible()
+    found = violations(page)
+    page.emulate_media(color_scheme="dark")
+    found += violations(page, colours_only=True)
+    context.close()
+    assert found == []
+
+
 def test_nothing_scrolls_sideways_on_a_phone(browser: Browser, site: Path) -> None:
     context = browser.new_context(viewport={"width": 390, "height": 844})
     page = context.new_page()
@@ -171,7 +188,7 @@ def test_every_name_is_found_on_the_first_page(
 ) -> None:
     visit(page, site, name)
     page.keyboard.press("/")
-    page.get_by_role("searchbox").fill("send")
+    page.get_by_role("combobox", name="Search").fill("send")
     expect(page.locator("dialog.search li").first).to_be_visible()
     catalogue = load_catalogue()
     queries = {
@@ -201,7 +218,7 @@ def test_search_loads_data_and_no_script(page: Page, site: Path) -> None:
     page.on("request", lambda ask: kinds.append((ask.resource_type, ask.url.rpartition("/")[2])))
     visit(page, site, "frames/c2s/send")
     page.keyboard.press("/")
-    page.get_by_role("searchbox").fill("JWT")
+    page.get_by_role("combobox", name="Search").fill("JWT")
     expect(page.locator("dialog.search li").first).to_contain_text("The token")
     assert [name for kind, name in kinds if kind == "script"] == ["site.js"]
     assert kinds[-1] == ("document", "search.html")
@@ -210,13 +227,20 @@ def test_search_loads_data_and_no_script(page: Page, site: Path) -> None:
 def test_search_goes_by_keyboard(page: Page, site: Path) -> None:
     visit(page, site, "guides/messages")
     page.keyboard.press("/")
-    box = page.get_by_role("searchbox")
+    box = page.get_by_role("combobox", name="Search")
     box.fill("sent_ack")
     expect(page.locator("dialog.search li a").first).to_contain_text("sent_ack")
+    chosen = page.get_by_role("option", selected=True)
+    expect(chosen).to_have_count(1)
+    page.keyboard.press("ArrowDown")
+    expect(chosen).to_have_id("found-1")
+    expect(box).to_have_attribute("aria-activedescendant", "found-1")
+    page.keyboard.press("ArrowUp")
+    expect(chosen).to_contain_text("sent_ack")
     page.keyboard.press("Enter")
     expect(page).to_have_url(f"file://{site}/frames/s2c/sent_ack.html")
     page.keyboard.press("Control+k")
-    page.get_by_role("searchbox").fill("<img src=x onerror=alert(1)>")
+    page.get_by_role("combobox", name="Search").fill("<img src=x onerror=alert(1)>")
     expect(page.get_by_text("Nothing of that name.")).to_be_visible()
     page.keyboard.press("Escape")
     expect(page.locator("dialog.search")).to_be_hidden()

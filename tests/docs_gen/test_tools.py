@@ -188,6 +188,6 @@ def test_the_console_of_serve_dev_talks_to_the_server(browser: Browser, tmp_path
         expect(form.locator(".log")).to_contain_text("you receive sent_ack · valid", timeout=20_000)
         expect(form.locator(".log .bad")).to_have_count(0)
         page.keyboard.press("Control+k")  # over HTTP the search fetches its data
-        page.get_by_role("searchbox").fill("JWT")
+        page.get_by_role("combobox", name="Search").fill("JWT")
         expect(page.locator("dialog.search li").first).to_contain_text("The token")
         context.close()
