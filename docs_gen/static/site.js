@@ -129,28 +129,30 @@
   const WEIGHTS = [[/^you /, 9], [/ code$/, 8], [/^guide/, 7], [/^field /, 6], [/^(limit|capability|MUST|SHOULD|MAY)/, 5], [/^shared type$/, 4], [/^(scenario|probe)$/, 1]];
   const weigh = (kind) => WEIGHTS.find(([form]) => form.test(kind))?.[1] ?? 3;
   // Exact names first, then whole words of names, beginnings, parts; then what a guide speaks of, and other texts.
-  function rank({ title, kind, text, words = "" }, asked) {
+  function rank({ title, kind, href, text, words = "" }, asked) {
     const name = title.toLowerCase(), query = asked.join(" "), inName = ` ${name.replace(/^the /, "").replace(/[_.-]/g, " ")} `, extra = weigh(kind) - name.length / 100;
-    const all = `${name} ${kind} ${text} ${words}`.toLowerCase();
+    const place = /field-(.*)/.exec(href)?.[1].toLowerCase() ?? "", way = /frames[/.]([cs]2[cs])[/.]/.exec(href)?.[1] ?? "";
+    const titled = `${name} ${kind.toLowerCase()} ${way} ${place}`; // "timestamp deliver": a field and its frame
+    const all = `${titled} ${text} ${words}`.toLowerCase();
     if (!asked.every((word) => all.includes(word))) return 0;
-    if (name === query || inName === ` ${query} `) return 100 + extra;
+    if (name === query || inName === ` ${query} ` || (query.includes(".") && `.${place}`.endsWith(`.${query}`))) return 100 + extra;
     if (inName.includes(` ${query} `)) return 80 + extra;
     if (name.startsWith(query)) return 60 + extra;
     if (name.includes(query)) return 40 + extra;
-    const titled = `${name} ${kind.toLowerCase()}`; // "timestamp deliver": a field and its frame
-    if (asked.every((word) => titled.includes(word))) return 30 + extra;
+    if (asked.every((word) => titled.includes(word))) return (asked.some((word) => word === name || (word.includes(".") && word === place)) ? 35 : 30) + extra;
     const spoken = ` ${text.toLowerCase().replace(/[^a-z0-9]+/g, " ")} ${words} `;
     return (asked.every((word) => spoken.includes(` ${word} `)) ? 20 : 10) + extra;
   }
   function search(query) {
-    // A field is found by its place, too, as the tables of fields have it.
-    const words = query.toLowerCase().split(/\s+/).filter(Boolean).map((word) => word.replace(/^payload\.(?:.*\.)?(?=.)/, ""));
+    // A field is found by its place, too, as the tables of fields and the pointers of findings have it.
+    const words = query.toLowerCase().split(/\s+/).filter(Boolean).map((word) => word.startsWith("/") && word[1] ? word.slice(1).replace(/\/\d+(?=\/|$)/g, "").replaceAll("/", ".") : word);
     if (!words.length) return [];
     const best = (score) => entries().map((entry) => [score(entry), entry]).filter(([points]) => points)
       .sort(([a], [b]) => b - a).slice(0, 30).map(([, entry]) => entry);
     const found = best((entry) => rank(entry, words));
-    // Nothing has all of the words: then what has most of them.
-    return found.length ? found : best((entry) => words.reduce((sum, word) => sum + rank(entry, [word]), 0));
+    // Nothing has all of the words: then what has most of them; of a place that there is not, its name.
+    const names = words.map((word) => word.replace(/^payload\.(?:.*\.)?(?=.)/, ""));
+    return found.length ? found : best((entry) => names.reduce((sum, word) => sum + rank(entry, [word]), 0));
   }
   window.relayFind = search;
 

@@ -177,6 +177,17 @@ FIRST = [
     ["read receipt", "you ", "read_receipt"],
     ["relaykit serve", "command", "commands"],
     ["timestamp deliver", "field of deliver", "field-timestamp"],
+    ["/payload/ciphertext", "field of ", "field-payload.ciphertext"],
+    ["/payload/attachments/0/media_id", "field of ", "field-payload.attachments.media_id"],
+    ["/payload/candidate/sdpMid", "field of ice_candidate", "field-payload.candidate.sdpMid"],
+    ["/type", "field of ", "field-type"],
+    ["candidate.candidate", "field of ice_candidate", "field-payload.candidate.candidate"],
+    ["payload.candidate", "field of ice_candidate", "field-payload.candidate"],
+    ["payload.sdpMid", "field of ice_candidate", "field-payload.candidate.sdpMid"],
+    ["payload.ciphertext deliver", "field of deliver", "field-payload.ciphertext"],
+    ["s2c presence", "you receive", "s2c"],
+    ["c2s presence", "you send", "c2s"],
+    ["c2s pong", "you send", "pong"],
     ["invalid_message nonsense", "error code", "invalid_message"],
 ]
 """What is found first: a query, the kind, and a part of the place."""
