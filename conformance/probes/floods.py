@@ -74,12 +74,16 @@ async def _flood(context: Context, device: Device, make: Make, what: str) -> lis
         frames = [make() for _ in range(burst + math.ceil(rate / 2))]
         sent += frames
         _at_once(connection, frames, what)
-        # A heartbeat is answered, or refused, after all that went before.
-        beat = asyncio.ensure_future(connection.beat(context.env.waits.reply))
+        # A heartbeat is answered, or refused, after all that went before: as slowly as the rate permits, if need be.
+        patience = context.env.waits.reply + max(0.0, began + len(sent) / rate - loop.time())
+        beat = asyncio.ensure_future(connection.beat(patience))
         beat.add_done_callback(lambda _: context.recorder.bell.ring())
         while not (beat.done() or _limited(connection)) and connection.alive:
-            await context.wait(loop.time() + context.env.waits.reply)
+            await context.wait(loop.time() + patience)
+        unanswered = beat.done() and not beat.result()
         beat.cancel()
+        if unanswered:  # dropped without a word: time alone says nothing of the rate then
+            return sent
         # What came in time had these frames to refill: within them nothing need be refused.
         if _limited(connection) or not connection.alive or len(sent) > burst + rate * (loop.time() - began):
             return sent
