@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from relaykit.conformance.context import CaseStop, Device
-from relaykit.conformance.matching import compare
+from relaykit.conformance.matching import compare, message_id_of
 from relaykit.conformance.wire import ABNORMAL, Connection
 
 if TYPE_CHECKING:
@@ -100,10 +100,8 @@ def _unanswered(this: Play, said: Said) -> tuple[Sent, ...]:
 
 def _answered(frame: Mapping[str, Any], left: Sequence[Sent]) -> int | None:
     """Which of these a frame answers."""
-    kind, name = frame.get("type"), str(frame.get("message_id")).lower()
-    same = [
-        n for n, sent in enumerate(left) if sent.frame and str(sent.frame.get("message_id")).lower() == name
-    ]
+    kind, name = frame.get("type"), message_id_of(frame)
+    same = [n for n, sent in enumerate(left) if sent.frame and message_id_of(sent.frame) == name]
     if kind == "error":
         named = same if "message_id" in frame else []
         wrong = [n for n, sent in enumerate(left) if sent.invalid]

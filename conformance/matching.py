@@ -30,6 +30,12 @@ class Difference:
         return f"{self.pointer or '(the frame)'}: {self.message}"
 
 
+def message_id_of(frame: Any) -> str:
+    """The message that a frame is about, in lower case, as ids compare so (VAL-24); "" if none."""
+    name = frame.get("message_id") if isinstance(frame, dict) else None
+    return name.lower() if isinstance(name, str) else ""
+
+
 @cache
 def ambient_types(catalogue: Catalogue) -> frozenset[str]:
     """Types that may come at any time, and that a scenario passes over unless it is about them."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from relaykit.conformance.awaiting import kind_of, until
 from relaykit.conformance.context import Context, Device, UntestableError
+from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import expect_frame, message
 from relaykit.conformance.wire import Connection, DialError
@@ -96,7 +97,7 @@ async def _acknowledged(context: Context, connection: Connection, name: str) -> 
     while connection.alive and not connection.inbox and await context.wait(deadline):
         pass
     answer: Any = connection.inbox.pop(0).frame if connection.inbox else None
-    named = str(answer.get("message_id")).lower() if isinstance(answer, dict) else None
+    named = message_id_of(answer)
     return kind_of(answer) == "sent_ack" and named == name
 
 
@@ -110,7 +111,7 @@ async def _missing(context: Context, connection: Connection, wanted: Sequence[st
         while connection.inbox:
             frame = connection.inbox.pop(0).frame
             if kind_of(frame) == "deliver" and connection.alive:
-                open_.pop(str(frame.get("message_id")).lower(), None)
+                open_.pop(message_id_of(frame), None)
                 connection.send({"type": "delivery_ack", "message_id": frame.get("message_id")})
                 deadline = until(context, None)
     return list(open_)
@@ -161,7 +162,7 @@ async def _sent(context: Context, sender: Device, receiver: Device, count: int) 
 
 
 def _delivered(connection: Connection) -> list[str]:
-    return [str(f.get("message_id")).lower() for f in connection.frames if f.get("type") == "deliver"]
+    return [message_id_of(f) for f in connection.frames if f.get("type") == "deliver"]
 
 
 def _judge_order(

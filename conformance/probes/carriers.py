@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from relaykit.conformance.context import Context, Device, Presentation, present
+from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import deliver_to, expect_frame, message
 from relaykit.conformance.wire import Connection, DialError
@@ -174,7 +175,7 @@ async def _acknowledge(context: Context, connection: Connection, name: str) -> N
 
 async def _again(context: Context, connection: Connection, name: str) -> list[dict[str, Any]]:
     await connection.beat(context.env.waits.reply)
-    return [frame for frame in connection.frames if str(frame.get("message_id")).lower() == name]
+    return [frame for frame in connection.frames if message_id_of(frame) == name]
 
 
 async def _comes_anyway(context: Context, sender: Device, device: Device, honest: Connection) -> bool:

@@ -7,6 +7,7 @@ import contextlib
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.control import ControlFailedError
 from relaykit.conformance.fence import fence
+from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.probes.tokens import refused
 from relaykit.conformance.registry import probe
 from relaykit.conformance.steps import control
@@ -126,9 +127,9 @@ async def revoked_meanwhile(context: Context) -> None:
             connection.send(frame)
         await connection.beat(context.env.waits.reply)
     await fence(context, [bob])
-    names = {frame["message_id"] for frame in late}
+    names = {message_id_of(frame) for frame in late}
     for frame in bob.live.frames:
-        if frame.get("message_id") in names:
+        if message_id_of(frame) in names:
             context.fail(
                 ("DEV-33",),
                 "a message that was sent after the revocation was delivered",

@@ -13,6 +13,7 @@ import orjson
 from relaykit.conformance.awaiting import kind_of, until
 from relaykit.conformance.context import Context, Device, UntestableError
 from relaykit.conformance.fence import fence
+from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.probes.transport import TEXT, raw_frame
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import deliver_to, expect_frame, message
@@ -74,7 +75,7 @@ async def _flood(context: Context, device: Device, make: Make, what: str) -> lis
         frames = [make() for _ in range(burst + math.ceil(rate / 2))]
         sent += frames
         _at_once(connection, frames, what)
-        # A heartbeat is answered, or refused, after all that went before: as slowly as the rate permits, if need be.
+        # A heartbeat is answered, or refused, after all that went before, if need be as slowly as permitted.
         patience = context.env.waits.reply + max(0.0, began + len(sent) / rate - loop.time())
         beat = asyncio.ensure_future(connection.beat(patience))
         beat.add_done_callback(lambda _: context.recorder.bell.ring())
@@ -90,11 +91,16 @@ async def _flood(context: Context, device: Device, make: Make, what: str) -> lis
     raise UntestableError(f"it took {len(sent)} frames so slowly that its stated rate was not exceeded")
 
 
+def _is_count(value: Any) -> bool:
+    """As JSON Schema has it: 1.0 is an integer, too."""
+    return type(value) in (int, float) and value >= 0 and value % 1 == 0
+
+
 async def _calm(context: Context, connection: Connection) -> bool:
     """Wait as long as the last `rate_limited` asks; False if that is longer than the suite waits."""
     last = _limited(connection)[-1]
     after = last["payload"].get("retry_after", 1)
-    if not isinstance(after, int) or after > _PATIENCE_S:
+    if not _is_count(after) or after > _PATIENCE_S:
         return False
     end = asyncio.get_running_loop().time() + after + 0.1
     while connection.alive and asyncio.get_running_loop().time() < end:
@@ -166,7 +172,7 @@ async def beyond(context: Context) -> None:
             ("LIM-08",), "a rate_limited says no retry_after", expected="retry_after", actual=errors[0]
         )
     stated = [error["payload"]["retry_after"] for error in errors if "retry_after" in error["payload"]]
-    wrong = [value for value in stated if type(value) is not int or value < 0]
+    wrong = [value for value in stated if not _is_count(value)]
     if wrong:
         context.fail(("VAL-31",), "a retry_after is no count", expected="an integer ≥ 0", actual=wrong[0])
         return
@@ -196,10 +202,10 @@ async def _judge_effects(
     """What was refused must not have reached anybody; `alice`'s acks were all taken or stand in her inbox."""
     await fence(context, receivers)
     shown = [e.frame for e in context.recorder.transcript.entries if e.direction == "s2c"]
-    acked = {f["message_id"] for f in shown if isinstance(f, dict) and f.get("type") == "sent_ack"}
-    refused = {frame["message_id"] for frame in sent} - acked
+    acked = {message_id_of(f) for f in shown if isinstance(f, dict) and f.get("type") == "sent_ack"}
+    refused = {message_id_of(frame) for frame in sent} - acked
     came = [frame for device in receivers for frame in device.live.frames]
-    reached = [f for f in came if f.get("type") == "deliver" and f.get("message_id") in refused]
+    reached = [f for f in came if f.get("type") == "deliver" and message_id_of(f) in refused]
     if reached:
         context.fail(
             ("LIM-09",),

@@ -9,6 +9,7 @@ from typing import Any
 
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.fence import fence
+from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.probes.transport import CONT, TEXT, raw_frame
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import expect_frame, may_send, message
@@ -74,8 +75,7 @@ async def _goes_on(context: Context, alice: Device, bob: Device) -> None:
 def _reached(context: Context, bob: Device, name: str, what: str) -> bool:
     """Whether the half message came to its receiver; that is said as an outcome."""
     for line in context.recorder.transcript.entries:
-        named = line.frame.get("message_id") if isinstance(line.frame, dict) else None
-        if line.actor == bob.label and line.direction == "s2c" and named == name:
+        if line.actor == bob.label and line.direction == "s2c" and message_id_of(line.frame) == name:
             said = f"{what}, and then the connection was cut: the message was delivered"
             context.fail(("TRAN-15",), said, expected="nothing", actual=line.frame, actor=bob.label)
             return True

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from relaykit.conformance.awaiting import until
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.fence import fence
+from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import expect_frame, message
 
@@ -60,7 +61,7 @@ async def _gathered(context: Context, devices: Sequence[Device], count: int) -> 
 
 def _delivered(device: Device) -> list[str]:
     frames = device.live.frames
-    return [str(frame.get("message_id")).lower() for frame in frames if frame.get("type") == "deliver"]
+    return [message_id_of(frame) for frame in frames if frame.get("type") == "deliver"]
 
 
 def _judge(context: Context, devices: Sequence[Device], sent: Sequence[Sequence[str]]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.fence import fence
+from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.probes.tokens import refused
 from relaykit.conformance.registry import probe
 from relaykit.conformance.restarting import ask_to_stop, launched_target, restart, settled
@@ -84,7 +85,7 @@ async def kept(context: Context) -> None:
 
 def _came(context: Context, device: Device, name: str, requirement: str, what: str) -> bool:
     """Judge that a message did not come; whether it did not."""
-    found = next((frame for frame in device.live.frames if frame.get("message_id") == name), None)
+    found = next((frame for frame in device.live.frames if message_id_of(frame) == name), None)
     if found is not None:
         said = f"{what} before the restart was delivered after it"
         context.fail((requirement,), said, expected="nothing", actual=found, actor=device.label)

@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 from fixtures.fakes import minimal
+from fixtures.habits import Habitual
 from support.suite import QUICK, all_cases, judge, make_target, relaykit
 
 from relaykit.conformance.results import Verdict
@@ -225,6 +226,22 @@ def test_either_choice_that_a_may_leaves_passes(tmp_path: Path, case: str, setti
     config = tmp_path / "server.yaml"
     config.write_text(f"{setting}\n")
     assert not found(tmp_path, "none", f"--config {config}", case)
+
+
+@pytest.mark.parametrize(("faults", "broken"), [((), set()), (("delivers-refused",), {"LIM-09"})])
+def test_identifiers_in_capitals_pongs_unasked_and_whole_numbers_with_a_point_are_right(
+    faults: tuple[str, ...], broken: set[str]
+) -> None:
+    limits = {"burst": 40.0, "frames_per_second": 20.0}
+
+    async def run() -> dict[str, str]:
+        async with Habitual(frozenset(faults), limits=limits).running() as url:
+            cases = all_cases("rate-beyond-the-limit", "ping-is-answered", "fragments-are-joined")
+            result = await judge(make_target(url, timing=QUICK, limits=limits), cases)
+        assert {case.verdict for case in result.cases} <= {"pass", "fail"}
+        return {r.id: r.verdict for r in result.requirements if r.verdict in ("fail", "warn")}
+
+    assert set(asyncio.run(run())) == broken
 
 
 def test_two_errors_for_one_refused_frame_are_found(tmp_path: Path) -> None:
