@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from relaykit.conformance.context import Context, Device, Environment
 from relaykit.conformance.derived.stations import arranged
 from relaykit.conformance.fuzz.generator import Who
-from relaykit.conformance.fuzz.link import Check, Link, Sent
+from relaykit.conformance.fuzz.link import Batch, Check, Link, Sent
 from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.results import Case
 
@@ -22,6 +22,8 @@ PHONE, LAPTOP, BOB = "alice.phone", "alice.laptop", "bob"
 _MESSAGES = frozenset({"deliver", "group_message", "message"})
 _SIGNALS = ("call_answer", "call_reject", "call_end", "call_busy", "ice_candidate")
 _SYNC = ("sync_request", "sync_data", "sync_ack")
+_RELAYED = frozenset(("typing", "media_key", "call_offer", *_SIGNALS, *_SYNC))
+"""What may be answered with an error when nobody is there to get it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -47,11 +49,27 @@ class Cell:
 
     @property
     def suspicious(self) -> bool:
-        """Whether something came that must be looked into, as far as single connections show."""
-        return not self.limited and any(
-            link.ended is not None or link.inflight or link.suspicious or link.interval.forbidden
+        """Whether something came that must be looked into, as far as single connections show.
+
+        A connection that ended after repeated violations is nothing of that kind (VAL-14).
+        """
+        if self.limited:
+            return False
+        return any(self.doubtful()) or any(
+            link.interval.forbidden or (link.inflight if link.ended is None else _violations(link) < 2)
             for link in self.links.values()
         )
+
+    def doubtful(self) -> Iterator[tuple[str, Link, Batch]]:
+        """Batches with too many or too few errors, and who sent them.
+
+        Once a connection of the cell has ended, what is for it may be answered with an error.
+        """
+        for name, link in self.links.items():
+            for batch in link.suspicious:
+                vain = 0 if self.whole else sum(s.exact and s.kind in _RELAYED for s in batch.sent)
+                if not batch.least <= batch.errors <= batch.most + vain:
+                    yield name, link, batch
 
     @property
     def usable(self) -> bool:
@@ -172,6 +190,10 @@ def _bounds(
 
 def _by_kind(link: Link) -> Counter[str]:
     return Counter(_kind(s.kind) for batch in link.interval.batches for s in batch.sent if s.exact)
+
+
+def _violations(link: Link) -> int:
+    return sum(s.duty is not Duty.VALID for batch in link.interval.batches for s in batch.sent)
 
 
 def _loose(link: Link) -> Counter[str]:

@@ -89,7 +89,8 @@ class Inquiry:
         if self.full:
             return
         if self.bench.over:
-            self.unexamined += cell.suspicious
+            died = not cell.whole and await self.died() is not None
+            self.unexamined += died or cell.suspicious
             return
         if cell.limited:
             await self._look_for_death(cell)
@@ -101,13 +102,12 @@ class Inquiry:
                 await self._gone(name, link)
         if cell.usable:
             await self._look_at_frames(cell)
-        for name, link in cell.links.items():
-            for batch in link.suspicious:
-                few = batch.errors < batch.least
-                said = f"{batch.errors} errors came for {batch.least} frames that must be refused"
-                # Too many errors: for what is valid, or several for one.
-                likely = sorted(batch.sent, key=lambda sent: (sent.duty is Duty.REFUSE) != few)
-                await self._find(said, [(name, link, s) for s in likely])
+        for name, link, batch in cell.doubtful():
+            few = batch.errors < batch.least
+            said = f"{batch.errors} errors came for {batch.least} frames that must be refused"
+            # Too many errors: for what is valid, or several for one.
+            likely = sorted(batch.sent, key=lambda sent: (sent.duty is Duty.REFUSE) != few)
+            await self._find(said, [(name, link, s) for s in likely])
         if cell.usable:
             await self._look_at_numbers(cell)
         if len(self.findings) == before and not self.full:  # else it may be a consequence of what was found

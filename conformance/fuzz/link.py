@@ -25,7 +25,8 @@ except ImportError:
 from relaykit.conformance.fuzz.generator import FORBIDDEN, Who
 from relaykit.conformance.fuzz.oracle import Duty
 
-_FORBIDDEN = FORBIDDEN.encode()
+_MARKS = FORBIDDEN.encode(), FORBIDDEN.upper().encode()
+"""A target may spell identifiers in upper case."""
 _HEARTBEAT = b'{"type":"heartbeat"}'
 _MOST = 64 * 2**20
 _KEPT = 64
@@ -213,7 +214,8 @@ class Link(asyncio.Protocol):
             if len(interval.misshapen) < _KEPT:
                 interval.misshapen.append(data.decode("utf-8", "replace"))
             return
-        if not good and _FORBIDDEN not in data and len(interval.misshapen) < _KEPT:
+        marked = _MARKS[0] in data or _MARKS[1] in data
+        if not good and not marked and len(interval.misshapen) < _KEPT:
             interval.misshapen.append(frame)
         if kind == "heartbeat_ack":
             self._beat()
@@ -229,17 +231,18 @@ class Link(asyncio.Protocol):
                 self._got(frame.get("message_id"))
             elif kind == "group_message":
                 self._got(frame["payload"].get("message_id") if good else None)
-            if _FORBIDDEN in data and len(interval.forbidden) < _KEPT:
+            if marked and len(interval.forbidden) < _KEPT:
                 interval.forbidden.append(frame)
 
     def _got(self, name: Any) -> None:
         if not isinstance(name, str):
             return
-        if name in self.interval.got:
+        low = name.lower()
+        if low in self.interval.got:
             self.interval.twice.append(name)
         else:
             self.who.got.append(name)
-            self.interval.got[name] = None
+            self.interval.got[low] = None
 
     def _beat(self) -> None:
         self._unbeaten = 0

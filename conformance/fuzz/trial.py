@@ -79,14 +79,16 @@ def template_of(sent: Sent, who: Who, name: str, received: set[str]) -> Template
     Args:
         received: messages that the sender got, for acknowledgments.
     """
-    names = {
+    people = {
         who.user: "alice.id",
         who.device: "alice.phone.id",
         who.peer: "bob.id",
-        who.other: "alice.laptop.id" if name != BOB else None,
+        who.other or "": "alice.laptop.id" if name != BOB else None,
         (who.group or "").removeprefix("group-"): "group",
         (who.conversation or "").removeprefix("conv-"): "conversation",
     }
+    # A target may spell what it names in upper case.
+    names = {identifier.lower(): meant for identifier, meant in people.items()}
     got: dict[str, str] = {}
     fresh: dict[str, str] = {}
 
@@ -98,7 +100,7 @@ def template_of(sent: Sent, who: Who, name: str, received: set[str]) -> Template
             meant = got.setdefault(low, f"{GOT}.{len(got)}")
         if meant is None:
             meant = fresh.setdefault(low, f"new.{low[:8]}.{len(fresh)}")
-        return b"<<%s%s>>" % (meant.encode(), b"" if text == low else b"|upper")
+        return b"<<%s%s>>" % (meant.encode(), b"" if text == low or text in people else b"|upper")
 
     data = _UUID.sub(named, sent.data)
     return Template(data, sent.duty, len(got), sent.exact or sent.duty is not Duty.VALID)

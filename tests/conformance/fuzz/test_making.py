@@ -7,18 +7,23 @@ import random
 from collections import deque
 from functools import cache
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from relaykit.conformance.context import Context
+from relaykit.conformance.fuzz.cells import Cell
 from relaykit.conformance.fuzz.generator import FAIR, FORBIDDEN, Generator, Who, uuid
+from relaykit.conformance.fuzz.link import Batch, Link, Sent
 from relaykit.conformance.fuzz.making import Maker
 from relaykit.conformance.fuzz.memory import Memory
 from relaykit.conformance.fuzz.mutator import mutated, respelt
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
 from relaykit.conformance.fuzz.shrinking import _smaller
+from relaykit.conformance.fuzz.suspects import received
+from relaykit.conformance.fuzz.trial import template_of
 from relaykit.schemas import load_catalogue
 
 CATALOGUE = load_catalogue()
@@ -174,3 +179,65 @@ def test_what_stands_for_an_identifier_is_left_whole_when_bytes_are_left_out() -
         left = smaller.replace(b"<<alice.phone.id>>", b"").replace(b"<<new.face0fee.0|upper>>", b"")
         assert b"<" not in left
         assert b">" not in left
+
+
+GROUP = "group-C0FFEE00-0000-4000-8000-00000000000A"
+"""As a target spells it that writes identifiers in upper case."""
+
+
+def test_what_a_target_spells_in_upper_case_keeps_its_name_in_a_trial() -> None:
+    who = people(random.Random(1))  # noqa: S311
+    who.group = GROUP
+
+    def template(group: str, **more: str) -> dict[str, Any]:
+        payload = {"group_id": group, "ciphertext": "eA==", "message_type": "text"}
+        data = json.dumps({"type": "send", **more, "payload": payload}).encode()
+        made = template_of(Sent(data, Duty.VALID, exact=True, kind="send"), who, "alice.phone", set()).data
+        return dict(json.loads(made))
+
+    assert template(GROUP)["payload"]["group_id"] == "group-<<group>>"
+    assert template(GROUP.lower())["payload"]["group_id"] == "group-<<group>>"
+    assert template(GROUP, sender_id=who.user.upper())["sender_id"] == "<<alice.id|upper>>"
+    assert template(GROUP, sender_id=who.user)["sender_id"] == "<<alice.id>>"
+
+
+def test_what_comes_in_upper_case_is_the_same_message_and_the_same_mark() -> None:
+    link = Link(people(random.Random(1)), "bob", {"deliver": lambda _: True})  # noqa: S311
+
+    def deliver(name: str) -> None:
+        link._text(json.dumps({"type": "deliver", "message_id": name}).encode())
+
+    fair, forbidden = (uuid(random.Random(2), mark) for mark in (FAIR, FORBIDDEN))  # noqa: S311
+    deliver(fair.upper())
+    assert received(link) == {fair}
+    assert not link.interval.twice
+    deliver(fair)
+    assert link.interval.twice == [fair]
+    assert not link.interval.forbidden
+    deliver(forbidden.upper())
+    assert [frame["message_id"] for frame in link.interval.forbidden] == [forbidden.upper()]
+
+
+def test_errors_for_what_nobody_is_there_to_get_are_no_doubt_once_a_connection_has_ended() -> None:
+    """A server may close after repeated violations (VAL-14), and then has nobody to pass a relay on to."""
+    names = ("alice.phone", "alice.laptop", "bob")
+    phone, laptop, bob = (Link(people(random.Random(1)), name, {}) for name in names)  # noqa: S311
+    cell = Cell(cast(Context, None), dict(zip(names, (phone, laptop, bob), strict=True)))
+    bad = Sent(b"[]", Duty.REFUSE, exact=False, kind="", fault="array")
+    relay, message = (Sent(b"{}", Duty.VALID, exact=True, kind=kind) for kind in ("sync_data", "send"))
+
+    def doubted(*sent: Sent, errors: int) -> bool:
+        refused = sum(each is bad for each in sent)
+        phone.suspicious = [Batch(sent, refused, refused, 1, errors)]
+        return any(cell.doubtful())
+
+    assert doubted(bad, relay, errors=2), "all are there"
+    laptop.interval.batches.append(Batch([bad, bad], 2, 2, 1))
+    laptop._end("closed (1008)")
+    assert not doubted(bad, relay, errors=2)
+    assert not cell.suspicious, "it had violated the protocol more than once"
+    assert doubted(bad, relay, errors=3), "more than what is passed on explains"
+    assert doubted(bad, message, errors=2), "a message waits for whoever is not there"
+    assert doubted(bad, relay, errors=0)
+    phone.suspicious, laptop.interval.batches = [], []
+    assert cell.suspicious, "it had done nothing"
