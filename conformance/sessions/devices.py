@@ -34,8 +34,12 @@ def ask(state: State, step: Step) -> tuple[Branch, ...]:
             new.unshown.add(number)
         new.reached(f"device: approval asked for, primary {'there' if here else 'away'}")
 
-    shown = must((primary,), frames.request(number), req=("DEV-06", "DEV-08")) if here and primary else ()
-    return (Branch("asked", shown, change=change),)
+    if not here or primary is None:
+        return (Branch("asked", change=change),)
+    frame = frames.request(number)
+    shown = must((primary,), frame, req=("DEV-06", "DEV-08"))
+    # Where it has just connected, it may be shown that as what was open then, too (DEV-11).
+    return (Branch("asked", shown, may((primary,), frame), change),)
 
 
 def decide(state: State, step: Step) -> tuple[Branch, ...]:

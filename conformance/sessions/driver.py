@@ -329,7 +329,10 @@ class Session:
         connection = self._device(device).connection
         said = connection.ended if connection is not None else "no connection"
         allowed = tuple({"type": kind} for kind in self.env.catalogue.types("s2c"))
-        return Problem("closed", device, req, f"{device}: {said}, which nothing called for", allowed=allowed)
+        violations = self.state.invalid.get(device, 0) + (step.move == "invalid" and step.who == device)
+        pardon = "the target ended a connection after repeated violations (VAL-14)" if violations > 1 else ""
+        message = f"{device}: {said}, which nothing called for"
+        return Problem("closed", device, req, message, allowed=allowed, pardon=pardon)
 
     async def _settle(
         self, step: Step, permitted: Sequence[Branch], behind: dict[str, list[Any]]

@@ -58,6 +58,7 @@ def restart(_: State, __: Step) -> tuple[Branch, ...]:
             lost.clear()
         new.contacts.clear()
         new.muddled.clear()
+        new.abandoned.clear()
         new.visiting.clear()
         for message in new.messages.values():
             message.vague = message.vague or message.group is not None

@@ -205,14 +205,20 @@ class Lab:
 
     async def _perform(self, session: Session, step: Step) -> Problem | None:
         problem = await session.perform(step)
+        lives = True
         if problem is not None and problem.kind in ("closed", "refused", "hang") and self.server is not None:
             await self.server.settled(_CRASH_S)
-            if self.server.ended is None and not await self._listens():
+            lives = await self._listens()
+            if self.server.ended is None and not lives:
                 await self.server.settled(_GONE_S)
             if self.server.ended is not None:
                 kind = "refused" if problem.kind == "refused" else "closed"
                 said = f"the launched target {self.server.ended}: {problem.message}"
-                problem = replace(problem, kind=kind, message=said)
+                problem, lives = replace(problem, kind=kind, message=said), False
+        elif problem is not None and problem.pardon:
+            lives = await self._listens()
+        if problem is not None and problem.pardon and lives:
+            raise SessionOver(problem.pardon)
         return problem
 
     def linger(self, session: Session) -> Problem | None:

@@ -28,6 +28,7 @@ class Problem:
         first: what looks like `actual` and must, or may, have come before it.
         permitted: the ways in which the step could have been taken, if there were several.
         plainly: what it breaks if the steps before it are not to blame; empty: as `req` says.
+        pardon: why it is none if the target lives on; empty: it is one all the same.
     """
 
     kind: str
@@ -40,6 +41,7 @@ class Problem:
     first: tuple[tuple[Mapping[str, Any], bool], ...] = ()
     permitted: tuple[Branch, ...] = ()
     plainly: str = ""
+    pardon: str = ""
 
     @property
     def key(self) -> str:

@@ -1,7 +1,8 @@
 """The model of calls (decisions, section 3, Calls). Where the decisions leave a choice, it judges nothing.
 
 Users whose calls it has lost track of are *muddled*: signaling to and from them is permitted, and not asked
-for, until none of their devices is connected any more.
+for, until none of their devices is connected any more: where a target ends calls at once. One that allows a
+grace for that may know them for longer than a session lasts.
 """
 
 from __future__ import annotations
@@ -79,10 +80,17 @@ def _within(state: State, step: Step, call: Call) -> tuple[Branch, ...]:
     there = relayed(step, needed, _requirements(kind, call))
     spare = relayed(step, rest, ())
     if kind == "call_offer" and rings_for_me:
+
+        def crossed(new: State) -> None:
+            new.calls[me].crossed.add(device)
+            new.reached("call: offers crossed")
+
         return (
             Branch("first_wins", must((device,), busy_frame(to), req="CALL-26"), error(device)),
-            Branch("crossing_relayed", there, spare, lambda new: new.reached("call: offers crossed")),
+            Branch("crossing_relayed", there, spare, crossed),
         )
+    if kind == "call_answer" and me == call.caller and call.answered is None and call.crossed:
+        return (_crossing_answered(state, step, call),)
     mates = [d for d in state.devices(me) if d != device]
     elsewhere = may(mates, {"type": "call_end", "sender_id": frames.user(to)})
     if kind == "call_answer" and rings_for_me:
@@ -107,6 +115,22 @@ def _within(state: State, step: Step, call: Call) -> tuple[Branch, ...]:
             new.reached("call: renegotiated")
 
     return (Branch("in_call", there, spare, again),)
+
+
+def _crossing_answered(state: State, step: Step, call: Call) -> Branch:
+    """The caller answers the offer that crossed its own: whether that answers the call nobody says."""
+    me, to = call.caller, call.callee
+    needed = [d for d in call.crossed if d in state.online] if len(call.crossed) == 1 else []
+    rest = [d for d in state.devices(to) if d not in needed]
+    elsewhere = may(rest, {"type": "call_end", "sender_id": frames.user(me)})
+
+    def unclear(new: State) -> None:
+        _forget(new, call)
+        new.muddled |= {me, to}
+        new.reached("call: not judged")
+
+    answer = relayed(step, needed, ("CALL-09",))
+    return Branch("crossing_answered", answer, (*relayed(step, rest, ()), *elsewhere), unclear)
 
 
 def _without_a_call(state: State, step: Step) -> Branch:
@@ -190,13 +214,17 @@ def left(state: State, device: str) -> tuple[tuple[Expected, ...], tuple[Expecte
     call = state.calls.get(user)
 
     def change(new: State) -> None:
-        if last:
-            new.muddled.discard(user)
+        if last and new.rules.calls_end_promptly:  # else who comes back in time was never gone
+            for callee in [each for each, caller in new.abandoned.items() if caller == user]:
+                del new.abandoned[callee]
+            if user not in new.abandoned:
+                new.muddled.discard(user)
 
     if call is None or device not in sides(state, call, user):
         return (), (), change
     other = call.other(user)
-    if call.answered is None and user == call.callee and sides(state, call, user) != (device,):
+    rings = call.answered is None and user == call.callee
+    if rings and sides(state, call, user) != (device,):
 
         def rings_on(new: State) -> None:
             new.calls[user].ringing.discard(device)
@@ -210,11 +238,14 @@ def left(state: State, device: str) -> tuple[tuple[Expected, ...], tuple[Expecte
     }
     needed = sides(state, call, other)
     rest = [d for d in state.devices(other) if d not in needed]
-    if not state.rules.calls_end_promptly:
+    if rings or not state.rules.calls_end_promptly:
+        # A device that only rings is in no call yet: until the timeout its user may come back and answer.
 
         def unclear(new: State) -> None:
             _forget(new, call)
-            new.muddled |= {other} if last else {user, other}
+            new.muddled |= {user, other}
+            if rings:
+                new.abandoned[user] = other
             change(new)
 
         return (), may(state.devices(other), frame), unclear

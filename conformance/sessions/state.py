@@ -152,6 +152,7 @@ class Call:
     callee: str
     ringing: set[str]
     answered: str | None = None
+    crossed: set[str] = field(default_factory=set)
 
     def other(self, user: str) -> str:
         return self.callee if user == self.caller else self.caller
@@ -172,6 +173,7 @@ class State:
         contacts: pairs.
         groups, conversations: number → members; a conversation of a group names that.
         calls: user → call, for both sides; muddled: users whose calls are not judged.
+        abandoned: user whose last device went while it rang → who called; it may ring on.
         told: what may be told to a user at a later connection.
         legacy: users whose connections get the deprecated frames.
         pending: device that is not approved yet → number of its open request; visiting: those connected.
@@ -199,6 +201,7 @@ class State:
     conversations: dict[int, list[str] | int] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
     muddled: set[str] = field(default_factory=set)
+    abandoned: dict[str, str] = field(default_factory=dict)
     told: dict[str, list[Expected]] = field(default_factory=dict)
     legacy: set[str] = field(default_factory=set)
     pending: dict[str, int] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.suite import relaykit
+from support.suite import Ended, relaykit
 
 from relaykit.config import load_yaml
 
@@ -164,3 +164,38 @@ def test_slowness_is_no_fault(tmp_path: Path) -> None:
     data = judged(tmp_path, "wrong_server", f"{WRONG} --only slow", *chosen, **TIMES)
     assert set(broken(data)) <= set(listed(TABLE["always"])), said(data)
     assert data["summary"]["pass"] > 25
+
+
+FAST = "--rate 100000 --burst 100000"
+"""For fuzzing: what limits frames is fuzzed slowly."""
+
+
+@pytest.mark.timeout(200)
+def test_fuzzing_finds_nothing_in_a_server_that_is_right(tmp_path: Path) -> None:
+    """It spells identifiers in upper case, fans out late, and closes connections after some violations."""
+    server = FOREIGN / "aiohttp_server"
+    text = (server / "target.yaml").read_text()
+    limits = "frames_per_second: 200, burst: 500"
+    assert limits in text
+    target = tmp_path / "target.yaml"
+    target.write_text(text.replace(limits, "frames_per_second: 100000, burst: 100000"))
+
+    async def fuzzed(seed: str, bad_frames: int, *words: str) -> Ended:
+        ports = "--port {port} --control-port {control_port}"
+        launch = f"{sys.executable} {server / 'server.py'} {FAST} --bad-frames {bad_frames} {ports}"
+        out = str(tmp_path / seed)
+        options = ("-t", str(target), "--launch", launch, "--seed", seed, "--format", "json", "--out", out)
+        return await relaykit("fuzz", *options, *words, seconds=120, **SECRETS)
+
+    async def main() -> list[Ended]:
+        frames = ("--frames", "1500", "--connections", "6")
+        return await asyncio.gather(
+            fuzzed("a", 100, *frames),
+            fuzzed("b", 30, *frames),
+            fuzzed("c", 2, "--sessions", "--frames", "150"),
+        )
+
+    for ended in asyncio.run(main()):
+        data = json.loads(ended.out)
+        assert not data["findings"], data["findings"]
+        assert ended.code == 0, ended

@@ -41,6 +41,12 @@ def test_the_primary_device_alone_is_asked_at_once_or_when_it_returns() -> None:
     assert REQUEST in could(again), "it may be shown once more"
 
 
+def test_a_primary_that_has_just_connected_may_be_shown_a_request_as_new_and_as_open() -> None:
+    asked = go(everybody("alice.laptop"), ask())
+    assert got(asked) == [REQUEST]
+    assert could(asked) == {REQUEST}
+
+
 def test_a_pending_device_connects_and_neither_gets_nor_does_anything() -> None:
     state = everybody("alice.laptop")
     go(state, Step("contact", "", {"users": ("alice", "carol")}))

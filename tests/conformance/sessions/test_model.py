@@ -182,6 +182,38 @@ def test_offers_that_cross_are_relayed_or_answered_with_busy() -> None:
     assert names == ["first_wins", "crossing_relayed"]
 
 
+def test_who_answers_the_offer_that_crossed_its_own_may_end_the_ringing_elsewhere() -> None:
+    state = everybody("alice.laptop")
+    go(state, signal("call_offer", "alice.phone", "bob"))
+    go(state, signal("call_offer", "bob.phone", "alice"), "crossing_relayed")
+    answered = go(state, signal("call_answer", "alice.phone", "bob"))
+    assert got(answered) == [("bob.phone", "call_answer")]
+    assert could(answered) == {("bob.laptop", "call_answer"), ("bob.laptop", "call_end")}
+    assert state.muddled == {"alice", "bob"}, "whether that answers the call the decisions do not say"
+
+
+def test_a_call_may_ring_on_or_end_when_the_last_device_that_it_rings_on_goes() -> None:
+    state = everybody("alice.laptop", "bob.laptop")
+    go(state, signal("call_offer", "alice.phone", "bob"))
+    gone = go(state, Step("drop", "bob.phone"))
+    assert got(gone) == []
+    assert ("alice.phone", "call_end") in could(gone)
+    for move in ("connect", "drop", "connect"):
+        go(state, Step(move, "bob.phone"))
+        assert state.muddled == {"alice", "bob"}, "until the caller goes it may ring there again"
+    go(state, Step("drop", "alice.phone"))
+    go(state, Step("drop", "bob.phone"))
+    assert not state.muddled
+
+
+def test_who_comes_back_within_the_grace_may_be_in_the_call_still() -> None:
+    state = everybody("alice.laptop", calls_end_promptly=False)
+    go(state, signal("call_offer", "alice.phone", "bob"))
+    for move in ("drop", "connect"):
+        go(state, Step(move, "alice.phone"))
+    assert got(go(state, signal("call_offer", "alice.phone", "carol"))) == []
+
+
 def test_what_the_decisions_leave_open_is_not_judged() -> None:
     state = everybody()
     go(state, signal("call_offer", "alice.phone", "bob"))
