@@ -44,7 +44,7 @@ async def run_one(
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
             transcript=tuple(context.recorder.transcript.entries),
         )
-        result = with_advice(result, env.target)
+        result = with_advice(result, env.target, env.catalogue)
         if pause is not None and result.verdict is Verdict.FAIL:
             await pause(result)
     finally:

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 _WANTED = re.compile(rf"\$\{{{GOT}\.([0-9]+)")
 _FEW = 3
 """So many messages are arranged for an invalid frame that names more: enough to see an effect."""
+_TOO_BIG = 1009
+UNFIT = (
+    "needs larger frames than the target takes, which closes with 1009 (message too big) on one: state "
+    "limits.max_frame_bytes in the target file, and the suite keeps within"
+)
 _ABOUT = {"presence": "presence", "heartbeat": "heartbeat_ack"}
 """Ambient types that come of a client's frame."""
 
@@ -189,9 +194,26 @@ async def _trial(station: Station, derived: Derived) -> None:
     station.phone.live.send_text(data, shown=shown)
     station.sent += 2
     if draft.valid:
-        await see_served(station, shown, derived.served)
+        await see_served(station, shown, derived.served, len(data))
     else:
-        await see_refused(station, shown, derived.refusal)
+        await see_refused(station, shown, derived.refusal, len(data))
+    if too_big(station, len(data)) and all(outcome.ok for outcome in context.outcomes):
+        raise UntestableError(UNFIT)
+
+
+def too_big(station: Station, size: int) -> bool:
+    """Whether the target has closed the sender's connection for the size of a frame, and may well have.
+
+    A server may limit the size of frames; the target file need not say so. But no server's limit is below the
+    least that the catalogue has for it.
+
+    Args:
+        size: of the frame, in bytes.
+    """
+    env = station.context.env
+    least = env.catalogue.protocol.limits["max_frame_bytes"].minimum
+    stated = "max_frame_bytes" in env.target.stated
+    return not stated and size > least and station.phone.live.close_code == _TOO_BIG
 
 
 def attend(station: Station, kind: str) -> None:
@@ -214,12 +236,13 @@ async def _messages(station: Station, derived: Derived) -> None:
     station.given[GOT] = [*station.given[GOT], *(fresh_uuid(rng) for _ in range(missing))]
 
 
-async def see_refused(station: Station, shown: Any, refusal: tuple[str, ...]) -> None:
+async def see_refused(station: Station, shown: Any, refusal: tuple[str, ...], size: int) -> None:
     """Judge what comes after a frame that is to be refused, into the outcomes of the station's context.
 
     Args:
         shown: the frame; or what was sent in its place, if that is none.
         refusal: the requirements that ask for the refusal.
+        size: see `too_big`.
     """
     context, phone = station.context, station.phone
     answered = await phone.live.beat(context.env.waits.reply)
@@ -232,6 +255,7 @@ async def see_refused(station: Station, shown: Any, refusal: tuple[str, ...]) ->
         ended=phone.live.ended,
         close_code=phone.live.close_code,
         reached=tuple((d.label, a.frame) for d in station.observers for a in d.live.inbox),
+        too_big=too_big(station, size),
     )
     for device in (phone, *station.observers):
         device.live.inbox.clear()
@@ -241,13 +265,15 @@ async def see_refused(station: Station, shown: Any, refusal: tuple[str, ...]) ->
     station.quiet = True
 
 
-async def see_served(station: Station, frame: Mapping[str, Any], served: tuple[str, ...]) -> None:
+async def see_served(station: Station, frame: Mapping[str, Any], served: tuple[str, ...], size: int) -> None:
     """Judge what comes of a frame that is to be served; see `see_refused`.
 
     Args:
         served: the requirements that ask for that, the most general one first.
+        size: see `too_big`.
     """
     context, phone = station.context, station.phone
+    before = len(context.outcomes)
     missing, deadline = False, until(context, None)
     for effect in effects(context.env.catalogue, frame, station.owners):
         device = station.device(effect.who)
@@ -258,7 +284,9 @@ async def see_served(station: Station, frame: Mapping[str, Any], served: tuple[s
     # A heartbeat's ack shows that all has been handled: an error, if there is one, has come.
     alive = await phone.live.beat(context.env.waits.reply)
     errors = [f for f in phone.live.frames if f.get("type") == "error"]
-    if errors:
+    if too_big(station, size):
+        del context.outcomes[before:]
+    elif errors:
         said = f"{kind_of(errors[0])} came for a frame that its schema permits"
         context.fail(served, said, expected="it is served", actual=errors[0], actor=phone.label)
     elif not alive:

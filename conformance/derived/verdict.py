@@ -28,6 +28,7 @@ class Seen:
         ended: why the sender's connection is over; None while it is open.
         close_code: the code it was closed with.
         reached: (device, frame): what others got.
+        too_big: whether it was refused for its size alone, by a limit that the suite was not told.
     """
 
     answers: tuple[Any, ...]
@@ -35,6 +36,7 @@ class Seen:
     ended: str | None
     close_code: int | None
     reached: tuple[tuple[str, Any], ...]
+    too_big: bool = False
 
 
 def judged(
@@ -73,6 +75,9 @@ def judged(
         found.append(_life(said, seen))
         if errors:
             found.extend(_about(said, errors, message_id))
+    if seen.too_big:
+        # Whatever else is wrong with it was not looked at; but nothing may come of it.
+        return [each for each in _consequences(said, refusal, True, True, others, seen) if not each.ok]
     must = any(catalogue.requirements[name].level == "MUST" for name in refusal)
     found.extend(_consequences(said, refusal, refused, must, others, seen))
     return found

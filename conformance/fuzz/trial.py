@@ -182,16 +182,16 @@ class Bench:
             return refusal
         station.phone.live.send_text(data, shown=shown)
         if duty is Duty.EITHER and STOWAWAY.encode() in data:
-            await see_refused(station, shown, refusal)
+            await see_refused(station, shown, refusal, len(data))
             # It need not be refused; but this must not be passed on.
             context = station.context
             context.outcomes = [o for o in context.outcomes if o.requirements == ("VAL-09",)]
         elif duty is Duty.EITHER or not template.exact:
             await _see_alive(station)
         elif verdict.valid:
-            await see_served(station, verdict.frame, _SERVED)
+            await see_served(station, verdict.frame, _SERVED, len(data))
         else:
-            await see_refused(station, shown, refusal)
+            await see_refused(station, shown, refusal, len(data))
         return refusal
 
 

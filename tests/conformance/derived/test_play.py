@@ -151,6 +151,50 @@ def test_a_hang_is_found_where_it_is_caused() -> None:
     assert "VAL-13" in found["derived/send/payload.ciphertext/null"]
 
 
+BIG = (
+    "derived/read_receipt/payload.message_ids/maxItems",
+    "derived/send/envelope/far-too-deep",
+    "derived/no-type/envelope/deep-arrays",
+    "derived/no-type/envelope/open-objects",
+)
+
+
+class Smuggles(Forwards):
+    """Closes on a frame of more than 8 KiB, and passes something on before."""
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        if len(data) > 8192:
+            await Forwards.bad(self, peer, None)
+            await peer.socket.close(1009)
+        else:
+            await super().frame(peer, data)
+
+
+def test_a_limit_of_size_that_nobody_stated_breaks_no_rule_but_is_said() -> None:
+    at_most = "derived/read_receipt/payload.message_ids/at-maxItems"
+    timing = {"reply_ms": 1500, "quiet_ms": 60, "connect_ms": 3000, "case_s": 20}
+    found = by_id(run(minimal(limits={"max_frame_bytes": 8192}), (*BIG, at_most), timing=timing))
+    for name in (*BIG, at_most):
+        assert found[name].verdict is Verdict.UNTESTABLE, found[name].findings
+        assert "closes with 1009" in found[name].reason
+        assert "state limits.max_frame_bytes in the target file" in found[name].reason
+    assert bad(run(Smuggles(), BIG[1:2])) == {BIG[1]: {"VAL-12"}}
+
+
+def test_a_small_frame_is_too_big_for_nobody() -> None:
+    """Whatever the server says: no limit of size may be that low."""
+    name = "derived/send/sender_id/maxLength"
+    found = bad(run(Small(), (name,)))
+    assert found[name] >= {"VAL-08", "VAL-13"}
+
+
+class Small(Minimal):
+    """Closes with 1009 on whatever is wrong."""
+
+    async def bad(self, peer: Peer, frame: Any) -> None:
+        await peer.socket.close(1009)
+
+
 class Trims(Minimal):
     """Accepts identifiers with blanks around them and receivers in a URN, as lenient readers do."""
 
