@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING, Any, Literal
 
 import jsonschema_rs
@@ -32,8 +33,11 @@ class Decision:
 
 
 def flat(schema: Mapping[str, Any]) -> dict[str, Any]:
-    """A bundled schema with references and `allOf` folded in, as far as that changes nothing."""
-    return flattened(thaw(schema))
+    """A bundled schema with references and `allOf` folded in, as far as that changes nothing.
+
+    Whole: what is left out for one validator in one edition alone would look like a change.
+    """
+    return flattened(thaw(schema), whole=True)
 
 
 def decide(direction: Direction, old: Any, new: Any, samples: Iterable[Any] = ()) -> Decision:
@@ -54,7 +58,28 @@ def decide(direction: Direction, old: Any, new: Any, samples: Iterable[Any] = ()
     shown = [sample for sample in tried if _fits(sends, sample) and not _fits(takes, sample)]
     if shown:
         return Decision("yes", min(shown, key=lambda sample: len(str(sample))))
-    return Decision(verdict)
+    return Decision("yes" if verdict == "unknown" and _goes_beyond(sends, takes) else verdict)
+
+
+_LEAST = ("minLength", "minItems", "minimum")
+_MOST = ("maxLength", "maxItems", "maximum")
+
+
+def _goes_beyond(sends: Any, takes: Any) -> bool:
+    """Whether all that differs is a bound, or some, beyond which the sender goes.
+
+    That the library cannot say so is for other words beside it (`uniqueItems` with a `format`), which do not
+    change. Sizes are no more than probable to be reached, but nobody bounds what cannot occur.
+    """
+    if not isinstance(sends, Mapping) or not isinstance(takes, Mapping):
+        return False
+    bounds = (*_LEAST, *_MOST)
+    rest = [{key: value for key, value in side.items() if key not in bounds} for side in (sends, takes)]
+    if rest[0] != rest[1]:
+        return False
+    less = (sends.get(word, 0 if word != "minimum" else -inf) < takes.get(word, -inf) for word in _LEAST)
+    more = (sends.get(word, inf) > takes.get(word, inf) for word in _MOST)
+    return any((*less, *more))
 
 
 # jsonschema-rs leaves regular expressions alone. What follows reads those that stand in the same place.

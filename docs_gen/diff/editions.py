@@ -12,7 +12,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, get_args
 
+import jsonschema_rs
+
 from relaykit.errors import UsageError
+from relaykit.pointers import escape, pointer_of
 from relaykit.schemas import (
     DIRECTIONS,
     Catalogue,
@@ -22,7 +25,7 @@ from relaykit.schemas import (
     Requirement,
     load_catalogue,
 )
-from relaykit.schemas.bundle import bundle
+from relaykit.schemas.bundle import DIALECT, bundle
 from relaykit.schemas.loading import spec_of
 
 _GIT = "git:"
@@ -161,7 +164,19 @@ def _from_bundle(name: str, path: Path) -> Edition:
             f"{path}: no bundle: it has no $defs such as c2s.send",
             hint="write one with `relaykit export bundle --output FILE`",
         )
-    return _of_bundle(name, data)
+    for key, schema in definitions.items():
+        if key.startswith(tuple(f"{direction}." for direction in DIRECTIONS)) and not isinstance(
+            schema, dict
+        ):
+            raise UsageError(f"{path}: /$defs/{escape(key)}: not the schema of a frame: no object")
+    try:
+        jsonschema_rs.meta.validate({**data, "$schema": DIALECT})
+        return _of_bundle(name, data)
+    except jsonschema_rs.ValidationError as error:
+        place = pointer_of(tuple(error.instance_path))
+        raise UsageError(f"{path}: {place}: not a JSON Schema: {error.message[:200]}") from None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UsageError(f"{path}: its x- keywords are none of this kit: {error!r}") from error
 
 
 def _of_bundle(name: str, data: Mapping[str, Any]) -> Edition:

@@ -66,8 +66,11 @@ def beyond(inner: str, outer: str, least: int = 0, most: int | None = None) -> C
     Args:
         least, most: letters that such a text has at least and at most (None: any number).
     """
+    inner_text, outer_text = _digits(inner), _digits(outer)
+    if outer_text in (inner_text, inner_text.removeprefix("^").removesuffix("$")):
+        return Compared((), whole=True)  # the same, or the same anywhere in a text
     try:
-        start, against = parse(inner), parse(outer)
+        start, against = parse(_anchored(inner_text)), parse(_anchored(outer_text))
     except KitDefect:
         return Compared(_samples(inner), whole=False)
     texts: list[str] = []
@@ -80,6 +83,18 @@ def beyond(inner: str, outer: str, least: int = 0, most: int | None = None) -> C
         return Compared(tuple(texts), whole=False)
     exact = all(len(set(part.chars)) < _ANY_LETTER for part in _all_parts((*start, *against)))
     return Compared(tuple(texts), whole=exact and least <= _LONGEST)
+
+
+def _digits(pattern: str) -> str:
+    """A pattern without `\\d`, which in JSON Schema means these ten."""
+    within = re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(r"\d", "0-9"), pattern)
+    return within.replace(r"\d", "[0-9]")
+
+
+def _anchored(pattern: str) -> str:
+    """A pattern that holds for a whole text; what is before and after it may be anything."""
+    start = pattern if pattern.startswith("^") else f"^.*{pattern}"
+    return start if start.endswith("$") else f"{start}.*$"
 
 
 def _followed(start: Rest, against: Rest, least: int, most: int) -> Iterator[str]:

@@ -380,7 +380,14 @@ def test_a_revision_of_git_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch
 
 @pytest.mark.parametrize(
     ("text", "said"),
-    [("{", "cannot be read as JSON"), ("[]", "no bundle"), ('{"$defs": {"a": {}}}', "no bundle")],
+    [
+        ("{", "cannot be read as JSON"),
+        ("[]", "no bundle"),
+        ('{"$defs": {"a": {}}}', "no bundle"),
+        ('{"$defs": {"c2s.a": {}, "c2s.send": true}}', "/\\$defs/c2s.send: not the schema of a frame"),
+        ('{"$defs": {"c2s.a": {"properties": []}}}', "/\\$defs/c2s.a/properties: not a JSON Schema"),
+        ('{"$defs": {"c2s.a": {"x-replies": 5}}}', "x- keywords"),
+    ],
 )
 def test_what_is_no_edition_is_named(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "file.json"

@@ -11,8 +11,9 @@ import pytest
 
 from relaykit.docs_gen.diff.changes import changes
 from relaykit.docs_gen.diff.deciding import decide
-from relaykit.docs_gen.diff.editions import read_edition
+from relaykit.docs_gen.diff.editions import kit_edition, read_edition
 from relaykit.docs_gen.diff.languages import Compared, beyond
+from relaykit.schemas import Direction
 
 LONGER = "^conv-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12,13}$"
 
@@ -54,6 +55,9 @@ def test_a_shared_pattern_is_judged_in_both_directions(
         ("^(ab)*$", "^(ab)+$", [""], True),
         ("^a{3,5}$", "^a{4}$", ["aaa", "aaaaa"], True),
         (r"^\.[0-9]{2}$", "^.[0-9]{2}$", [], False),  # what else a dot means is not said
+        (r"^[\d-]+$", "^[0-9-]+$", [], True),
+        (r"^\d$", "^[0-8]$", ["9"], True),
+        ("^[0-9]{2}$", "[0-9]{2}", [], True),
         ("^[ab]*a[ab]{40}$", "^[ab]*b[ab]{40}$", None, False),  # too many states: given up
         ("^((a{0,1000}){0,1000}){0,1000}$", "^(a{0,999}){0,999}$", None, False),
     ],
@@ -79,3 +83,34 @@ def test_of_a_pattern_that_cannot_be_read_samples_decide() -> None:
 def test_lengths_bound_what_is_compared() -> None:
     assert beyond("^a{3,5}$", "^a{3}$", most=3) == Compared((), whole=True)
     assert beyond("^a{3,5}$", "^a{3}$", least=5).texts == ("aaaaa",)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "c2s", "s2c"),
+    [
+        (r"^[A-Za-z\d+/_-]+={0,2}$", {"no"}, {"no"}),
+        ("[A-Za-z0-9+/_-]+={0,2}", {"no"}, {"yes"}),
+    ],
+    ids=["digits", "anywhere"],
+)
+def test_a_pattern_said_otherwise(changed: Path, pattern: str, c2s: set[str], s2c: set[str]) -> None:
+    path = changed / "types.schema.json"
+    types = json.loads(path.read_text("utf-8"))
+    types["$defs"]["opaque"]["pattern"] = pattern
+    path.write_text(json.dumps(types), "utf-8")
+    found = changes(kit_edition(), read_edition(str(changed)))
+    assert not any("not none" in change.words for change in found)
+    for way, breaks in (("c2s", c2s), ("s2c", s2c)):
+        assert {change.breaks for change in found if change.place.startswith(way)} == breaks, found
+
+
+@pytest.mark.parametrize("direction", ["c2s", "s2c"])
+def test_a_bound_alone_decides_where_no_sample_reaches_it(direction: Direction) -> None:
+    def array(most: int, least: int = 0) -> dict[str, object]:
+        form = {"type": "string", "format": "uuid"}
+        return {"type": "array", "items": form, "uniqueItems": True, "maxItems": most, "minItems": least}
+
+    narrowed, widened = ("yes", "no") if direction == "c2s" else ("no", "yes")
+    for less, more in ((array(256), array(512)), (array(9, 2), array(9, 1))):
+        assert decide(direction, more, less).breaks == narrowed
+        assert decide(direction, less, more).breaks == widened
