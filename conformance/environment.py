@@ -83,6 +83,7 @@ class Environment:
     def unpark(self) -> None:
         """Let go of what is parked, as when the target was started anew."""
         self.strangers = None
+        self.hindered.clear()
         while self.parked:
             self.parked.pop().leave()
 

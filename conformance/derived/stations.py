@@ -36,6 +36,7 @@ class Station:
     Attributes:
         context: in which they live; a lent one's gets the case, the transcript and the outcomes of each.
         given: `group` and `conversation` (UUIDs) and `got`.
+        made: which of the two the target has made; the other is nobody's.
         owners: messages that alice got → label of the device that sent them.
         cases: IDs of those it was lent to.
         quiet: whether the last one left nothing to come.
@@ -43,6 +44,7 @@ class Station:
 
     context: Context
     given: dict[str, Any] = field(default_factory=dict)
+    made: frozenset[str] = frozenset()
     owners: dict[str, str] = field(default_factory=dict)
     cases: list[str] = field(default_factory=list)
     quiet: bool = True
@@ -110,6 +112,7 @@ async def arranged(context: Context) -> Station:
         "conversation": str(talk.get("conversation_id", "")).removeprefix("conv-") or fresh_uuid(context.rng),
         GOT: [],
     }
+    station.made = frozenset(name for name, had in (("group", group), ("conversation", talk)) if had)
     return station
 
 

@@ -99,9 +99,10 @@ async def make_cell(env: Environment, case: Case, number: int, checks: dict[str,
     alice, bob = context.users["alice"], context.users["bob"]
     phone, laptop = alice.devices["phone"], alice.devices["laptop"]
     peer = next(iter(bob.devices.values()))
-    capabilities, target = env.target.capabilities, env.target
-    group = f"group-{station.given['group']}" if target.offers("create_group") else None
-    talk = f"conv-{station.given['conversation']}" if target.offers("conversation") else None
+    # One that the target failed to make may be spoken of, but nothing need come of that.
+    capabilities = env.target.capabilities
+    group = f"group-{station.given['group']}" if "group" in station.made else None
+    talk = f"conv-{station.given['conversation']}" if "conversation" in station.made else None
 
     def taken_over(device: Device, receiver: str, other: str | None) -> Link:
         who = Who(

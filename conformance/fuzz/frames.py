@@ -115,6 +115,9 @@ async def _search(
                 notes.append(said)
             else:
                 search.findings.append(Finding("unexplained", f"{said}: more --seconds may tell"))
+        for operation, said in env.hindered.items():
+            why = said.splitlines()[0]
+            notes.append(f"{operation} failed, and frames about what it makes were not judged since: {why}")
         if env.gone is not None:
             notes.append(env.gone)
         lives = not interrupted and not search.inquiry.hopeless

@@ -28,6 +28,8 @@ from relaykit.conformance.wire import ConnectionEnded
 
 _UUID = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SERVED = ("VAL-22",)
+_MADE = frozenset({"group", "conversation"})
+"""What a station has if the control interface can make it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +158,8 @@ class Bench:
                 self.barren += 1
                 return None  # before it was sent: it is not to blame
             self.barren = 0
+            if any(b"<<%s" % name.encode() in data for name in _MADE - station.made):
+                return None  # the control interface failed to make it this time: nothing need come of it
             context.outcomes = []
             known = _known(station)
             data = filled(template.data, known, context.rng)

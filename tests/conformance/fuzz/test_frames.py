@@ -16,7 +16,6 @@ from support.suite import Ended, relaykit, start
 
 from relaykit.schemas import load_catalogue
 
-PROCESS = Path(__file__).parents[2] / "fixtures" / "fake_process.py"
 TOKENS = "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\n"
 CORE = f"{TOKENS}capabilities: {json.dumps(dict.fromkeys(load_catalogue().protocol.capabilities, False))}\n"
 """A target file for small servers: to try what else they might serve would take most of the time."""
@@ -121,43 +120,6 @@ def test_what_a_valid_frame_does_to_one_server_is_no_fault_of_a_sound_one(tmp_pa
 
     ended = asyncio.run(again())
     assert [each["outcome"] for each in json.loads(ended.out)["scenarios"]] == ["fixed"], ended
-
-
-def test_a_crash_of_a_launched_target_is_found(tmp_path: Path) -> None:
-    launch = f"{sys.executable} {PROCESS} {{port}} dies-of-a-key"
-    aim = ("-t", str(core(tmp_path)), "--launch", launch)
-    words = (*aim, "--out", str(tmp_path), *WORDS, "--frames", "4000", "--most", "1")
-    ended = asyncio.run(relaykit("fuzz", *words, seconds=100, RELAYKIT_SECRET=SECRET))
-    data = json.loads(ended.out)
-    assert [each["kind"] for each in data["findings"]] == ["crash"], ended
-    assert "__proto__" in data["findings"][0]["sent"]
-    assert len(data["findings"][0]["sent"]) < 260, "made smaller"
-
-
-@pytest.mark.parametrize("starts", [2, 3])
-def test_what_killed_a_target_that_does_not_come_back_is_shown_all_the_same(
-    tmp_path: Path, starts: int
-) -> None:
-    """It is given up while its killer is looked for, or while that is made smaller."""
-    log = tmp_path / "starts"
-    wrapper = tmp_path / "some_starts.sh"
-    wrapper.write_text(
-        f'echo >> {log}; [ "$(wc -l < {log})" -le {starts} ] || exit 9\n'
-        f'exec {sys.executable} {PROCESS} "$1" dies-of-a-key\n'
-    )
-    aim = ("-t", str(core(tmp_path)), "--launch", f"sh {wrapper} {{port}}")
-    words = (*aim, "--out", str(tmp_path), *WORDS, "--frames", "4000")
-    ended = asyncio.run(relaykit("fuzz", *words, seconds=100, RELAYKIT_SECRET=SECRET))
-    data = json.loads(ended.out)
-    (finding,) = data["findings"]
-    assert (finding["kind"], ended.code) == ("crash", 1), ended
-    assert any("does not come up again" in note for note in data["notes"])
-    if starts == 3:
-        assert finding["replayed"] is None
-        assert "__proto__" in Path(finding["file"]).read_text()
-    else:
-        assert "did not come up again" in finding["message"]
-        assert "--seed 1" in finding["no_file"]
 
 
 SEEDED = {

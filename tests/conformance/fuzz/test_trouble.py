@@ -1,0 +1,92 @@
+"""`relaykit fuzz` with frames where a target is in trouble: it dies, or its control interface fails."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from fixtures.fakes import SECRET
+from support.suite import relaykit
+
+from relaykit.schemas import load_catalogue
+
+PROCESS = Path(__file__).parents[2] / "fixtures" / "fake_process.py"
+TOKENS = "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\n"
+CORE = f"{TOKENS}capabilities: {json.dumps(dict.fromkeys(load_catalogue().protocol.capabilities, False))}\n"
+WORDS = ("--connections", "6", "--seed", "1", "--format", "json", "--timeout-factor", "2")
+OPEN = " ".join(f"--limits {name}=1000000" for name in ("frames_per_second", "burst", "waiting_per_user"))
+
+
+def core(folder: Path) -> Path:
+    file = folder / "core.yaml"
+    file.write_text(CORE)
+    return file
+
+
+def test_a_crash_of_a_launched_target_is_found(tmp_path: Path) -> None:
+    launch = f"{sys.executable} {PROCESS} {{port}} dies-of-a-key"
+    aim = ("-t", str(core(tmp_path)), "--launch", launch)
+    words = (*aim, "--out", str(tmp_path), *WORDS, "--frames", "4000", "--most", "1")
+    ended = asyncio.run(relaykit("fuzz", *words, seconds=100, RELAYKIT_SECRET=SECRET))
+    data = json.loads(ended.out)
+    assert [each["kind"] for each in data["findings"]] == ["crash"], ended
+    assert "__proto__" in data["findings"][0]["sent"]
+    assert len(data["findings"][0]["sent"]) < 260, "made smaller"
+
+
+@pytest.mark.parametrize("starts", [2, 3])
+def test_what_killed_a_target_that_does_not_come_back_is_shown_all_the_same(
+    tmp_path: Path, starts: int
+) -> None:
+    """It is given up while its killer is looked for, or while that is made smaller."""
+    log = tmp_path / "starts"
+    wrapper = tmp_path / "some_starts.sh"
+    wrapper.write_text(
+        f'echo >> {log}; [ "$(wc -l < {log})" -le {starts} ] || exit 9\n'
+        f'exec {sys.executable} {PROCESS} "$1" dies-of-a-key\n'
+    )
+    aim = ("-t", str(core(tmp_path)), "--launch", f"sh {wrapper} {{port}}")
+    words = (*aim, "--out", str(tmp_path), *WORDS, "--frames", "4000")
+    ended = asyncio.run(relaykit("fuzz", *words, seconds=100, RELAYKIT_SECRET=SECRET))
+    data = json.loads(ended.out)
+    (finding,) = data["findings"]
+    assert (finding["kind"], ended.code) == ("crash", 1), ended
+    assert any("does not come up again" in note for note in data["notes"])
+    if starts == 3:
+        assert finding["replayed"] is None
+        assert "__proto__" in Path(finding["file"]).read_text()
+    else:
+        assert "did not come up again" in finding["message"]
+        assert "--seed 1" in finding["no_file"]
+
+
+BUSY_ONCE = """\
+import sys
+from relaykit.reference_server.commands import serve
+from relaykit.reference_server.people import People
+
+original, calls = People.conversation_of, []
+
+def conversation_of(*given, **named):
+    calls.append(given)
+    if len(calls) == 3:
+        raise RuntimeError("busy just now")
+    return original(*given, **named)
+
+People.conversation_of = conversation_of
+serve.main(args=sys.argv[1:])
+"""
+
+
+def test_a_control_operation_that_fails_once_is_no_fault_of_what_is_fuzzed(tmp_path: Path) -> None:
+    script = tmp_path / "busy_once.py"
+    script.write_text(BUSY_ONCE)
+    launch = f"{sys.executable} {script} --port {{port}} --control-port {{control_port}} {OPEN}"
+    words = ("--launch", launch, "--capability", "all", "--out", str(tmp_path / "out"), "--frames", "3000")
+    ended = asyncio.run(relaykit("fuzz", *words, *WORDS, seconds=100, RELAYKIT_SECRET=SECRET))
+    data = json.loads(ended.out)
+    assert (data["findings"], ended.code) == ([], 0)
+    assert any(note.startswith("conversation failed") for note in data["notes"]), data["notes"]
