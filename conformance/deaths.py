@@ -77,7 +77,7 @@ class Deaths:
         if self._env.doubts == self._doubts and not closely:
             return None
         self._doubts = self._env.doubts
-        silent = await _unanswered(self._env)
+        silent = await unanswered(self._env)
         if silent is None:
             return None
         if server is not None:
@@ -195,7 +195,7 @@ async def _never(_: object) -> None:
     raise AssertionError("this case stands for the run as a whole; it is not run")
 
 
-async def _unanswered(env: Environment) -> str | None:
+async def unanswered(env: Environment) -> str | None:
     """Why the target cannot be talked to, or None if it answers a handshake, be it with a refusal."""
     shown = present(env, None, env.carrier)
     for patience in (1, 2):  # a busy one is not a dead one
@@ -244,5 +244,5 @@ async def _back(env: Environment) -> bool:
         async with asyncio.timeout(env.waits.reply * 5):
             while not await listens(env.target.url):
                 await _moment(_LOOK_S)  # nothing tells when it begins to listen: ask again
-            return await _unanswered(env) is None
+            return await unanswered(env) is None
     return False

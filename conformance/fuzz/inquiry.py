@@ -26,7 +26,7 @@ from relaykit.conformance.fuzz.suspects import (
     smuggling,
     unacknowledged,
 )
-from relaykit.conformance.fuzz.trial import Bench, Failure, Template, sample_of, template_of, usable
+from relaykit.conformance.fuzz.trial import Bench, Failure, Template, death, sample_of, template_of, usable
 from relaykit.conformance.fuzz.watching import TWICE, Watch
 from relaykit.conformance.results import Outcome
 
@@ -379,7 +379,7 @@ class Inquiry:
 
     async def died(self) -> str | None:
         """How the target died, in words; None if it lives."""
-        return await self.deaths.look(closely=True)
+        return await death(self.bench, self.deaths)
 
     async def _revive(self, how: str, *, provoked: bool = False) -> bool:
         """Start a launched target again, or wait a while for somebody else to do that."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import math
 import random
@@ -11,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from relaykit.conformance.context import CaseStop, Context, Environment, UntestableError
+from relaykit.conformance.deaths import Deaths
 from relaykit.conformance.derived.binding import GOT
 from relaykit.conformance.derived.family import refusal_of
 from relaykit.conformance.derived.play import attend, see_refused, see_served
@@ -256,6 +258,15 @@ def sample_of(template: Template) -> bytes:
     rng = random.Random(0)  # noqa: S311
     names = {found[1].decode().partition("|")[0] for found in re.finditer(rb"<<([^>]*)>>", template.data)}
     return filled(template.data, {name: fresh_uuid(rng) for name in sorted(names)}, rng)
+
+
+async def death(bench: Bench, deaths: Deaths) -> str | None:
+    """How the target died, or that it hangs; None if it lives. Not much is waited for once time is up."""
+    left = max(bench.env.waits.connect, bench.until - time.monotonic())
+    try:
+        return await asyncio.wait_for(deaths.look(closely=True), left)
+    except TimeoutError:
+        return f"the target answers no handshake within {left:.0f} s"
 
 
 async def usable(bench: Bench) -> Outcome | None:

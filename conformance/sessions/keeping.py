@@ -153,9 +153,7 @@ def keep(
 async def _replay(lab: Lab, scenario: Scenario) -> tuple[CaseResult, tuple[CaseResult, ...]]:
     """The result, and what is to be said of the shape of what came."""
     launch.current.set(lab.server)  # a task of its own: nobody else hears of it
-    if lab.server is not None and lab.server.ended is not None:
-        await lab.server.restart()
-        lab.env.clock_offset_s = 0.0
+    await lab.revive()
     lab.env.shapes = ShapeBook()
     result = await run_one(lab.env, from_scenario(lab.catalogue, scenario), JUDGE_ALL)
     return result, shape_cases(lab.catalogue, lab.env.shapes, JUDGE_ALL)

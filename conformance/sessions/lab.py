@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from relaykit.conformance.aiming import Aim, standing
 from relaykit.conformance.context import Environment
+from relaykit.conformance.deaths import unanswered
 from relaykit.conformance.expectations import Expectation, excuse, in_force
 from relaykit.conformance.launch import Launched, listens
 from relaykit.conformance.preflight import preflight
@@ -77,6 +78,7 @@ class Lab:
     _count: int = 0
     _expected: tuple[Expectation, ...] = ()
     _interrupted: bool = False
+    _hangs: bool = False
     _loop: asyncio.AbstractEventLoop = field(init=False)
     _thread: threading.Thread = field(init=False)
     _stop: asyncio.Event = field(init=False)
@@ -165,7 +167,7 @@ class Lab:
     # Sessions.
 
     def begin(self) -> Session:
-        """A session with fresh users. A launched target that has ended is started anew.
+        """A session with fresh users. A launched target that has ended, or hangs, is started anew.
 
         Raises:
             UnreachableError: it does not start again.
@@ -173,12 +175,21 @@ class Lab:
         return self.call(self._begin())
 
     async def _begin(self) -> Session:
-        if self.server is not None and self.server.ended is not None:
-            await self.server.restart()
-            self.env.clock_offset_s = 0.0  # a clock that was moved is right again
+        await self.revive()
         self._count += 1
         restart = self.server.restart if self.server is not None else None
         return Session(self.env, self.rules, str(self._count), self.patience_s, restart)
+
+    async def revive(self) -> None:
+        """Start a launched target anew if it has ended, or hangs.
+
+        Raises:
+            UnreachableError: it does not start again.
+        """
+        if self.server is not None and (self._hangs or self.server.ended is not None):
+            self._hangs = False
+            await self.server.restart()
+            self.env.clock_offset_s = 0.0  # a clock that was moved is right again
 
     def end(self, session: Session, *, judge: bool) -> Problem | None:
         """End a session; with `judge`, say what came late."""
@@ -215,6 +226,10 @@ class Lab:
                 kind = "refused" if problem.kind == "refused" else "closed"
                 said = f"the launched target {self.server.ended}: {problem.message}"
                 problem, lives = replace(problem, kind=kind, message=said), False
+            elif await self._is_silent():
+                self._hangs, lives = True, False
+                said = f"the launched target answers no handshake any more: {problem.message}"
+                problem = replace(problem, message=said)
         elif problem is not None and problem.pardon:
             lives = await self._listens()
         if problem is not None and problem.pardon and lives:
@@ -231,6 +246,13 @@ class Lab:
             return await asyncio.wait_for(listens(self.aimed.target.url), self.env.waits.connect)
         except TimeoutError:
             return False
+
+    async def _is_silent(self) -> bool:
+        """Whether the target takes connections, perhaps, but answers on none."""
+        try:
+            return await asyncio.wait_for(unanswered(self.env), self.env.waits.connect) is not None
+        except TimeoutError:
+            return True
 
     def play(self, program: Sequence[Step]) -> Played:
         """Play a whole session from its steps; those that cannot be carried out are left out.

@@ -1,0 +1,46 @@
+"""Where sessions run: what becomes of a launched target that does not go on."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from relaykit.conformance.aiming import aim
+from relaykit.conformance.launch import ports_for
+from relaykit.conformance.sessions.lab import Lab
+from relaykit.conformance.sessions.state import Step
+from relaykit.conformance.setup import Given
+from relaykit.schemas import load_catalogue
+
+PROCESS = shlex.join([sys.executable, str(Path(__file__).parents[2] / "fixtures" / "fake_process.py")])
+TARGET = """
+tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}
+capabilities: {calls: false, media_keys: false, presence: false, sync: false, legacy_frames: false}
+timing: {reply_ms: 700, connect_ms: 2000}
+"""
+
+
+def test_a_target_that_hangs_is_killed_and_started_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAYKIT_SECRET", "the signing key of the tests, long enough")
+    file = tmp_path / "target.yaml"
+    file.write_text(TARGET)
+    launch = f"{PROCESS} {{port}} freezes"
+    catalogue = load_catalogue()
+    aimed = aim(catalogue, Given(file, None, None, launch, (), ports_for(launch)))
+    program = (
+        Step("connect", "alice.phone"),
+        Step("connect", "bob.phone"),
+        Step("send", "alice.phone", {"to": "bob", "m": 1, "c": 1}),
+    )
+    with Lab(aimed, catalogue) as lab:
+        for _ in range(2):
+            played = lab.play(program)
+            assert played.program == program, "it serves those who connect"
+            assert played.problem is not None
+            assert played.problem.kind == "hang"
+            assert "answers no handshake any more" in played.problem.message
