@@ -18,7 +18,7 @@ from typing import Any
 from relaykit.errors import UsageError
 from relaykit.reference_server.clock import ticks
 from relaykit.reference_server.counters import Durations
-from relaykit.reference_server.store_files import Files, emptied
+from relaykit.reference_server.store_files import LEFT_OVER, Files, emptied
 
 log = logging.getLogger(__name__)
 
@@ -322,7 +322,7 @@ def _open(path: str) -> sqlite3.Connection:
     if path != MEMORY and not Path(path).absolute().parent.is_dir():
         raise UsageError(f"{path}: the folder of the store does not exist")
     if path != MEMORY and (wrong := emptied(path)):
-        raise UsageError(wrong, hint="put back a copy of both, or delete both to begin anew")
+        raise UsageError(wrong, hint=LEFT_OVER)
     try:
         # The timeout is short: a store that is in use stays in use.
         db = sqlite3.connect(path, isolation_level=None, timeout=0.2, cached_statements=256)

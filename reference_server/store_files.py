@@ -18,7 +18,9 @@ from typing import NamedTuple
 _MAIN = b"SQLite format 3\0"
 _LOG = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")  # for either order of bytes in checksums
 
-_WAY_OUT = "stop the server and put back a copy of the store, the file and its -wal together"
+# SQLite would play a log that is left over into the file that was put back.
+LEFT_OVER = "put back a copy of the store; delete the -wal beside it if the copy has none"
+_WAY_OUT = f"stop the server and {LEFT_OVER}"
 
 
 class _State(NamedTuple):
