@@ -5,18 +5,23 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol
+
+import jsonschema_rs
 
 from relaykit.conformance.control_command import OverCommand
 from relaykit.conformance.control_python import OverPython
 from relaykit.conformance.control_spec import (
     CommandControl,
     ControlFailedError,
+    ControlMisfitError,
     ControlMissingError,
     ControlSpec,
     HttpControl,
     PythonControl,
 )
+from relaykit.schemas import control_operations, thaw
 
 if TYPE_CHECKING:
     import aiohttp
@@ -26,6 +31,7 @@ _LONGEST = 2**20
 """No answer is longer."""
 _NOT_LET_IN = (401, 403, 429)
 """Statuses that say nothing of what was asked for."""
+_SHOWN = 300
 
 
 class Control(Protocol):
@@ -95,6 +101,49 @@ class OverHttp:
             self._session = None
 
 
+class Checked:
+    """A control interface whose answers are as the interface's description says, or else failures of it.
+
+    An answer that lacks what cases rely on would make them accuse the target.
+    """
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    async def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Control`.
+
+        Raises:
+            ControlMisfitError: the answer is not as described.
+        """
+        result = await self._control.call(operation, arguments)
+        wrong = _misfit(operation, result)
+        if wrong:
+            raise ControlMisfitError(f"{operation}: its answer is not as described: {wrong[:_SHOWN]}")
+        return result
+
+    async def close(self) -> None:
+        """See `Control`."""
+        await self._control.close()
+
+
+def _misfit(operation: str, result: Mapping[str, Any]) -> str:
+    """What is wrong with an answer, with the place in it; nothing if it is as described."""
+    try:
+        error = next(_validator(operation).iter_errors(dict(result)), None)
+    except (TypeError, ValueError) as unfit:  # an adapter in Python may give anything
+        return f"it is not JSON: {unfit}"
+    if error is None:
+        return ""
+    place = "".join(f"/{part}" for part in error.instance_path)
+    return f"{place}: {error.message}" if place else str(error.message)
+
+
+@cache
+def _validator(operation: str) -> jsonschema_rs.Draft202012Validator:
+    return jsonschema_rs.Draft202012Validator(thaw(control_operations()[operation].response))
+
+
 def _explains(body: bytes) -> bool:
     """Whether a 404 is the operation's own ("no such group") rather than that of a missing route."""
     try:
@@ -128,4 +177,12 @@ def open_control(
             return OverPython(spec, seconds)
 
 
-__all__ = ["Control", "ControlFailedError", "ControlMissingError", "OverHttp", "open_control"]
+__all__ = [
+    "Checked",
+    "Control",
+    "ControlFailedError",
+    "ControlMisfitError",
+    "ControlMissingError",
+    "OverHttp",
+    "open_control",
+]

@@ -29,6 +29,10 @@ class ControlFailedError(Exception):
         self.refused = refused
 
 
+class ControlMisfitError(ControlFailedError):
+    """The operation answered something else than its description says."""
+
+
 @dataclass(frozen=True, slots=True)
 class HttpControl:
     """A control interface over HTTP; `operations` is None where the target file does not list them."""

@@ -15,7 +15,7 @@ from relaykit.conformance.applicable import on_loopback
 from relaykit.conformance.capabilities import Tried, in_words, try_capabilities
 from relaykit.conformance.cases import load_cases
 from relaykit.conformance.context import Environment
-from relaykit.conformance.control import open_control
+from relaykit.conformance.control import Checked, open_control
 from relaykit.conformance.deaths import unexplained
 from relaykit.conformance.dialect import Dialect
 from relaykit.conformance.divergence import dialect_cases
@@ -110,7 +110,7 @@ def environment(target: Target, catalogue: Catalogue, settings: Settings) -> Env
         waits=waits,
         seed=settings.seed,
         tls=target.tls_context(),
-        control=Noted(control, made) if control is not None else None,
+        control=Noted(Checked(control), made) if control is not None else None,
         leavings=made,
         issuer=Issuer(target.tokens, waits.reply * 5, settings.secret, https),
         factor=settings.timeout_factor,

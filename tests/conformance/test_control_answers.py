@@ -1,0 +1,87 @@
+"""What a control interface answers is as its description says, or else the environment is to blame."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from fixtures.fakes import minimal
+from support.server import new_id
+from support.suite import all_cases, judge, make_target
+
+from relaykit.conformance.control import Checked, ControlMisfitError
+from relaykit.conformance.results import RunResult
+
+NEEDS_A_USER = "first-device-gets-all"
+
+
+class Giving:
+    """A control interface that answers with what it is told to."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    async def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self._answer)
+
+    async def close(self) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [
+        ({}, "create_user: its answer is not as described: .user_id. is a required property"),
+        ({"user_id": 7, "devices": [], "primary_device_id": None}, "described: /user_id: 7 is not"),
+        ({"user_id": object(), "devices": [], "primary_device_id": None}, "described: it is not JSON"),
+    ],
+)
+def test_an_answer_that_is_not_as_described_is_a_failure_of_control(answer: Any, said: str) -> None:
+    with pytest.raises(ControlMisfitError, match=said):
+        asyncio.run(Checked(Giving(answer)).call("create_user", {}))
+    good = {"user_id": new_id(), "devices": [new_id()], "primary_device_id": None, "more": 1}
+    assert asyncio.run(Checked(Giving(good)).call("create_user", {})) == good
+
+
+COMMAND = """\
+import json, sys
+for line in sys.stdin:
+    print(json.dumps({"id": json.loads(line)["id"], "result": {}}), flush=True)
+"""
+ADAPTER = """\
+class Adapter:
+    def create_user(self, **given):
+        return {}
+"""
+
+
+@pytest.mark.parametrize("kind", ["python", "command", "http"])
+def test_the_target_is_not_accused_for_an_answer_of_control(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "lazy.py").write_text(COMMAND if kind == "command" else ADAPTER)
+
+    async def nothing(_: web.Request) -> web.Response:
+        return web.json_response({})
+
+    async def main() -> RunResult:
+        app = web.Application()
+        app.router.add_post("/{operation}", nothing)
+        async with minimal().running() as url, TestServer(app) as served:
+            spec: dict[str, Any] = {
+                "python": {"adapter": f"{tmp_path / 'lazy.py'}:Adapter"},
+                "command": {"run": [sys.executable, str(tmp_path / "lazy.py")]},
+                "http": {
+                    "url": str(served.make_url("")).rstrip("/"),
+                    "token": {"value": "a token that nobody looks at"},
+                },
+            }
+            return await judge(make_target(url, control={kind: spec[kind]}), all_cases(NEEDS_A_USER))
+
+    (found,) = (each for each in asyncio.run(main()).cases if each.case.id == NEEDS_A_USER)
+    (finding,) = found.findings
+    assert (finding.blame, finding.requirement) == ("environment", None)
+    assert "create_user: its answer is not as described" in finding.message
