@@ -321,14 +321,17 @@ class Session:
         return Problem("hang", device, ("KEEP-03",), said, ({"type": "heartbeat_ack"},))
 
     def _ended(self, step: Step, device: str) -> Problem:
-        req = ("VAL-13",) if step.move == "invalid" and step.who == device else ("KEEP-03",)
+        connection = self._device(device).connection
+        came = [arrived.frame for arrived in connection.inbox] if connection is not None else []
+        refused = any(isinstance(frame, dict) and frame.get("type") == "error" for frame in came)
+        refused = refused or (step.move == "invalid" and step.who == device)
+        req = ("VAL-13",) if refused else ("KEEP-03",)
         if step.move == "revoke" and user_of(step.with_["device"]) == user_of(device):
             req = ("DEV-34",)
         if step.move == "crowd" and user_of(step.who) == user_of(device):
             req = ("LIM-04",)
-        connection = self._device(device).connection
         said = connection.ended if connection is not None else "no connection"
-        allowed = tuple({"type": kind} for kind in self.env.catalogue.types("s2c"))
+        allowed = tuple({"type": kind} for kind in sorted(self.env.catalogue.types("s2c")))
         violations = self.state.invalid.get(device, 0) + (step.move == "invalid" and step.who == device)
         pardon = "the target ended a connection after repeated violations (VAL-14)" if violations > 1 else ""
         message = f"{device}: {said}, which nothing called for"

@@ -51,6 +51,7 @@ SEEDED = {
     "sent-ack-to-all-devices": "MSG-13",
     "strangers-hear-who-comes": "PRES-12",
     "signaling-comes-back": "CALL-17",
+    "closed-on-bad-input": "VAL-13",
 }
 """Defects → the requirement that sessions find broken; each shows soon, and by what comes, not by waiting."""
 

@@ -92,6 +92,15 @@ def test_a_restart_is_a_step_of_its_own_and_a_message_follows() -> None:
     assert steps[-3:-1] == [{"restart": "kill"}, {"connect": {"as": "bob.phone"}}]
 
 
+def test_a_connection_that_ends_is_asked_first_and_looked_at_then() -> None:
+    """Both name the requirement: which of the two fails depends on how soon the target closes."""
+    steps = after(last=send(1), found=problem("closed", "bob.phone", "VAL-13"))
+    assert steps[-3] == {"send": {"as": "bob.phone", "frame": {"type": "heartbeat"}}}
+    assert steps[-2]["expect"]["frame"] == {"type": "heartbeat_ack"}
+    assert steps[-1]["none"]["open"]
+    assert steps[-2]["expect"]["req"] == steps[-1]["none"]["req"] == ["VAL-13"]
+
+
 def test_a_device_that_is_told_of_its_denial_connects_for_a_moment() -> None:
     state = everybody("bob.laptop")
     log = connected(state)
