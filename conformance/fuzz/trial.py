@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 from relaykit.conformance.context import CaseStop, Context, Environment, UntestableError
 from relaykit.conformance.deaths import Deaths
@@ -194,10 +195,12 @@ class Bench:
             context.outcomes = [o for o in context.outcomes if o.requirements == ("VAL-09",)]
         elif duty is Duty.EITHER or not template.exact:
             await _see_alive(station)
-        elif verdict.valid:
-            await see_served(station, verdict.frame, _SERVED, len(data))
-        else:
+        elif not verdict.valid:
             await see_refused(station, shown, refusal, len(data))
+        elif not _arrived(verdict.frame, station.owners):
+            await _see_alive(station)
+        else:
+            await see_served(station, verdict.frame, _SERVED, len(data))
         return refusal
 
 
@@ -215,6 +218,19 @@ async def _see_none(station: Station, data: bytes, shown: object, watch: Watch) 
     found = seen(context.env.catalogue, entries[before:], watch)
     if found is not None:
         context.fail((watch.requirement,), watch.message, actual=found[1], actor=found[0])
+
+
+def _arrived(frame: Mapping[str, Any], owners: Mapping[str, str]) -> bool:
+    """Whether the sender got all messages that a valid frame acknowledges, if it is about any.
+
+    What came in one interval may be acknowledged in the next one, when it is no longer known to have come.
+    """
+    named: list[str] = []
+    if frame["type"] == "delivery_ack":
+        named = [frame["message_id"]]
+    elif frame["type"] == "read_receipt":
+        named = frame["payload"]["message_ids"]
+    return all(name.lower() in owners for name in named)
 
 
 async def _see_alive(station: Station) -> None:

@@ -23,7 +23,7 @@ from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
 from relaykit.conformance.fuzz.shrinking import _smaller
 from relaykit.conformance.fuzz.suspects import received
-from relaykit.conformance.fuzz.trial import template_of
+from relaykit.conformance.fuzz.trial import _arrived, template_of
 from relaykit.schemas import load_catalogue
 
 CATALOGUE = load_catalogue()
@@ -241,3 +241,14 @@ def test_errors_for_what_nobody_is_there_to_get_are_no_doubt_once_a_connection_h
     assert doubted(bad, relay, errors=0)
     phone.suspicious, laptop.interval.batches = [], []
     assert cell.suspicious, "it had done nothing"
+
+
+def test_an_acknowledgment_of_what_is_not_known_to_have_come_need_not_be_served_in_a_trial() -> None:
+    """Batches are made ahead: one may be sent when the interval in which its messages came is over."""
+    came, lost = (uuid(random.Random(seed), FAIR) for seed in (1, 2))  # noqa: S311
+    owners = {came: "bob"}
+    assert _arrived({"type": "delivery_ack", "message_id": came.upper()}, owners)
+    assert not _arrived({"type": "delivery_ack", "message_id": lost}, owners)
+    assert not _arrived({"type": "read_receipt", "payload": {"message_ids": [came, lost]}}, owners)
+    assert _arrived({"type": "read_receipt", "message_id": lost, "payload": {"message_ids": [came]}}, owners)
+    assert _arrived({"type": "send", "message_id": lost}, owners)
