@@ -28,12 +28,12 @@ from relaykit.conformance.sessions.state import DEVICES, USERS, Rules, Step
 _POLISH_S = 15.0
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z")
 _ID = re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b")
-_WORDS = {"message", "server_id"}
-"""Fields that every implementation fills as it likes."""
+_WORDS = {"message", "server_id", "code"}
+"""Fields that every implementation fills as it likes, or by chance."""
 
 
 def normal(frame: Any) -> Any:
-    """A frame without what is never the same twice: times, identifiers of the target's, its own words."""
+    """A frame without what is never the same twice: times, its identifiers, codes and words."""
     if isinstance(frame, Mapping):
         return {
             key: "…" if key in _WORDS and isinstance(value, str) else normal(value)

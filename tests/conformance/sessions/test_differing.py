@@ -29,6 +29,8 @@ def test_what_is_never_the_same_twice_is_no_difference() -> None:
     one = {"type": "error", "payload": {"message": "no", "timestamp": "2026-01-01T00:00:00Z"}}
     two = {"type": "error", "payload": {"message": "never", "timestamp": "2027-01-01T00:00:00.125Z"}}
     assert normal(one) == normal(two)
+    asks = [{"type": "device_approval_request", "payload": {"code": code}} for code in ("042137", "999999")]
+    assert normal(asks[0]) == normal(asks[1]), "a code is drawn by chance"
     made = {"request_id": "req-6ba7b810-9dad-11d1-80b4-00c04fd430c8"}
     assert normal(made) == {"request_id": "req-‹id›"}
 
