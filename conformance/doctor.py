@@ -182,7 +182,8 @@ def _clock(env: Environment, ready: Readiness, tell: Tell) -> None:
         said = f"the target's clock is {ready.skew_s:+.1f} s from ours (timing.clock_leeway_s: {leeway:g})"
         tell(Step("clock", "note", said, advice.rstrip("; ")))
     else:
-        tell(Step("clock", "ok", f"the target's clock is {ready.skew_s:+.1f} s from ours"))
+        far = f"{ready.skew_s:+.1f} s from ours" if ready.skew_s else "ours, as far as its timestamps tell"
+        tell(Step("clock", "ok", f"the target's clock is {far}"))
 
 
 async def _provisioning(env: Environment, tell: Tell) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,9 @@ from relaykit.errors import UnreachableError
 
 _FAR_S = 5.0
 """A clock that differs by more is not merely inexact."""
+_COARSE_S = 0.1
+"""Timestamps of this resolution say nothing of a skew within it."""
+_FRACTION = re.compile(r"[.,]([0-9]+)")
 PREFLIGHT = "preflight"
 _CASE = Case(
     id=PREFLIGHT,
@@ -42,7 +46,8 @@ class Readiness:
         fences: whether a heartbeat was answered; without that, absence is judged by waiting alone.
         round_trip_ms: how long that took.
         skew_s: by how much the target's clock is ahead of ours, as the answer's timestamp has it, to about
-            half a round trip; None: it has none that can be read.
+            half a round trip and the resolution of the timestamp; 0: none that it shows; None: it has none
+            that can be read.
         notes: what a reader of the report should know.
     """
 
@@ -206,14 +211,37 @@ async def _by_its_clock(env: Environment, context: Context, ready: Readiness) ->
 
 
 def _skew(context: Context, now: float) -> float | None:
-    """The clock skew by the timestamp of the last acknowledged heartbeat, which the target sent at `now`."""
+    """The clock skew by the timestamp of the last acknowledged heartbeat, which the target sent at `now`.
+
+    A timestamp in whole seconds stands for the middle of its second, or else the skew of one clock would be
+    another one in each run.
+    """
     frames = (line.frame for line in reversed(context.recorder.transcript.entries) if line.direction == "s2c")
     ack = next((f for f in frames if isinstance(f, dict) and f.get("type") == "heartbeat_ack"), {})
+    text = str(ack.get("timestamp"))
     try:
-        stated = datetime.fromisoformat(str(ack.get("timestamp")))
+        stated = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return round(stated.timestamp() - now, 3) if stated.tzinfo else None
+    return skew_of(stated.timestamp(), _resolution_s(text), now) if stated.tzinfo else None
+
+
+def skew_of(stated: float, resolution_s: float, now: float) -> float:
+    """By how many seconds a clock that says `stated` is ahead of one that says `now`; 0: perhaps not at all.
+
+    Args:
+        resolution_s: of what it says, which may be cut off or rounded.
+    """
+    rest = stated + resolution_s / 2 - now
+    if resolution_s < _COARSE_S:
+        return round(rest, 3)
+    return 0.0 if abs(rest) <= resolution_s else round(rest / resolution_s) * resolution_s
+
+
+def _resolution_s(timestamp: str) -> float:
+    """The time that the last digit of a timestamp's seconds stands for."""
+    digits = _FRACTION.search(timestamp)
+    return 10.0 ** -len(digits[1]) if digits else 1.0
 
 
 def _is_refusal(frame: object) -> bool:

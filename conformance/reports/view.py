@@ -131,6 +131,8 @@ def skew(data: Data) -> str:
     seconds = data["target"].get("clock_skew_s")
     if seconds is None:
         return "not known"
+    if seconds == 0:
+        return "none that its timestamps show"
     if abs(seconds) < 0.05:
         return "none (under 50 ms)"
     return f"the target's clock is {abs(seconds):.2f} s {'ahead' if seconds > 0 else 'behind'}"

@@ -9,6 +9,7 @@ import pytest
 from fixtures import fakes
 from support.suite import QUICK, all_cases, by_id, judge, make_target
 
+from relaykit.conformance.preflight import skew_of
 from relaykit.conformance.results import Verdict
 from relaykit.errors import UnreachableError
 
@@ -66,6 +67,14 @@ def test_the_carrier_that_works_is_used() -> None:
         assert cases["carrier-header"].verdict is Verdict.FAIL
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("after", [0.0, 0.3, 0.6, 0.99])
+def test_a_clock_that_tells_whole_seconds_has_the_same_skew_whenever_it_is_asked(after: float) -> None:
+    assert skew_of(1000.0, 1.0, 1000.0 + after) == 0
+    assert skew_of(1000.0, 1.0, 1000.0 + after + 0.2) == 0, "its answer takes a while"
+    assert abs(skew_of(1060.0, 1.0, 1000.0 + after) - 60) <= 1
+    assert skew_of(1000.0 + after + 0.25, 0.001, 1000.0 + after) == pytest.approx(0.25, abs=0.002)
 
 
 def test_tokens_follow_the_clock_that_judges_them() -> None:
