@@ -40,6 +40,7 @@ from relaykit.schemas import Catalogue, Direction
 _MOST_FRAMES = 1000
 """No single message holds more frames."""
 _SHOWN = 2000
+NOTHING = "dropped, since `incoming` returned None: does it lack a `return`? A list without frames drops one"
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,14 +149,16 @@ class Interpreter:
         book.seen += 1
         text = data.decode("utf-8", "replace")
         try:
-            parts = _listed(self.dialect.incoming(text, self.peer))
+            given = self.dialect.incoming(text, self.peer)
+            book.nothing += given is None
+            parts = _listed(given)
             texts = [_encoded(part) for part in parts]
         except (Exception, SystemExit) as error:
             book.fault(f"incoming: {_said(error)}")
             return [data]
-        return self._compared(data, text, texts)
+        return self._compared(data, text, texts, "dropped" if given is not None else NOTHING)
 
-    def _compared(self, data: bytes, text: str, texts: list[bytes]) -> list[bytes]:
+    def _compared(self, data: bytes, text: str, texts: list[bytes], dropped: str) -> list[bytes]:
         raw = values_in(text)
         frames = [_parsed(part) for part in texts]
         if raw is not None and len(raw) == len(frames) == 1 and not changes(raw[0], frames[0]):
@@ -165,7 +168,7 @@ class Interpreter:
         broken = _requirements(self.dialect.catalogue, data)
         if not texts:
             kind = frame_type(raw[0]) if raw and len(raw) == 1 else "message"
-            self._note_all(kind, "dropped", broken, None, text)
+            self._note_all(kind, dropped, broken, None, text)
         elif raw is None:
             for frame in frames:
                 self._note_all(frame_type(frame), "read from another form", broken, frame, text)

@@ -99,9 +99,11 @@ class DialectBook:
     Attributes:
         seen: texts that it was given, in both directions.
         faults: what went wrong in it, in words → how often.
+        nothing: for how many messages `incoming` returned nothing at all.
     """
 
     seen: int = 0
+    nothing: int = 0
     divergences: dict[tuple[str, str, str, str | None], Divergence] = field(default_factory=dict)
     faults: dict[str, int] = field(default_factory=dict)
 

@@ -22,14 +22,22 @@ _MANY = 4
 """Fewer cases that fail now and then are each an affair of its own."""
 
 
-def hints(results: Iterable[CaseResult], target: Target, *, fences: bool) -> tuple[str, ...]:
+def hints(
+    results: Iterable[CaseResult], target: Target, *, fences: bool, nothing: int = 0
+) -> tuple[str, ...]:
     """A line for each such cause.
 
     Args:
         fences: whether the target answers heartbeats.
+        nothing: for how many messages the dialect's `incoming` returned nothing at all.
     """
     known = tuple(results)
     found = []
+    if nothing:
+        found.append(
+            f"the dialect's `incoming` returned None for {plural(nothing, 'message')}, which nobody got: "
+            "does it lack a `return`? (A list without frames drops a message on purpose)"
+        )
     if not fences:
         suffering = sum(each.verdict in (Verdict.FAIL, Verdict.UNTESTABLE) and each.ran for each in known)
         found.append(

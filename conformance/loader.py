@@ -71,7 +71,13 @@ def load_scenarios(catalogue: Catalogue, folders: Iterable[Path] = ()) -> tuple[
     for folder in (own_scenarios(), *folders):
         if not folder.exists():
             raise UsageError(f"{folder}: there is no such scenario file or folder")
-        paths.extend(sorted(folder.glob("*.yaml")) if folder.is_dir() else [folder])
+        inside = sorted(folder.glob("*.yaml")) if folder.is_dir() else [folder]
+        if not inside:
+            raise UsageError(
+                f"{folder}: there is no scenario file in this folder",
+                hint="scenario files end in .yaml, and stand in the folder itself",
+            )
+        paths.extend(inside)
     return load_files(catalogue, paths)
 
 

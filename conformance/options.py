@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import inspect
+import math
 import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -279,9 +280,20 @@ class Running:
         }
 
 
+class _Factor(click.FloatRange):
+    """A number within bounds; `nan`, which is within all bounds, is none."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return found
+
+
+FACTOR = _Factor(0.05, 1000)
 timeout_factor = click.option(
     "--timeout-factor",
-    type=click.FloatRange(0.05, 1000),
+    type=FACTOR,
     default=1.0,
     help="Wait longer: for slow machines and debuggers.",
 )

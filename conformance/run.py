@@ -220,7 +220,8 @@ class Session:
         # What is left on a target that we launched goes with it.
         left_behind = self.tidied.in_words() if self.tidied and current.get() is None else None
         after = [line for line in (self._stopped, left_behind) if line]
-        first = hints(ordered, self.env.target, fences=self.ready.fences)
+        nothing = self.env.dialect.book.nothing if self.env.dialect is not None else 0
+        first = hints(ordered, self.env.target, fences=self.ready.fences, nothing=nothing)
         result = conclude(
             self.env,
             ordered,

@@ -16,6 +16,7 @@ import click
 from relaykit.config import suggest
 from relaykit.conformance.capabilities import Tried
 from relaykit.conformance.doctor import Step, examine, quiet_needed
+from relaykit.conformance.options import FACTOR
 from relaykit.conformance.preflight import Readiness
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.run import Settings, open_session
@@ -43,7 +44,7 @@ _ALGORITHMS = ("HS256", "RS256", "ES256", "EdDSA")
     type=click.Path(path_type=Path),
     help="File with the key that signs tokens (HS256); else the environment variable RELAYKIT_SECRET.",
 )
-@click.option("--timeout-factor", type=click.FloatRange(0.05, 1000), default=1.0, help="Wait longer.")
+@click.option("--timeout-factor", type=FACTOR, default=1.0, help="Wait longer.")
 @click.option(
     "--write",
     "writes",

@@ -122,7 +122,7 @@ def merge(files: tuple[Path, ...], output: Path | None, reports: tuple[str, ...]
     for kind, path in wanted:
         write(merged, kind, path)
     for note in merged["notes"]:
-        if note.startswith("not among the reports"):
+        if note.startswith(("not among the reports", "more than one report")):
             click.echo(f"note: {note}", err=True)
     if wanted:
         click.echo(f"{merged['outcome']['text']}: {', '.join(str(path) for _, path in wanted)}", err=True)

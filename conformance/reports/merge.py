@@ -63,7 +63,7 @@ def merge(named: Sequence[tuple[str, Data]], *, force: bool = False) -> dict[str
         "cases": cases,
         "requirements": _requirements(reports),
     }
-    merged["notes"] += _missing(reports)
+    merged["notes"] += [*_missing(reports), *_twice(named)]
     merged["notes"].append(f"merged from {plural(len(named), 'report')}; the duration is their sum")
     merged["outcome"] = _outcome(merged, reports)
     merged["outcome"]["profiles"] = claims(merged)
@@ -89,6 +89,18 @@ def _missing(reports: Sequence[Data]) -> Iterable[str]:
         if left:
             shown = ", ".join(left[:8]) + (", …" if len(left) > 8 else "")
             yield f"not among the reports: {'shard' if len(left) == 1 else 'shards'} {shown}"
+
+
+def _twice(named: Sequence[tuple[str, Data]]) -> Iterable[str]:
+    """A note for each shard that several of the reports are about."""
+    whose: dict[str, list[str]] = {}
+    for name, data in named:
+        shard = data.get("options", {}).get("shard")
+        if shard:
+            whose.setdefault(str(shard), []).append(name)
+    for shard, names in whose.items():
+        if len(names) > 1:
+            yield f"more than one report of shard {shard}: {', '.join(names)}"
 
 
 def _tidied(parts: Sequence[Data]) -> dict[str, Any]:

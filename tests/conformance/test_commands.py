@@ -161,6 +161,7 @@ def test_nothing_executed_is_exit_4(tmp_path: Path) -> None:
         (["--report", "pdf=x"], "json=FILE"),
         (["--level", "PERHAPS"], "PERHAPS"),
         (["--scenarios", "/nowhere"], "no such scenario"),
+        (["--timeout-factor", "nan"], "not a number"),
         (["--no-such-option"], "No such option"),
         (["--capability", "flying"], "flying"),
         (["--shard", "5/4"], "1/4"),

@@ -115,6 +115,7 @@ def test_a_fault_behind_the_dialect_is_found(monkeypatch: pytest.MonkeyPatch) ->
         ("    def outgoing(self, frame, peer): return []", "a sent heartbeat: not sent at all"),
         ("    def outgoing(self, frame, peer): frame['x'] = 1; return frame", "a sent send: /x put in"),
         ("    def incoming(self, text, peer): return []", "a received heartbeat_ack: dropped"),
+        ("    def incoming(self, text, peer): {}", "dropped, since `incoming` returned None: does it lack"),
         (
             "    def incoming(self, text, peer): return text.replace('\"sent\"', '\"kept\"')",
             "a received sent_ack: /payload/status changed",
@@ -136,6 +137,8 @@ def test_whatever_a_dialect_does_is_said_and_ends_the_run_as_a_failure(
     messages = [f.message for c in result.cases if c.case.kind == "dialect" for f in c.findings]
     assert any(said in message for message in messages), messages
     assert as_report(result, target)["outcome"]["exit_code"] in (1, 4)
+    forgets = any("does it lack a `return`?" in hint for hint in result.hints)
+    assert forgets is ("returned None" in said)
     assert result.count(Verdict.ERROR) == 0
 
 

@@ -165,7 +165,10 @@ def test_all_problems_are_said_at_once(tmp_path: Path) -> None:
     assert [f":{FIRST_STEP}:" in lines[0], f":{FIRST_STEP + 2}:" in lines[1]] == [True, True]
 
 
-def test_a_missing_folder_is_said() -> None:
+def test_a_folder_without_scenarios_is_said(tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UsageError, match="empty: there is no scenario file in this folder"):
+        load_scenarios(load_catalogue(), [tmp_path / "empty"])
     with pytest.raises(UsageError, match="no such scenario"):
         load_scenarios(load_catalogue(), [Path("/nonexistent/scenarios")])
 

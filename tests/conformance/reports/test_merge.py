@@ -36,6 +36,15 @@ def test_shards_add_up() -> None:
     assert "merged from 2 reports" in data["notes"][-1]
 
 
+def test_a_shard_that_is_given_twice_is_noted() -> None:
+    parts = [make([case(name)]) for name in "aba"]
+    for part, shard in zip(parts, ("1/2", "2/2", "1/2"), strict=True):
+        part["options"]["shard"] = shard
+    said = "more than one report of shard 1/2: 1.json, 3.json"
+    assert said in merged(*parts)["notes"]
+    assert not [note for note in merged(*parts[:2])["notes"] if "more than one" in note]
+
+
 def test_the_reports_themselves_stay_as_they_are() -> None:
     first, second = make([case("a")]), make([case("b", "fail")], [row(verdict="fail")])
     before = copy.deepcopy((first, second))
