@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from relaykit.conformance.derived.binding import bound
@@ -96,9 +97,11 @@ def _within(catalogue: Catalogue, found: tuple[Place, ...], draft: Any, thorough
 
     def put(label: str, about: str, value: str, *aims: str) -> Draft:
         made: Draft = draft(label, about, text.replace(f'"{_HERE}"', value), *aims)
-        return made
+        return made if aims else replace(made, valid=True)  # what is about no fault has none
 
     depth = catalogue.max_depth
+    if place.path:
+        yield from _just_kept(depth, len(place.path), put)
     yield put("too-deep", f"nested deeper than {depth} levels", "[" * depth + "]" * depth, "depth")
     yield put("huge-integer", "with an integer beyond 2^53", str(2**53 + 1), "integer")
     yield put("huge-number", "with a number beyond a double's range", "1e400", "nan")
@@ -112,6 +115,14 @@ def _within(catalogue: Catalogue, found: tuple[Place, ...], draft: Any, thorough
         yield put("leading-zero", "with a number that has a leading zero", "01", "json")
         yield put("line-feed", "with a bare line feed in a string", '"\n"', "json")
         yield put("wrong-escape", "with an escape that JSON lacks", '"\\x41"', "json")
+
+
+def _just_kept(depth: int, within: int, put: Any) -> Iterator[Draft]:
+    """What strict JSON permits only just, in a member that the schema leaves open."""
+    inner = depth - 1 - within  # the frame itself is a level, and so is all that the member lies in
+    yield put("deepest", f"nested in {depth} levels, as deep as may be", "[" * inner + "]" * inner)
+    yield put("greatest-integer", "with 2^53 - 1, which all readers hold exactly", str(2**53 - 1))
+    yield put("least-integer", "with -(2^53 - 1), which all readers hold exactly", str(1 - 2**53))
 
 
 NO_FRAMES: Mapping[str, tuple[str, str, str]] = {

@@ -190,6 +190,7 @@ async def _trial(station: Station, derived: Derived) -> None:
     if verdict.valid != draft.valid:
         raise AssertionError(f"the frame is meant to be {'valid' if draft.valid else 'invalid'}, and is not")
     if draft.valid:
+        shown = verdict.frame if draft.text is not None else shown
         station.phone.live.asks(len(data), shown)
     station.phone.live.send_text(data, shown=shown)
     station.sent += 2

@@ -6,6 +6,7 @@ import json
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import accumulate
 from typing import Any
 
 from relaykit.reference_server.app import App
@@ -14,11 +15,18 @@ from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import was_cut
 from relaykit.reference_server.defects.limits import entering, larger
 from relaykit.reference_server.defects.seams import Seams, swapped
-from relaykit.reference_server.defects.validation_lenient import taking_text
+from relaykit.reference_server.defects.validation_lenient import refusing_text, taking_text
 from relaykit.reference_server.dispatch import Dispatcher
 from relaykit.reference_server.handshake import Refusal
 from relaykit.reference_server.limits import Bucket, Ruling
 from relaykit.reference_server.session import Session
+
+
+def _levels(data: bytes) -> int:
+    """Levels of objects and arrays, where no text holds brackets."""
+    steps = ((byte in b"[{") - (byte in b"]}") for byte in data)
+    return max(accumulate(steps), default=0)
+
 
 DEPTH = (
     Defect(
@@ -26,6 +34,12 @@ DEPTH = (
         "A frame may be nested as deep as a parser reads it.",
         ("LIM-19",),
         taking_text("depth", json.loads),
+    ),
+    Defect(
+        "deepest-level-refused",
+        "A frame of as many levels as are permitted is taken for one that is nested too deep.",
+        ("VAL-22",),
+        refusing_text(lambda catalogue, data: _levels(data) == catalogue.max_depth),
     ),
 )
 

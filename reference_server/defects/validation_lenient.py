@@ -56,6 +56,30 @@ def taking_text(reason: str, read: Callable[[bytes], object]) -> Callable[[Seams
     return decoding(decode)
 
 
+def refusing_text(wrongly: Callable[[Catalogue, bytes], bool]) -> Callable[[Seams], None]:
+    """Text that is right is refused, where this says so."""
+
+    def decode(rightly: Callable[[bytes], Frame], catalogue: Catalogue, data: bytes) -> Frame:
+        frame = rightly(data)
+        if wrongly(catalogue, bytes(data)):
+            raise FrameError("json", "refused without need")
+        return frame
+
+    return decoding(decode)
+
+
+def _greatest(data: bytes) -> int:
+    """The greatest integer that stands for itself, whatever its sign."""
+    found: list[int] = []
+
+    def seen(text: str) -> int:
+        found.append(abs(int(text)))
+        return found[-1]
+
+    json.loads(data, parse_int=seen)
+    return max(found, default=0)
+
+
 def _small(text: str) -> int:
     number = int(text)
     return number if abs(number) <= 2**53 else 2**53
@@ -110,6 +134,12 @@ TAKEN = (
         "An integer beyond 2^53 is taken as 2^53.",
         ("VAL-19",),
         taking_text("integer", lambda data: json.loads(data, parse_int=_small)),
+    ),
+    Defect(
+        "great-integers-refused",
+        "An integer that 32 bits do not hold is refused.",
+        ("VAL-22",),
+        refusing_text(lambda _, data: _greatest(data) >= 2**32),
     ),
 )
 

@@ -112,6 +112,16 @@ def test_every_bound_is_met_from_both_sides() -> None:
     assert not [row for row in found if not (row.refused and row.served)]
 
 
+def test_what_strict_json_bounds_is_met_from_both_sides() -> None:
+    """The deepest frame is refused with one level more: there is none between the two."""
+    by_name = {each.draft.name: each.draft for each in family(CATALOGUE).values() if each.draft.valid}
+    assert {"greatest-integer", "least-integer"} <= by_name.keys()
+    data, _ = by_name["deepest"].filled(sample())
+    assert CATALOGUE.validate(data, "c2s").valid
+    with pytest.raises(FrameError, match="deeper"):
+        CATALOGUE.decode(data.replace(b"[]", b"[[]]"))
+
+
 @pytest.mark.parametrize("spec", TYPES)
 def test_every_optional_part_is_tried_present_and_absent(spec: Any) -> None:
     valid = [frame for each in _of(spec.type) if each.draft.valid and (frame := _parsed(each)) is not None]
