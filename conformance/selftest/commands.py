@@ -133,6 +133,8 @@ def selftest(
     if list_:
         click.echo(_as_json(chosen) if format_ == "json" else show.listing(chosen))
         return ExitCode.OK
+    if matrix_file is not None and matrix_file.exists() and len(chosen) < len(listing.defects):
+        matrix.read(matrix_file)  # what stays of it is needed at the end: no run for nothing
     console, started = terminal.console(), time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="relaykit-selftest-") as folder:
         cases = load_cases(catalogue)

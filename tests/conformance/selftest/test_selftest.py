@@ -62,17 +62,21 @@ def test_a_defect_that_survives_or_does_not_start_fails_the_run(tmp_path: Path) 
     assert "unusable" in ended.out
 
 
-def test_mistakes_are_usage_errors() -> None:
+def test_mistakes_are_usage_errors(tmp_path: Path) -> None:
+    broken = tmp_path / "matrix.json"
+    broken.write_text("{")
     for words, said in (
         (("--run", "no-such-thing"), "no defect fits"),
         (("--run", "colour:red"), "the part before ':'"),
         (("--report", "html=x.html"), "json=FILE"),
         (("--defects", "/no/such/program"), "cannot be run"),
         (("--defects", "false"), "exit status 1"),
+        (("--run", "time-as-a-number", "--matrix", str(broken)), "not a matrix"),
     ):
         ended = asyncio.run(relaykit("selftest", *words))
         assert ended.code == 2, ended
         assert said in ended.err, ended
+        assert not ended.out, "before anything ran"
 
 
 def test_a_sample_is_the_same_for_the_same_seed() -> None:
