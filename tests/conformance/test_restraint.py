@@ -65,7 +65,9 @@ def test_who_keeps_the_least_is_not_blamed(limit: str, cases: set[str]) -> None:
 @pytest.mark.parametrize("limit", LEAST)
 def test_a_limit_that_is_not_stated_restrains_nothing(limit: str) -> None:
     result = run(LEAST[limit], {}, all_cases(*CASES[:1], *CASES[4:6]))
-    assert result.count(Verdict.FAIL), "a server that keeps a limit nobody was told of fails"
+    # For its size alone a server may close, whatever the target file says: that is not told from a limit.
+    shown = Verdict.UNTESTABLE if limit == "max_frame_bytes" else Verdict.FAIL
+    assert result.count(shown), "a server that keeps a limit nobody was told of does not pass"
 
 
 def test_a_case_that_is_about_a_limit_goes_beyond_it() -> None:
