@@ -11,6 +11,9 @@ import pytest
 from fixtures.fakes import SECRET
 from support.suite import relaykit
 
+from relaykit.conformance.fuzz.finding import Finding
+from relaykit.conformance.fuzz.oracle import Duty
+from relaykit.conformance.fuzz.trial import Failure, Template
 from relaykit.schemas import load_catalogue
 
 PROCESS = Path(__file__).parents[2] / "fixtures" / "fake_process.py"
@@ -61,6 +64,16 @@ def test_what_killed_a_target_that_does_not_come_back_is_shown_all_the_same(
     else:
         assert "did not come up again" in finding["message"]
         assert "--seed 1" in finding["no_file"]
+
+
+def test_a_message_that_kills_twice_is_one_crash() -> None:
+    template = Template(b"{}", Duty.REFUSE)
+    first, second = (
+        Finding("crash", "it died", requirements, Failure(template, b"{}", {}, (), ()))
+        for requirements in (("VAL-13",), ("VAL-13", "VAL-05"))
+    )
+    assert first.is_like(second)
+    assert not first.is_like(Finding("crash", "it died", ("VAL-13",), None, "send"))
 
 
 BUSY_ONCE = """\
