@@ -144,7 +144,7 @@ export type MessageType = "text" | (Token & {});
 /** Non-empty string. Any text of at least one character. */
 export type NonEmptyString = string;
 
-/** Exactly one recipient. A message goes to a user or to a group: exactly one of `receiver_id` and `group_id` has a value. Null means the same as leaving the field out. */
+/** Exactly one recipient. A message goes to a user or to a group: exactly one of `receiver_id` and `group_id` has a value (null is none). */
 export type OneRecipient = {
   receiver_id: string;
   group_id?: null;
@@ -200,11 +200,11 @@ export interface ClientCallAnswer {
   type: "call_answer";
   /** Who called, and on what terms the call is accepted. */
   payload: CallAnswerPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -216,11 +216,11 @@ export interface ClientCallBusy {
   type: "call_busy";
   /** Who called, and why the user is busy. */
   payload: CallEndingPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -232,11 +232,11 @@ export interface ClientCallEnd {
   type: "call_end";
   /** Who is at the other end, and why the call ends. */
   payload: CallEndingPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -248,11 +248,11 @@ export interface ClientCallOffer {
   type: "call_offer";
   /** Whom to call, and on what terms. */
   payload: CallOfferPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -264,11 +264,11 @@ export interface ClientCallReject {
   type: "call_reject";
   /** Who called, and why the call is refused. */
   payload: CallEndingPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -280,11 +280,11 @@ export interface ClientDeliveryAck {
   type: "delivery_ack";
   /** Nothing to say: absent or an empty object. */
   payload?: EmptyPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -296,11 +296,11 @@ export interface ClientHeartbeat {
   type: "heartbeat";
   /** Nothing to say: absent or an empty object. */
   payload?: EmptyPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -312,11 +312,11 @@ export interface ClientIceCandidate {
   type: "ice_candidate";
   /** Whom the candidate is for, and the candidate. */
   payload: IceCandidatePayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -339,11 +339,11 @@ export interface ClientMediaKey {
     /** When, by the client's clock; the server puts its own time here. */
     timestamp?: Timestamp;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -367,11 +367,11 @@ export interface ClientMessage {
     /** When, by the client's clock; the server keeps its own time. */
     timestamp?: Timestamp;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -383,11 +383,11 @@ export interface ClientPong {
   type: "pong";
   /** Nothing to say: absent or an empty object. */
   payload?: EmptyPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -402,11 +402,11 @@ export interface ClientPresence {
     /** How the user wishes to be seen. */
     status: PresenceStatus;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -421,11 +421,11 @@ export interface ClientReadReceipt {
     /** The messages that were read, each named once. (Two UUIDs that differ only in case name the same message; a schema cannot see that.) */
     message_ids: Array<Uuid>;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -437,11 +437,11 @@ export interface ClientSend {
   type: "send";
   /** The message and whom it is for. */
   payload: MessagePayload & OneRecipient & MediaTogether;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -453,11 +453,11 @@ export interface ClientSyncAck {
   type: "sync_ack";
   /** Whose data has arrived. */
   payload: SyncPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -469,11 +469,11 @@ export interface ClientSyncData {
   type: "sync_data";
   /** Which device it is for, and the data. */
   payload: SyncDataPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -485,11 +485,11 @@ export interface ClientSyncRequest {
   type: "sync_request";
   /** Which device is asked. */
   payload: SyncPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -510,11 +510,11 @@ export interface ClientTyping {
     /** When, by the client's clock; the server puts its own time here. */
     timestamp?: Timestamp;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -526,11 +526,11 @@ export interface ServerCallAnswer {
   type: "call_answer";
   /** Who called, and on what terms the call is accepted. */
   payload: CallAnswerPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -549,11 +549,11 @@ export interface ServerCallBusy {
     /** Why, as an open token. */
     reason?: Reason;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -567,11 +567,11 @@ export interface ServerCallEnd {
   type: "call_end";
   /** Who was at the other end, and why the call ended. */
   payload: CallEndingPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -585,11 +585,11 @@ export interface ServerCallOffer {
   type: "call_offer";
   /** Who is called, and on what terms. */
   payload: CallOfferPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -603,11 +603,11 @@ export interface ServerCallReject {
   type: "call_reject";
   /** Who called, and why the call is refused. */
   payload: CallEndingPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -621,11 +621,11 @@ export interface ServerDeliver {
   type: "deliver";
   /** The message as its sender gave it. */
   payload: MessagePayload & OneRecipient & MediaTogether;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -656,11 +656,11 @@ export interface ServerDeviceApprovalRequest {
     /** A guess at the place the request came from. */
     location?: Text;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -674,11 +674,11 @@ export interface ServerDeviceApproved {
   type: "device_approved";
   /** The request and its outcome. */
   payload: ApprovalOutcome;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -692,11 +692,11 @@ export interface ServerDeviceDenied {
   type: "device_denied";
   /** The request and its outcome. */
   payload: ApprovalOutcome;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -716,16 +716,16 @@ export interface ServerError {
     message: NonEmptyString;
     /** When, by the server's clock. */
     timestamp: Timestamp;
-    /** Whether connecting again, or staying connected, makes sense. */
+    /** Whether connecting again makes sense, should the connection end. */
     reconnect: boolean;
     /** Seconds to wait before trying again. Required with `rate_limited`. */
     retry_after?: Count;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -756,11 +756,11 @@ export interface ServerGroupMessage {
     /** The kind of the media object, as a MIME type; given together with `media_id` or not at all. */
     media_type?: NonEmptyString | null;
   }) & MediaTogether;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -772,11 +772,11 @@ export interface ServerGroupMessage {
 export interface ServerHeartbeatAck {
   /** Always `heartbeat_ack`. */
   type: "heartbeat_ack";
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -790,11 +790,11 @@ export interface ServerIceCandidate {
   type: "ice_candidate";
   /** Whom the candidate is for, and the candidate. */
   payload: IceCandidatePayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -819,11 +819,11 @@ export interface ServerMediaKey {
     /** When, by the server's clock. */
     timestamp: Timestamp;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -863,11 +863,11 @@ export interface ServerMessage {
     /** The media objects that belong to the message. */
     attachments?: Array<Attachment>;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -893,11 +893,11 @@ export interface ServerMessageStatus {
     /** Whose device has the message or who has read it. */
     recipient_id: Uuid;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -911,11 +911,11 @@ export interface ServerPing {
   type: "ping";
   /** Nothing to say: absent or an empty object. */
   payload?: EmptyPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -938,11 +938,11 @@ export interface ServerPresence {
     /** The user's devices, as far as the server tells. */
     devices?: Array<Device>;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -959,11 +959,11 @@ export interface ServerSentAck {
     /** Always `sent`. */
     status: "sent";
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -982,11 +982,11 @@ export interface ServerStatusUpdate {
     /** Whose device has the message or who has read it; of use in groups. */
     recipient_id?: Uuid;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -1000,11 +1000,11 @@ export interface ServerSyncAck {
   type: "sync_ack";
   /** Whose data has arrived. */
   payload: SyncPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id: Uuid;
@@ -1018,11 +1018,11 @@ export interface ServerSyncData {
   type: "sync_data";
   /** Which device it is for, and the data. */
   payload: SyncDataPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id: Uuid;
@@ -1036,11 +1036,11 @@ export interface ServerSyncRequest {
   type: "sync_request";
   /** Which device is asked. */
   payload: SyncPayload;
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id: Uuid;
@@ -1063,11 +1063,11 @@ export interface ServerTyping {
     /** When, by the server's clock. */
     timestamp: Timestamp;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp?: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id?: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -1086,11 +1086,11 @@ export interface ServerUserOffline {
     /** When the user was last connected. */
     last_seen?: Timestamp;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
@@ -1107,11 +1107,11 @@ export interface ServerUserOnline {
     /** Who came online. */
     user_id: Uuid;
   };
-  /** When the frame was made. On frames from a server it is the server's clock. */
+  /** When the frame was made. */
   timestamp: Timestamp;
   /** The message that the frame carries or speaks of; on an `error`, the frame that was refused. */
   message_id?: Uuid;
-  /** The user the frame comes from. Set by the server on everything it delivers. */
+  /** The user the frame comes from. */
   sender_id: Uuid;
   /** The device of the sender that the frame comes from. */
   device_id?: Uuid;
