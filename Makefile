@@ -25,8 +25,9 @@ demo: $(STAMP) ## start the reference server, run the suite against it, say wher
 	  --report html=$(DEMO)/report.html --report json=$(DEMO)/report.json
 	@echo 'The HTML report is file://$(CURDIR)/$(DEMO)/report.html'
 
+# Many tests wait for a server: three at a time keep two cores busy.
 test: $(STAMP) ## all tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 3 --dist loadgroup
 
 lint: $(STAMP) ## ruff: rules and format; no file beyond 400 lines
 	$(BIN)/ruff check .

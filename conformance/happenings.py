@@ -44,7 +44,8 @@ def _derived(catalogue: Catalogue, case: Case) -> Iterator[str]:
     note = "" if each.draft.valid else "   (invalid)"
     yield arrow(_NAMES[0], "──▶", f"{_cut(data.decode('utf-8', 'backslashreplace'))}{note}")
     if each.draft.valid:
-        wanted = list(effects(catalogue, frame, defaultdict(lambda: _NAMES[2])))
+        sent = frame if isinstance(frame, dict) else json.loads(data)  # some drafts are given as text
+        wanted = list(effects(catalogue, sent, defaultdict(lambda: _NAMES[2])))
         for effect in wanted[:_MOST_EFFECTS]:
             which = " or ".join(_cut(_json(pattern)) for pattern in effect.any_of)
             who = effect.who if effect.who in _NAMES else "bob"
