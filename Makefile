@@ -42,7 +42,7 @@ tree:
 	@for name in $(PACKAGES); do ln -sfn ../../../$$name build/tree/relaykit/$$name; done
 
 types: $(STAMP) tree ## mypy, strict
-	MYPYPATH=build/tree $(BIN)/mypy -p relaykit
+	$(BIN)/mypy -p relaykit
 
 imports: $(STAMP) tree ## the direction of imports between the packages
 	cd build/tree && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache

@@ -58,8 +58,8 @@ def control(url: str, operation: str, **request: object) -> dict[str, Any]:
     """One operation of the control interface; its answer."""
     headers = {"Authorization": f"Bearer {CONTROL}", "Content-Type": "application/json"}
     body = json.dumps(request).encode()
-    call = urllib.request.Request(f"{url}/{operation}", body, headers)  # noqa: S310
-    with urllib.request.urlopen(call) as response:  # noqa: S310
+    call = urllib.request.Request(f"{url}/{operation}", body, headers)
+    with urllib.request.urlopen(call) as response:
         answer: dict[str, Any] = json.load(response)
         return answer
 

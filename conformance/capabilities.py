@@ -137,7 +137,7 @@ def _positive(catalogue: Catalogue, capability: str, steps: Iterable[Step]) -> f
 
 
 def _shows(catalogue: Catalogue, capability: str, result: CaseResult) -> bool:
-    assert result.case.scenario is not None  # noqa: S101 - as candidates have one
+    assert result.case.scenario is not None  # as candidates have one
     if result.proven & _positive(catalogue, capability, result.case.scenario.steps):
         return True
     for line in result.transcript:

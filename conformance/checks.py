@@ -72,7 +72,7 @@ class _Checker:
         self.scenario = scenario
         self.catalogue = catalogue
         self.complaints = complaints
-        rng = random.Random(scenario.id)  # noqa: S311
+        rng = random.Random(scenario.id)
         self.scope = Scope(scenario.id, roots(scenario, catalogue, rng), scenario.vars)
         self.connected = {
             (actor.name, device) for actor in scenario.actors.values() for device in actor.connect

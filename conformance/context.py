@@ -43,7 +43,7 @@ class Context:
         self.env = env
         self.case = case
         seed = f"{env.seed}/{case.id}" + (f"/{attempt}" if attempt else "")
-        self.rng = random.Random(seed)  # noqa: S311
+        self.rng = random.Random(seed)
         self.doubts = False
         self.recorder = Recorder(env.catalogue, env.shapes, case.id)
         self.users: dict[str, User] = {}
@@ -51,7 +51,7 @@ class Context:
         self.connections: list[Connection] = []
         self.fenced: set[tuple[str, str]] = set()
         """From which user to which messages went that mark a place; see `fence`."""
-        self.marks = random.Random(f"{seed}/marks")  # noqa: S311
+        self.marks = random.Random(f"{seed}/marks")
         self.leased: list[Identity] = []
         self.restraint: Restraint | None = None
         self.scope = Scope(seed, {}, {})

@@ -74,7 +74,7 @@ class OverCommand:
         process = self._process
         if process is None:
             return
-        assert process.stdin is not None  # noqa: S101
+        assert process.stdin is not None
         process.stdin.close()
         try:
             await asyncio.wait_for(process.wait(), 2.0)
@@ -108,7 +108,7 @@ class OverCommand:
             self._tasks = (asyncio.create_task(self._answers()), asyncio.create_task(self._errors()))
 
     async def _write(self, request: Mapping[str, Any]) -> None:
-        assert self._process is not None and self._process.stdin is not None  # noqa: S101
+        assert self._process is not None and self._process.stdin is not None
         # Where the pipe is broken, the reader has or will have found the end, and says it to all that wait.
         with contextlib.suppress(ConnectionError):
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
@@ -116,7 +116,7 @@ class OverCommand:
 
     async def _answers(self) -> None:
         process = self._process
-        assert process is not None and process.stdout is not None  # noqa: S101
+        assert process is not None and process.stdout is not None
         while True:
             try:
                 line = await process.stdout.readline()
@@ -153,7 +153,7 @@ class OverCommand:
         return True
 
     async def _errors(self) -> None:
-        assert self._process is not None and self._process.stderr is not None  # noqa: S101
+        assert self._process is not None and self._process.stderr is not None
         while chunk := await self._process.stderr.read(65536):
             lines = chunk.decode("utf-8", "replace").splitlines()
             self._tail.extend(line[:_TAIL_CHARACTERS] for line in lines if line.strip())

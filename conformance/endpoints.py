@@ -57,7 +57,7 @@ class Tls:
             asked = True
             return self.password or ""
 
-        assert self.certificate is not None  # noqa: S101
+        assert self.certificate is not None
         files = f"{self.certificate}{f' and {self.key}' if self.key else ''}"
         try:
             context.load_cert_chain(self.certificate, self.key, password)

@@ -109,7 +109,7 @@ class Isolation:
 
     async def _convict(self, how: str, found: Found) -> None:
         """The target died of the case that ran last."""
-        assert self._latest is not None  # noqa: S101 - or there would be nobody to convict
+        assert self._latest is not None  # or there would be nobody to convict
         found.harmless.pop(self._latest.case.id, None)
         found.guilty.append(Guilty(self._latest, how, tuple(self._deaths.last_lines())))
         await self._deaths.revive(how)

@@ -195,7 +195,7 @@ class Issuer:
             )
         except (OSError, ValueError) as error:
             raise TokenError(f"{words[0]} cannot be run: {error}") from error
-        assert process.stdout is not None and process.stderr is not None  # noqa: S101
+        assert process.stdout is not None and process.stderr is not None
         readers = (
             asyncio.create_task(_at_most(process.stdout, _LONGEST)),
             asyncio.create_task(_last(process.stderr, _SHOWN)),

@@ -105,7 +105,7 @@ class Launched:
     async def _read(self) -> None:
         # Read for as long as it runs: a full pipe would stop it.
         stream = self._process.stdout
-        assert stream is not None  # noqa: S101
+        assert stream is not None
         rest = b""
         while chunk := await stream.read(65536):
             *lines, rest = (rest + chunk).split(b"\n")

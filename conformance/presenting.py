@@ -52,7 +52,7 @@ def dressed(headers: Mapping[str, str], seed: str, user_id: str, device_id: str)
     """Handshake headers with what their names stand for in one connection; random ones follow the seed."""
     if not any("{" in value for value in headers.values()):
         return headers
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     names = {
         "random_ipv4": random_ipv4(rng),
         "random_uuid": fresh_uuid(rng),

@@ -106,7 +106,7 @@ def _suite(config: pytest.Config) -> Suite | None:
     return config.stash.get(_KEY, None)
 
 
-class Failed(Exception):  # noqa: N818 - pytest's own word
+class Failed(Exception):
     """A case did not pass; the text is all that is to be shown."""
 
 

@@ -175,7 +175,7 @@ class Suite:
 
     async def _main(self) -> RunResult:
         task, loop = asyncio.current_task(), asyncio.get_running_loop()
-        assert task is not None  # noqa: S101
+        assert task is not None
         self._cancel = lambda: loop.call_soon_threadsafe(task.cancel)
         watch = Progress(lambda _count, _carrier: None, self._done)
         return await api.judge(

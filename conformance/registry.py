@@ -44,7 +44,7 @@ class Probe:
 
 
 def probe(
-    id: str,  # noqa: A002
+    id: str,
     *,
     title: str,
     area: str,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class CaseStop(Exception):  # noqa: N818 - not an error: what follows in the case would mean nothing
+class CaseStop(Exception):
     """The case goes no further; what there is to say stands among its outcomes."""
 
 

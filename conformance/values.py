@@ -98,7 +98,7 @@ class Scope:
         key = (spec.name, index)
         if key not in self._made:
             # Seeded per name, so that a variable more or less leaves the others as they were.
-            rng = random.Random(f"{self.seed}/{spec.name}/{index}")  # noqa: S311
+            rng = random.Random(f"{self.seed}/{spec.name}/{index}")
             self._made[key] = _value(spec, rng, self)
         return self._made[key]
 

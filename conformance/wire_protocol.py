@@ -23,7 +23,7 @@ ABNORMAL = 1006
 """Stands for a connection that ended without a close frame (RFC 6455)."""
 
 
-class ConnectionEnded(Exception):  # noqa: N818 - not an error where it is expected
+class ConnectionEnded(Exception):
     """The connection is over, so nothing can be sent on it."""
 
 
@@ -123,7 +123,7 @@ class Wire(asyncio.Protocol):
         """Write raw bytes, such as a frame that RFC 6455 forbids; `note` is for the transcript."""
         self._must_be_open()
         self._recorder.transcript.event(self.label, "c2s", note)
-        assert self._transport is not None  # noqa: S101
+        assert self._transport is not None
         self._transport.write(data)
 
     def leave(self, code: int = 1000) -> None:
@@ -154,7 +154,7 @@ class Wire(asyncio.Protocol):
 
     def hand_over(self, protocol: asyncio.Protocol) -> None:
         """Give the open connection to another protocol, along with the bytes that nobody has read yet."""
-        assert self._transport is not None  # noqa: S101
+        assert self._transport is not None
         self._left = True
         self.ended = "handed over"
         self._transport.set_protocol(protocol)

@@ -148,7 +148,7 @@ _ERROR = "frames/s2c/error"
 
 def _scenario(case: ListedCase, names: Names, results: Results) -> ScenarioView:
     scene = case.scene
-    assert scene is not None  # noqa: S101  (the caller picked those that have one)
+    assert scene is not None  # the caller picked those that have one
     titles = {area.file: area.title for area in names.catalogue.protocol.areas.values()}
     return ScenarioView(
         id=case.id,

@@ -74,7 +74,7 @@ class ControlServer:
     @property
     def url(self) -> str:
         """Where operations are posted to, without the operation's name."""
-        assert self._runner is not None  # noqa: S101
+        assert self._runner is not None
         return f"http://{host_in_url(self._app.settings.control_host)}:{self._runner.addresses[0][1]}"
 
     async def stop(self) -> None:

@@ -21,7 +21,7 @@ Arguments = Mapping[str, Any]
 Answer = dict[str, Any]
 
 
-class Missing(Exception):  # noqa: N818  (an answer rather than a fault)
+class Missing(Exception):
     """What the request names does not exist."""
 
 

@@ -34,7 +34,7 @@ _LAPSED = "Nobody approved this device in time."
 _RETRY_S = 1.0  # until a store that failed is tried again
 
 
-class Conflict(Exception):  # noqa: N818  (an answer rather than a fault)
+class Conflict(Exception):
     """The state of a device or request does not permit what is asked."""
 
 

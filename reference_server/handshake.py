@@ -42,7 +42,7 @@ _ORIGIN = re.compile(r"[a-z*][a-z0-9+.*-]*://[^/?#\s]+", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class Refusal(Exception):  # noqa: N818  (an answer rather than a fault)
+class Refusal(Exception):
     """The HTTP answer to a handshake that is refused."""
 
     status: int

@@ -94,7 +94,7 @@ class _Site(web.BaseSite):
 
     def _connection(self) -> asyncio.BaseProtocol:
         server = self._runner.server
-        assert server is not None  # noqa: S101
+        assert server is not None
         if len(server.connections) >= _MOST_CONNECTIONS:
             return _Refusing()
         made = server()

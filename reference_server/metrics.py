@@ -49,7 +49,7 @@ class MetricsServer:
     @property
     def url(self) -> str:
         """Where the metrics are."""
-        assert self._runner is not None  # noqa: S101
+        assert self._runner is not None
         return f"http://{_HOST}:{self._runner.addresses[0][1]}/metrics"
 
     async def stop(self) -> None:

@@ -76,13 +76,13 @@ class PagesServer:
     @property
     def url(self) -> str:
         """Where the documentation is."""
-        assert self._runner is not None  # noqa: S101
+        assert self._runner is not None
         return f"http://{_HOST}:{self._runner.addresses[0][1]}/"
 
     @property
     def origins(self) -> tuple[str, ...]:
         """What the console's `Origin` is, by whichever of our names a browser has called us."""
-        assert self._runner is not None  # noqa: S101
+        assert self._runner is not None
         return tuple(f"http://{name}:{self._runner.addresses[0][1]}" for name in _OWN_NAMES)
 
     async def stop(self) -> None:

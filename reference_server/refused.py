@@ -9,7 +9,7 @@ RATE_LIMITED = "rate_limited"
 SERVER_ERROR = "server_error"
 
 
-class Refused(Exception):  # noqa: N818  (an answer rather than a fault)
+class Refused(Exception):
     """The frame is valid but cannot be served: it has no effect, and the client gets an `error`.
 
     Args:

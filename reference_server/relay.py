@@ -34,7 +34,7 @@ def make_relay(
     Raises:
         KitDefect: the server knows no such route, or nothing of this type can be sent to clients.
     """
-    assert spec.route is not None  # noqa: S101
+    assert spec.route is not None
     if spec.route.to not in _TARGETS or ("s2c", spec.type) not in app.catalogue.frames:
         raise KitDefect(
             f"{spec.source}: cannot be relayed to {spec.route.to!r}, or there is no s2c {spec.type!r}"

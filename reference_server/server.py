@@ -134,7 +134,7 @@ class Server:
     @property
     def port(self) -> int:
         """The port it listens on."""
-        assert self._listener is not None  # noqa: S101
+        assert self._listener is not None
         return int(self._listener.sockets[0].getsockname()[1])
 
     @property

@@ -50,7 +50,7 @@ class _Commands(click.Group):
             raise
 
 
-class _OutputEnded(Exception):  # noqa: N818  (an end, not a fault of ours)
+class _OutputEnded(Exception):
     """Output could not be written any further."""
 
     def __init__(self, cause: OSError) -> None:

@@ -51,13 +51,13 @@ class UnreachableError(RelaykitError):
     exit_code = ExitCode.UNREACHABLE
 
 
-class NothingToDo(RelaykitError):  # noqa: N818  (an outcome rather than a fault)
+class NothingToDo(RelaykitError):
     """Nothing was executed or found to check (exit 4)."""
 
     exit_code = ExitCode.NOTHING
 
 
-class KitDefect(RelaykitError):  # noqa: N818  (the field's word for it)
+class KitDefect(RelaykitError):
     """The kit itself is wrong (exit 5)."""
 
     exit_code = ExitCode.KIT_DEFECT

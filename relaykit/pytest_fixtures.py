@@ -83,7 +83,7 @@ class RelayServer:
                 stderr=log,
                 env={**kept, **own},
             )
-        assert self.process.stdout is not None  # noqa: S101
+        assert self.process.stdout is not None
         # Its address on standard output says that it listens; the end of that, that it does not.
         readable, _, _ = select.select([self.process.stdout], [], [], _STARTS_S)
         line = self.process.stdout.readline() if readable else b""

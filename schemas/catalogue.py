@@ -27,7 +27,7 @@ from relaykit.schemas.strict_json import FrameError
 from relaykit.schemas.validation import Judge, quick_check, type_finding
 
 
-class UnknownType(UsageError, KeyError):  # noqa: N818  (it is a key that is unknown)
+class UnknownType(UsageError, KeyError):
     """There is no frame of this type in this direction."""
 
     def __str__(self) -> str:  # KeyError's would put the message in quotes
@@ -67,7 +67,7 @@ class Catalogue:
         """The types that exist in a direction."""
         return self._types[direction]
 
-    def frame(self, direction: Direction, type: str) -> FrameSpec:  # noqa: A002
+    def frame(self, direction: Direction, type: str) -> FrameSpec:
         """The frame of a type in a direction.
 
         Raises:
@@ -181,12 +181,12 @@ class Catalogue:
             return self.validate(frame, direction).valid
         return valid or (direction == "s2c" and self.validate(frame, direction).valid)
 
-    def deepest(self, direction: Direction, type: str) -> float:  # noqa: A002
+    def deepest(self, direction: Direction, type: str) -> float:
         """How many levels of objects and arrays a frame of a type can have that has no finding at all."""
         self.frame(direction, type)
         return self._judges[direction, type].deepest
 
-    def quick_check(self, type: str, *directions: Direction) -> Callable[[Any], bool]:  # noqa: A002
+    def quick_check(self, type: str, *directions: Direction) -> Callable[[Any], bool]:
         """The bare check of a type: whether a frame that `decode` gave has no finding at all in one of some
         directions, each of which has the type."""
         if len(directions) == 1:

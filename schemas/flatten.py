@@ -34,7 +34,7 @@ _ONE_LINE = re.compile(r"\^(?:\\\.|[A-Za-z0-9\[\]{}()+*?,/_=:-])*\$")
 _NO_LINE_FEED = {"pattern": "\n"}
 
 
-class _Unknown(Exception):  # noqa: N818  (never leaves this module)
+class _Unknown(Exception):
     """A keyword or a form of reference that might mean more than is understood here."""
 
 

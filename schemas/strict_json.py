@@ -147,7 +147,7 @@ LONG = 4096
 """Bytes of a text that takes time to scan: about a millisecond for each kilobyte."""
 
 
-class _Suspect(Exception):  # noqa: N818  (never leaves this module)
+class _Suspect(Exception):
     """The slow look found a fault; the scan will say where."""
 
     def __init__(self, reason: Reason, message: str) -> None:

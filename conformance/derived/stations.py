@@ -262,8 +262,8 @@ async def station_for(context: Context) -> Station:
             inner.restraint = context.restraint.afresh()
         env.stations += 1
         # Not the users that the case itself would make up when it is run alone.
-        inner.rng = random.Random(f"{env.seed}/station/{env.stations}")  # noqa: S311
-        inner.marks = random.Random(f"{env.seed}/station/{env.stations}/marks")  # noqa: S311
+        inner.rng = random.Random(f"{env.seed}/station/{env.stations}")
+        inner.marks = random.Random(f"{env.seed}/station/{env.stations}/marks")
         try:
             station = await arranged(inner)
         except BaseException:

@@ -90,7 +90,7 @@ async def make_cell(env: Environment, case: Case, number: int, checks: dict[str,
         UntestableError: there are not enough users.
     """
     context = Context(env, case)
-    context.rng = random.Random(f"{env.seed}/cell/{number}")  # noqa: S311
+    context.rng = random.Random(f"{env.seed}/cell/{number}")
     try:
         station = await arranged(context)
     except BaseException:

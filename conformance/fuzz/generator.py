@@ -84,7 +84,7 @@ class Generator:
     """
 
     def __init__(self, catalogue: Catalogue, capabilities: frozenset[str], seed: str) -> None:
-        rng = random.Random(f"{seed}/outlines")  # noqa: S311
+        rng = random.Random(f"{seed}/outlines")
         specs = [
             spec
             for (way, _), spec in catalogue.frames.items()
@@ -222,7 +222,7 @@ def _text(schema: Mapping[str, Any], kind: str, name: str, rng: random.Random) -
 @cache
 def _ends(pattern: str) -> tuple[list[str], bool]:
     """Texts that match, and whether they still do with a mark before them."""
-    rng = random.Random(pattern)  # noqa: S311
+    rng = random.Random(pattern)
     ends = [patterns.sampled(pattern, rng) for _ in range(64)]
     marked = [mark + end for mark in (FAIR, FORBIDDEN) for end in ends]
     return ends, all(patterns.matches(pattern, text) for text in marked)
@@ -230,7 +230,7 @@ def _ends(pattern: str) -> tuple[list[str], bool]:
 
 @cache
 def _moments() -> list[str]:
-    rng, found = random.Random(0), list[str]()  # noqa: S311
+    rng, found = random.Random(0), list[str]()
     for _ in range(1000):
         fraction = ("", ".5", ".125", ".000000001")[rng.randrange(4)]
         day, hour, minute = rng.randint(1, 28), rng.randrange(24), rng.randrange(60)

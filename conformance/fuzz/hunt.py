@@ -120,7 +120,7 @@ class Hunt:
         self._generator = Generator(catalogue, target.capabilities, env.seed)
         self._types = sorted(catalogue.types("c2s") | catalogue.types("s2c"))
         self._most_bytes = int(target.limits["max_frame_bytes"])
-        self._rng = random.Random(f"{env.seed}/look")  # noqa: S311
+        self._rng = random.Random(f"{env.seed}/look")
         self._looked = 0
         self._unclosed: list[Failure] = []
         self._first = deque(corpus.frames)

@@ -48,9 +48,9 @@ class Maker:
         self._generator = generator
         self._oracle = oracle
         self._types = types
-        self._rng = random.Random(seed)  # noqa: S311
+        self._rng = random.Random(seed)
         # Of its own, so that what the corpus holds changes nothing in what is made without it.
-        self._corpus_rng = random.Random(f"{seed}/corpus")  # noqa: S311
+        self._corpus_rng = random.Random(f"{seed}/corpus")
         self._corpus = corpus
         self._first = first
         self.closing: list[bytes] = []

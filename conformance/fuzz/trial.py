@@ -149,7 +149,7 @@ class Bench:
         """
         self.count += 1
         context = Context(self.env, self.case)
-        context.rng = random.Random(f"{self.env.seed}/trial/{self.count}")  # noqa: S311
+        context.rng = random.Random(f"{self.env.seed}/trial/{self.count}")
         data, refusal = template.data, tuple[str, ...]()
         known: dict[str, str] = {}
         try:
@@ -271,7 +271,7 @@ def filled(data: bytes, known: dict[str, str], rng: random.Random) -> bytes:
 
 def sample_of(template: Template) -> bytes:
     """A template's bytes with identifiers that are nobody's, to judge its form by."""
-    rng = random.Random(0)  # noqa: S311
+    rng = random.Random(0)
     names = {found[1].decode().partition("|")[0] for found in re.finditer(rb"<<([^>]*)>>", template.data)}
     return filled(template.data, {name: fresh_uuid(rng) for name in sorted(names)}, rng)
 
@@ -290,7 +290,7 @@ async def usable(bench: Bench) -> Outcome | None:
     context = Context(bench.env, bench.case)
     bench.count += 1
     started = time.monotonic()
-    context.rng = random.Random(f"{bench.env.seed}/trial/{bench.count}")  # noqa: S311
+    context.rng = random.Random(f"{bench.env.seed}/trial/{bench.count}")
     try:
         await arranged(context)
         bench.usual_s = time.monotonic() - started

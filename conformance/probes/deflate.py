@@ -172,7 +172,7 @@ async def tls_versions(context: Context) -> None:
     ):
         context.step = version.name
         tls = env.target.tls_context()
-        assert tls is not None  # noqa: S101 - as there was one for all cases
+        assert tls is not None  # as there was one for all cases
         tls.minimum_version = tls.maximum_version = version
         shown = present(env, await device.obtain(), env.carrier)
         try:

@@ -70,7 +70,7 @@ async def late_decision(context: Context) -> None:
     await control(context, "advance_clock", {"seconds": 21})
     context.env.clock_offset_s += 21
     await fence(context, [laptop])
-    assert context.env.control is not None  # noqa: S101 - or the first operation would have ended the case
+    assert context.env.control is not None  # or the first operation would have ended the case
     with contextlib.suppress(ControlFailedError):  # a server may well say that it is too late
         await context.env.control.call("decide_device_approval", {"request_id": request, "approved": True})
     await laptop.live.close(context.env.waits.reply)

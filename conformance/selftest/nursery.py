@@ -34,7 +34,7 @@ class _Copy:
 
     async def wait(self) -> int:
         await self._ended.wait()
-        assert self.returncode is not None  # noqa: S101
+        assert self.returncode is not None
         return self.returncode
 
 
@@ -51,7 +51,7 @@ class _Nursery:
         self._reading = asyncio.create_task(self._read())
 
     async def _read(self) -> None:
-        assert self._process.stdout is not None  # noqa: S101
+        assert self._process.stdout is not None
         async for line in self._process.stdout:
             said = json.loads(line)
             pid = said["pid"]
@@ -93,14 +93,14 @@ class _Nursery:
             "environment": dict(environment),
             "output": str(path),
         }
-        assert self._process.stdin is not None  # noqa: S101
+        assert self._process.stdin is not None
         self._awaited.append((stdout, future))
         self._process.stdin.write(json.dumps(request).encode() + b"\n")
         return await future
 
     async def close(self) -> None:
         """End the process, and whatever of its copies still runs."""
-        assert self._process.stdin is not None  # noqa: S101
+        assert self._process.stdin is not None
         self._process.stdin.close()
         try:
             async with asyncio.timeout(_END_S):

@@ -136,7 +136,7 @@ def choose(listing: Listing, patterns: Sequence[str]) -> tuple[Seeded, ...]:
 
 def some_of(defects: Sequence[Seeded], count: int, seed: str) -> tuple[Seeded, ...]:
     """So many defects, chosen by a seed: each of another area for as long as there are any."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     waiting: dict[str, list[Seeded]] = {}
     for each in chance.sample(defects, len(defects)):
         waiting.setdefault(each.area, []).append(each)

@@ -163,7 +163,7 @@ class Differential:
         count = int(number) if number.isdigit() else 0
         while not self.tally.over_limit(self.limits) and self.unexpected < self.limits.most:
             seed = f"{base}+{count}" if count else base
-            self._note(self._explore(random.Random(seed)), seed)  # noqa: S311
+            self._note(self._explore(random.Random(seed)), seed)
             count += 1
             self.tally.sessions += 1
             self.told(self.tally)
@@ -282,7 +282,7 @@ class Differential:
         by = "both" if pair.mine and pair.other and len(names) == 1 else "mine" if pair.mine else "other"
         lab, best = (self.other, pair.logs[1]) if by == "other" else (self.mine, pair.logs[0])
         problem = best.problem
-        assert problem is not None  # noqa: S101
+        assert problem is not None
         if f"{by} {problem.name}" in self._seen:
             return
         self._seen.add(f"{by} {problem.name}")
@@ -314,7 +314,7 @@ class Differential:
 
     def _keep(self, lab: Lab, by: str, best: Played, seed: str, *, replay: bool) -> None:
         """Note a broken requirement by its shortest session, and write the scenario."""
-        assert best.problem is not None  # noqa: S101
+        assert best.problem is not None
         name = f"{by} {best.problem.name}"
         self._seen.add(name)
         if name in self.broken:

@@ -194,7 +194,7 @@ class Session:
             self._context.users[step.with_["user"]].legacy = True
             return None
         if step.move == "restart":
-            assert self._restart is not None  # noqa: S101
+            assert self._restart is not None
             await self._restart()
             self.env.clock_offset_s = 0.0
             for name in self._live():

@@ -33,7 +33,7 @@ EXTRA_S = 15.0
 """What all shrinking may take beyond the time that was given."""
 
 
-class ModelBroken(Exception):  # noqa: N818 - what is sought
+class ModelBroken(Exception):
     """The target did what the model does not permit; each kind of problem has a class of its own."""
 
     def __init__(self, problem: Problem) -> None:
@@ -282,7 +282,7 @@ class Hunt:
 
     def _shorter(self, played: Played) -> None:
         """A shorter session shows what is being shrunk."""
-        assert played.problem is not None  # noqa: S101
+        assert played.problem is not None
         self._shortest[self._sought] = played
         count = writing.actions(played.program)
         self.tally.shrinking = f"{played.problem.req[0]}, {count} step{'s' * (count != 1)} left"
@@ -304,7 +304,7 @@ class Hunt:
         self._found(seed, confirmed if steady else best, steady=steady, replay=True)
 
     def _found(self, seed: str, shown: Played, *, steady: bool, replay: bool) -> None:
-        assert shown.problem is not None  # noqa: S101
+        assert shown.problem is not None
         self._sought = ""
         known = shown.problem.name in self._known
         # Where another cause came to light, the one that was suspected is not looked at again.
@@ -338,7 +338,7 @@ class _Run:
 
     def perform(self, step: Step) -> None:
         hunt, session = self._hunt, self._session
-        assert session is not None  # noqa: S101
+        assert session is not None
         if not hunt._sought:
             hunt.tally.note(step)
         try:

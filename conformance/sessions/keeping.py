@@ -135,7 +135,7 @@ def keep(
         the file, and what `replay` says of it here and now; None if it cannot be written: the lab notes why.
     """
     problem = played.problem
-    assert problem is not None  # noqa: S101
+    assert problem is not None
     redact = lab.aimed.redactor.text
     notes = (found, redact(problem.message), *(f"  {step}" for step in played.program))
     made = writing.reproduction(lab.catalogue, name, played.log, played.last, problem, notes)

@@ -54,7 +54,7 @@ class Problem:
         return f"{self.kind} {self.req[0]}"
 
 
-class SessionOver(Exception):  # noqa: N818 - not an error: nothing more can be learnt from this session
+class SessionOver(Exception):
     """The session cannot go on, and the target is not to blame; the message says why."""
 
 

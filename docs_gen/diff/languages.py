@@ -44,7 +44,7 @@ class Compared:
     whole: bool
 
 
-class _TooMuch(Exception):  # noqa: N818  (never leaves this module)
+class _TooMuch(Exception):
     """The patterns are too large to be followed."""
 
 

@@ -43,7 +43,7 @@ class Defect:
     setup: str = STANDARD
 
 
-def defect(id: str, title: str, *breaks: str, setup: str = STANDARD) -> Callable[[Apply], Defect]:  # noqa: A002
+def defect(id: str, title: str, *breaks: str, setup: str = STANDARD) -> Callable[[Apply], Defect]:
     """Make a defect of the function that applies it."""
 
     def made(apply: Apply) -> Defect:
@@ -69,6 +69,6 @@ def all_defects() -> Mapping[str, tuple[Defect, str]]:
         if info.name.startswith("_"):
             continue
         for each in defects_in(importlib.import_module(f"{__name__}.{info.name}")):
-            assert each.id not in found, f"there are two defects {each.id!r}"  # noqa: S101
+            assert each.id not in found, f"there are two defects {each.id!r}"
             found[each.id] = each, info.name.partition("_")[0]
     return MappingProxyType(found)

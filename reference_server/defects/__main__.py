@@ -88,7 +88,7 @@ def _fork() -> None:
     from relaykit.reference_server.defects.forking import answer_requests
     from relaykit.schemas import load_catalogue
 
-    assert control and running  # noqa: S101  (imported in order to be there)
+    assert control and running  # imported in order to be there
     load_catalogue()
     all_defects()
     answer_requests(_run)

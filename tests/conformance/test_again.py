@@ -17,7 +17,7 @@ from relaykit.conformance.results import Case, CaseResult, RunResult, Stability,
 def judged(cases: tuple[Case, ...], *faults: str, **settings: object) -> RunResult:
     async def main() -> RunResult:
         async with fakes.minimal(*faults).running() as url:
-            return await judge(make_target(url, timing=QUICK), cases, **{"retries": 3, **settings})  # type: ignore[arg-type]
+            return await judge(make_target(url, timing=QUICK), cases, **{"retries": 3, **settings})
 
     return asyncio.run(main())
 
@@ -28,9 +28,9 @@ def failing(plan: str) -> tuple[tuple[Case, ...], list[str]]:
     left, users = list(plan), []
 
     async def run(context: object) -> None:
-        users.append(context.device("alice").id)  # type: ignore[attr-defined]
+        users.append(context.device("alice").id)
         if left.pop(0) == "f":
-            context.fail((), "it is its turn", actual="nothing")  # type: ignore[attr-defined]
+            context.fail((), "it is its turn", actual="nothing")
 
     return (replace(case, run=run),), users
 
@@ -69,8 +69,8 @@ def several(count: int, *, slow: bool = False, exclusive: bool = False) -> tuple
     (case,) = all_cases("heartbeat-is-answered")
 
     async def fail(context: object) -> None:
-        await context.wait(asyncio.get_running_loop().time() + 0.05)  # type: ignore[attr-defined]
-        context.fail((), "always", actual="nothing")  # type: ignore[attr-defined]
+        await context.wait(asyncio.get_running_loop().time() + 0.05)
+        context.fail((), "always", actual="nothing")
 
     name = "slow" if slow else "alone" if exclusive else "quick"
     return tuple(
@@ -108,7 +108,7 @@ def test_many_that_pass_alone_are_said_to_have_one_reason_first() -> None:
         async def run(context: object) -> None:
             if name not in seen:
                 seen.add(name)
-                context.fail((), "it stood still", actual="nothing")  # type: ignore[attr-defined]
+                context.fail((), "it stood still", actual="nothing")
 
         return replace(case, id=name, run=run)
 
@@ -186,7 +186,7 @@ def test_destructive_cases_need_leave_on_other_machines(monkeypatch: object) -> 
     def elsewhere(_: str) -> bool:
         return False
 
-    set_: Callable[..., None] = monkeypatch.setattr  # type: ignore[attr-defined]
+    set_: Callable[..., None] = monkeypatch.setattr
     set_(run, "on_loopback", elsewhere)
     (case,) = all_cases("heartbeat-is-answered")
     cases = (replace(case, destructive=True),)

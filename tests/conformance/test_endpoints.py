@@ -298,7 +298,7 @@ def test_frames_come_at_the_pace_that_the_target_wants() -> None:
             times.setdefault(peer, []).append(asyncio.get_running_loop().time())
             await whole(peer, data)
 
-        server.frame = frame  # type: ignore[method-assign]
+        server.frame = frame
         async with server.running() as url:
             # A case that sends for longer than a case may take: waiting for the pace is no time of the case.
             target = make_target(

@@ -42,7 +42,7 @@ MUST, MUST_NOT, SHOULD, MAY = (
 INFERRED_MUST = named("MUST", "inferred")
 
 
-def case(*requirements: str, id: str = "some-case") -> Case:  # noqa: A002
+def case(*requirements: str, id: str = "some-case") -> Case:
     return replace(all_cases("message-life")[0], id=id, requirements=requirements)
 
 
@@ -120,7 +120,7 @@ def test_levels() -> None:
     assert strongest([]) == "MUST"
 
 
-def result_of(*outcomes: Outcome, id: str = "some-case", requirements: tuple[str, ...] = ()) -> CaseResult:  # noqa: A002
+def result_of(*outcomes: Outcome, id: str = "some-case", requirements: tuple[str, ...] = ()) -> CaseResult:
     return judge(CATALOGUE, case(*requirements, id=id), outcomes, JUDGE_ALL)
 
 

@@ -55,7 +55,7 @@ def test_the_carrier_that_works_is_used() -> None:
         def query_only(request: fakes.Request) -> str | None:
             return plain(request) if "token=" in request.path else None
 
-        server.token = query_only  # type: ignore[method-assign]
+        server.token = query_only
         async with server.running() as url:
             result = await judge(
                 make_target(url), all_cases("message-life", "carrier-header", "carrier-query")

@@ -35,7 +35,7 @@ class Ended:
     def outcomes(self) -> dict[str, str]:
         """Test → passed, failed, skipped, or xfailed, from the JUnit file."""
         found = {}
-        for case in ElementTree.parse(self.folder / "junit.xml").iter("testcase"):  # noqa: S314
+        for case in ElementTree.parse(self.folder / "junit.xml").iter("testcase"):
             kinds = {child.tag: child for child in case}
             if "skipped" in kinds:
                 kind = "xfailed" if kinds["skipped"].get("type") == "pytest.xfail" else "skipped"

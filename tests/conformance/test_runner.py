@@ -139,7 +139,7 @@ def test_a_hopeless_server_gets_verdicts_in_bounded_time(
 ) -> None:
     async def main() -> None:
         started = time.monotonic()
-        async with fakes.sockets(handle) as url:  # type: ignore[arg-type]
+        async with fakes.sockets(handle) as url:
             cases = all_cases()
             result = await judge(make_target(url, timing=QUICK), cases)
         assert len([r for r in result.cases if r.case.kind != "shape"]) == len(cases)
@@ -197,7 +197,7 @@ def test_a_target_that_goes_away_is_noticed_and_every_case_gets_a_verdict() -> N
             await original(peer, frame)
             gone.set()
 
-        server.send = dying  # type: ignore[method-assign, assignment]
+        server.send = dying
         cases = all_cases("area:messages", "area:offline", "area:validation")
         running = asyncio.ensure_future(judge(make_target(url, timing=QUICK), cases, jobs=2))
         await gone.wait()

@@ -14,7 +14,7 @@ CATALOGUE = load_catalogue()
 
 
 def ids(**options: object) -> list[str]:
-    return [case.id for case in select(CATALOGUE, every_case(), **options)]  # type: ignore[arg-type]
+    return [case.id for case in select(CATALOGUE, every_case(), **options)]
 
 
 @pytest.mark.parametrize(

@@ -144,7 +144,7 @@ def given(**more: object) -> Given:
         "capabilities": (),
         "ports": {},
     }
-    return Given(**{**nothing, **more})  # type: ignore[arg-type]
+    return Given(**{**nothing, **more})
 
 
 def test_an_address_alone_needs_a_secret(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,7 +47,7 @@ async def issuer(**changes: Any) -> AsyncIterator[dict[str, Any]]:
     site = web.TCPSite(runner, "127.0.0.1", 0)
     await site.start()
     assert site._server is not None
-    port = site._server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+    port = site._server.sockets[0].getsockname()[1]
     http = {
         "url": f"http://127.0.0.1:{port}/tokens?device={{device_id}}",
         "bearer": {"value": ISSUER_KEY},
@@ -319,7 +319,7 @@ def test_an_answer_without_end_is_not_read_to_the_end() -> None:
         await runner.setup()
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
-        port = site._server.sockets[0].getsockname()[1]  # type: ignore[union-attr]
+        port = site._server.sockets[0].getsockname()[1]
         tokens = {"fetch": {"http": {"url": f"http://127.0.0.1:{port}/tokens"}}}
         issuer = Issuer(make_target("ws://127.0.0.1:1/ws", tokens=tokens).tokens, 10.0, lambda _: None)
         try:

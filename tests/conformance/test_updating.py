@@ -72,7 +72,7 @@ name: me  # the name
 
 def test_new_ones_follow_the_last_and_comments_stay() -> None:
     after = changed(PLAIN + LISTED)
-    assert [next(iter(each.values())) for each in expected(after)] == [  # type: ignore[attr-defined]
+    assert [next(iter(each.values())) for each in expected(after)] == [
         *("a-case", "MSG-12", "no-longer-wrong", "message-life")
     ]
     assert (

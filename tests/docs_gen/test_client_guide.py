@@ -40,12 +40,12 @@ def _wait(page: Page, *entry: str) -> None:
 
 def _drop(server: ServerProcess, user: str, device: str) -> None:
     """Cut a device's connection, as a network would."""
-    ask = urllib.request.Request(  # noqa: S310
+    ask = urllib.request.Request(
         f"{server.ready['control_url']}/drop_connection",
         json.dumps({"user_id": user, "device_id": device}).encode(),
         {"Authorization": f"Bearer {TOKEN}"},
     )
-    with urllib.request.urlopen(ask) as answer:  # noqa: S310
+    with urllib.request.urlopen(ask) as answer:
         assert answer.status == 200
 
 

@@ -105,7 +105,7 @@ def _differences(folder: Path, catalogue: Catalogue, cases: list[tuple[str, str]
     for (text, direction), (valid, name, findings) in zip(
         cases, _judge_in_node(folder, catalogue, cases), strict=True
     ):
-        expected = catalogue.validate(text, direction)  # type: ignore[arg-type]
+        expected = catalogue.validate(text, direction)
         ours = sorted((f.severity, f.pointer, f.keyword, f.requirement) for f in expected.findings)
         theirs = sorted(tuple(finding[:4]) for finding in findings)
         if (expected.valid, expected.type, ours) != (valid, name, theirs):

@@ -67,7 +67,7 @@ async def test_what_a_fault_delays_comes_in_its_place() -> None:
     async with running_server(timing=timing, faults=("delay=40s@heartbeat_ack",)) as server:
         alice = await server.connect()
         await alice.send(frame("heartbeat"))
-        await server.until(lambda: any(one._held for one in server.app.connections))  # type: ignore[attr-defined]
+        await server.until(lambda: any(one._held for one in server.app.connections))
         server.app.clock.advance(80)
         for kind in ("ping", "heartbeat_ack", "ping"):
             await alice.expect(kind)

@@ -84,7 +84,7 @@ async def test_it_does_not_start_without_a_token(token: str | None) -> None:
             pass
 
 
-@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])  # noqa: S104
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org"])
 @in_loop
 async def test_it_stays_on_loopback_unless_it_is_told_otherwise(host: str) -> None:
     with pytest.raises(UsageError, match="loopback"):
@@ -94,7 +94,7 @@ async def test_it_stays_on_loopback_unless_it_is_told_otherwise(host: str) -> No
 
 @in_loop
 async def test_it_may_be_told_to_leave_loopback() -> None:
-    async with bench(control_host="0.0.0.0", control_remote=True) as control:  # noqa: S104
+    async with bench(control_host="0.0.0.0", control_remote=True) as control:
         assert str(control.server.server.control_url).startswith("http://127.0.0.1:")
 
 

@@ -105,7 +105,7 @@ async def test_a_killed_server_loses_nothing_it_acknowledged(tmp_path: Path) -> 
     for limit in LIMITS:
         arguments += ["--limits", limit]
     alice, bob, account = Side(), Side(), Account()
-    chance = random.Random(7)  # noqa: S311
+    chance = random.Random(7)
     for _ in range(KILLS):
         with ServerProcess(tmp_path, *arguments) as server:
             writing, reading = await alice.connect(server.url), await bob.connect(server.url)

@@ -256,7 +256,7 @@ async def test_a_slow_line_keeps_order_and_takes_its_time() -> None:
         await bob.send(HEARTBEAT)
         await alice.send(HEARTBEAT)
         await alice.expect("heartbeat_ack")  # no line but bob's is slow
-        await server.until(lambda: bool(server.app.hub.of_user(bob.user)[0].link._line))  # type: ignore[attr-defined]
+        await server.until(lambda: bool(server.app.hub.of_user(bob.user)[0].link._line))
         server.app.clock.advance(1)
         assert bob.taken == []
         server.app.clock.advance(5)

@@ -20,7 +20,7 @@ AUTH = f"Authorization: Bearer {TOKEN}\r\n"
 async def ports(**changes: object) -> AsyncIterator[tuple[int, int, int]]:
     """The ports of control, metrics and documentation."""
     settings = {"control_port": 0, "control_token": TOKEN, "metrics_port": 0, "docs_port": 0, **changes}
-    async with running_server(**settings) as running:  # type: ignore[arg-type]
+    async with running_server(**settings) as running:
         urls = (running.server.control_url, running.server.metrics_url, running.server.docs_url)
         first, second, third = (urlsplit(url or "").port or 0 for url in urls)
         yield first, second, third

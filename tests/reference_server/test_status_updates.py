@@ -61,7 +61,7 @@ def after_notices(server: Running, count: int, then: Callable[[], None]) -> None
             then()
         return found
 
-    server.app.mailboxes.take_notices = taken  # type: ignore[method-assign]
+    server.app.mailboxes.take_notices = taken
 
 
 @in_loop

@@ -175,7 +175,7 @@ async def test_slow_readers_are_bounded_under_tls() -> None:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port, ssl=trusting(server))
         raw = Raw(reader, writer)
         await raw.request(f"/ws?token={token}")
-        writer.transport.pause_reading()  # type: ignore[attr-defined]
+        writer.transport.pause_reading()
         async with asyncio.timeout(20):
             while server.app.hub.of_user(bob):
                 await alice.send(*(message(bob, ciphertext="A" * 60_000) for _ in range(5)))

@@ -53,18 +53,18 @@ def test_it_cannot_be_changed() -> None:
     catalogue = load_catalogue()
     spec = catalogue.frame("c2s", "send")
     changes: list[Callable[[], Any]] = [
-        lambda: catalogue.frames.__setitem__(("c2s", "x"), spec),  # type: ignore[attr-defined]
-        lambda: spec.schema.__setitem__("type", "array"),  # type: ignore[attr-defined]
+        lambda: catalogue.frames.__setitem__(("c2s", "x"), spec),
+        lambda: spec.schema.__setitem__("type", "array"),
         lambda: spec.bundled["properties"].clear(),
-        lambda: spec.examples[0].update(type="x"),  # type: ignore[attr-defined]
-        lambda: catalogue.protocol.limits.clear(),  # type: ignore[attr-defined]
-        lambda: catalogue.requirements.clear(),  # type: ignore[attr-defined]
+        lambda: spec.examples[0].update(type="x"),
+        lambda: catalogue.protocol.limits.clear(),
+        lambda: catalogue.requirements.clear(),
     ]
     for change in changes:
         with pytest.raises((TypeError, AttributeError)):
             change()
     with pytest.raises(dataclasses.FrozenInstanceError):
-        catalogue.digest = ""  # type: ignore[misc]
+        catalogue.digest = ""
 
 
 def test_protocol_values_are_at_hand() -> None:

@@ -226,7 +226,7 @@ def test_nothing_else_of_the_reading_is_relayed() -> None:
     assert sum(CATALOGUE.frame("c2s", type_).route is not None for type_ in read) == 12
 
 
-@pytest.mark.parametrize("spec", [p for p in FRAMES if p.values[0].route])  # type: ignore[union-attr]
+@pytest.mark.parametrize("spec", [p for p in FRAMES if p.values[0].route])
 def test_a_relayed_example_with_its_stamps_is_what_recipients_get(spec: FrameSpec) -> None:
     """The generic relay: the client's payload, the stamps, nothing more."""
     values = {

@@ -115,7 +115,7 @@ def test_a_fault_says_what_was_found_and_what_was_expected(data: bytes, said: st
 
 def _mutations(seed: int, number: int) -> list[bytes]:
     """Valid compact and spaced JSON, with bytes changed, put in and taken out."""
-    dice = random.Random(seed)  # noqa: S311
+    dice = random.Random(seed)
     sample: Any = {
         "a": [1, -2.5e3, True, None, {"b": 'é\n"x', "c": {}}],
         "d": "\\u0041",
@@ -172,7 +172,7 @@ def test_quick_and_slow_look_agree() -> None:
 
 
 def test_the_quick_look_takes_blanks_between_values_but_no_duplicates() -> None:
-    dice = random.Random(9)  # noqa: S311
+    dice = random.Random(9)
     tricky = ["a", "b", ", ", ",", ": ", '": ', '":', ', "', ', {"', "a, ", "a,", '\\", "a": 1', "\u0001"]
     taken = refused = 0
     for _ in range(3000):

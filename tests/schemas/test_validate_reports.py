@@ -53,7 +53,7 @@ def test_json_has_the_promised_shape(mixed: Path) -> None:
 
 
 def test_junit_counts_what_it_lists(mixed: Path) -> None:
-    root = ET.fromstring(run(mixed, HERE / "frames.md", "--format", "junit").stdout)  # noqa: S314
+    root = ET.fromstring(run(mixed, HERE / "frames.md", "--format", "junit").stdout)
     suites = {suite.get("name"): suite for suite in root}
     assert set(suites) == {mixed.as_posix(), (HERE / "frames.md").as_posix(), "valid"}
     assert int(root.get("tests", "")) == len(root.findall(".//testcase"))

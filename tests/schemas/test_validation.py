@@ -169,8 +169,8 @@ def test_quick_and_full_verdict_agree_on_every_vector(direction: Direction) -> N
 def test_faults_of_json_name_their_requirement_per_direction() -> None:
     faults = load_catalogue().protocol.faults
     for direction in ("c2s", "s2c"):
-        (finding,) = findings(b'{"type":"ping","type":"ping"}', direction)  # type: ignore[arg-type]
-        assert (finding.keyword, finding.requirement) == ("duplicate-key", faults[direction]["duplicate-key"])  # type: ignore[index]
+        (finding,) = findings(b'{"type":"ping","type":"ping"}', direction)
+        assert (finding.keyword, finding.requirement) == ("duplicate-key", faults[direction]["duplicate-key"])
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ async def admits(
 
 
 async def admits_token(server: Running, token: str) -> bool:
-    server.token = lambda *_, **__: token  # type: ignore[method-assign]
+    server.token = lambda *_, **__: token
     try:
         peer = await server.connect()
     except InvalidStatus as failed:

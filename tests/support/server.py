@@ -207,5 +207,5 @@ def in_loop(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., Non
         with asyncio.Runner(loop_factory=new_loop) as runner:
             runner.run(test(*args, **kwargs))
 
-    run.in_loop = True  # type: ignore[attr-defined]  # for conftest: run it on every kind of loop
+    run.in_loop = True  # for conftest: run it on every kind of loop
     return run

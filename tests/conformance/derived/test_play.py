@@ -123,7 +123,7 @@ class Impatient(Minimal):
 
     async def bad(self, peer: Peer, frame: Any) -> None:
         count = getattr(peer.socket, "violations", 0) + 1
-        peer.socket.violations = count  # type: ignore[attr-defined]
+        peer.socket.violations = count
         await super().bad(peer, frame)
         if count >= 3:
             await peer.socket.close(1008)

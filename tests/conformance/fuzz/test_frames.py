@@ -186,7 +186,7 @@ class Limits(Minimal):
         moment = asyncio.get_running_loop().time()
         left, at, refused = getattr(peer, "bucket", (40.0, moment, 0))
         left, refused = min(40.0, left + (moment - at) * 40), refused if left < 1 else 0
-        peer.bucket = left - (left >= 1), moment, refused + (left < 1)  # type: ignore[attr-defined]
+        peer.bucket = left - (left >= 1), moment, refused + (left < 1)
         if left >= 1:
             await super().frame(peer, data)
         elif refused > 30:
@@ -272,7 +272,7 @@ class Stumbles(Minimal):
 
     async def frame(self, peer: Peer, data: str | bytes) -> None:
         count = getattr(peer, "count", 0) + 1
-        peer.count = count  # type: ignore[attr-defined]
+        peer.count = count
         if count > 40 and count % 7 == 0:
             await self.error(peer.socket, "invalid_message")
         await super().frame(peer, data)

@@ -58,7 +58,7 @@ def test_all_types_are_generated_in_many_outlines() -> None:
     st.integers(0, 10**9), st.sampled_from([FAIR, FORBIDDEN]), st.sampled_from(sorted(CATALOGUE.types("c2s")))
 )
 def test_what_is_generated_is_valid_by_both_validators(seed: int, mark: str, kind: str) -> None:
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     who = people(rng)
     who.mark = mark
     frame = generator().frame(rng, who, kind)
@@ -68,7 +68,7 @@ def test_what_is_generated_is_valid_by_both_validators(seed: int, mark: str, kin
 @settings(deadline=None)
 @given(st.integers(0, 10**9))
 def test_the_oracle_says_what_the_catalogue_says(seed: int) -> None:
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     data = mutated(rng, generator().frame(rng, people(rng)), TYPES)
     duty, _ = oracle().duty(data)
     verdict = CATALOGUE.validate(data, "c2s")
@@ -93,7 +93,7 @@ def test_the_oracle_says_what_the_catalogue_says(seed: int) -> None:
 @settings(deadline=None)
 @given(st.integers(0, 10**9))
 def test_a_frame_that_is_spelt_otherwise_is_the_same_frame(seed: int) -> None:
-    rng = random.Random(seed)  # noqa: S311
+    rng = random.Random(seed)
     frame = generator().frame(rng, people(rng))
     data = json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode()
     assert CATALOGUE.decode(respelt(rng, data)) == frame
@@ -101,7 +101,7 @@ def test_a_frame_that_is_spelt_otherwise_is_the_same_frame(seed: int) -> None:
 
 def test_the_same_seed_makes_the_same_frames() -> None:
     def made(seed: int) -> list[bytes]:
-        rng = random.Random(seed)  # noqa: S311
+        rng = random.Random(seed)
         who = people(rng)
         return [mutated(rng, generator().frame(rng, who), TYPES) for _ in range(200)]
 
@@ -119,7 +119,7 @@ def test_what_is_reached_is_counted_once() -> None:
 
 
 def test_most_constraints_are_reached_by_chance() -> None:
-    reach, rng = Reach(CATALOGUE, EVERYTHING), random.Random(3)  # noqa: S311
+    reach, rng = Reach(CATALOGUE, EVERYTHING), random.Random(3)
     who = people(rng)
     for _ in range(12_000):
         who.got = [uuid(rng, FAIR)]
@@ -146,7 +146,7 @@ def test_memory_grows_if_it_does_so_for_as_long_as_frames_come() -> None:
 
 def test_every_kind_of_encoding_is_made_and_judged() -> None:
     """Bytes that no UTF-8 has, other encodings, a byte-order mark, halves of surrogate pairs."""
-    rng = random.Random(3)  # noqa: S311
+    rng = random.Random(3)
     seen: set[str] = set()
     for _ in range(6000):
         data = mutated(rng, generator().frame(rng, people(rng)), TYPES)
@@ -161,7 +161,7 @@ def test_every_kind_of_encoding_is_made_and_judged() -> None:
 def test_messages_that_end_their_connection_are_kept_apart_and_the_corpus_changes_nothing_else() -> None:
     def made(corpus: list[bytes], first: list[bytes]) -> tuple[list[bytes], Maker]:
         maker = Maker(generator(), oracle(), TYPES, "seed", corpus, 65536, deque(first))
-        link: Any = SimpleNamespace(who=people(random.Random(1)), interval=SimpleNamespace(acks=set()))  # noqa: S311
+        link: Any = SimpleNamespace(who=people(random.Random(1)), interval=SimpleNamespace(acks=set()))
         return [sent.data for _ in range(60) for sent in maker.batch(link, 24).sent], maker
 
     alone, maker = made([], [])
@@ -186,7 +186,7 @@ GROUP = "group-C0FFEE00-0000-4000-8000-00000000000A"
 
 
 def test_what_a_target_spells_in_upper_case_keeps_its_name_in_a_trial() -> None:
-    who = people(random.Random(1))  # noqa: S311
+    who = people(random.Random(1))
     who.group = GROUP
 
     def template(group: str, **more: str) -> dict[str, Any]:
@@ -202,12 +202,12 @@ def test_what_a_target_spells_in_upper_case_keeps_its_name_in_a_trial() -> None:
 
 
 def test_what_comes_in_upper_case_is_the_same_message_and_the_same_mark() -> None:
-    link = Link(people(random.Random(1)), "bob", {"deliver": lambda _: True})  # noqa: S311
+    link = Link(people(random.Random(1)), "bob", {"deliver": lambda _: True})
 
     def deliver(name: str) -> None:
         link._text(json.dumps({"type": "deliver", "message_id": name}).encode())
 
-    fair, forbidden = (uuid(random.Random(2), mark) for mark in (FAIR, FORBIDDEN))  # noqa: S311
+    fair, forbidden = (uuid(random.Random(2), mark) for mark in (FAIR, FORBIDDEN))
     deliver(fair.upper())
     assert received(link) == {fair}
     assert not link.interval.twice
@@ -221,7 +221,7 @@ def test_what_comes_in_upper_case_is_the_same_message_and_the_same_mark() -> Non
 def test_errors_for_what_nobody_is_there_to_get_are_no_doubt_once_a_connection_has_ended() -> None:
     """A server may close after repeated violations (VAL-14), and then has nobody to pass a relay on to."""
     names = ("alice.phone", "alice.laptop", "bob")
-    phone, laptop, bob = (Link(people(random.Random(1)), name, {}) for name in names)  # noqa: S311
+    phone, laptop, bob = (Link(people(random.Random(1)), name, {}) for name in names)
     cell = Cell(cast(Context, None), dict(zip(names, (phone, laptop, bob), strict=True)))
     bad = Sent(b"[]", Duty.REFUSE, exact=False, kind="", fault="array")
     relay, message = (Sent(b"{}", Duty.VALID, exact=True, kind=kind) for kind in ("sync_data", "send"))
@@ -245,7 +245,7 @@ def test_errors_for_what_nobody_is_there_to_get_are_no_doubt_once_a_connection_h
 
 def test_an_acknowledgment_of_what_is_not_known_to_have_come_need_not_be_served_in_a_trial() -> None:
     """Batches are made ahead: one may be sent when the interval in which its messages came is over."""
-    came, lost = (uuid(random.Random(seed), FAIR) for seed in (1, 2))  # noqa: S311
+    came, lost = (uuid(random.Random(seed), FAIR) for seed in (1, 2))
     owners = {came: "bob"}
     assert _arrived({"type": "delivery_ack", "message_id": came.upper()}, owners)
     assert not _arrived({"type": "delivery_ack", "message_id": lost}, owners)

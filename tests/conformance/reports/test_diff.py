@@ -44,7 +44,7 @@ def one(old: dict[str, Any] | None, new: dict[str, Any] | None) -> tuple[str | N
     ],
 )
 def test_a_case(old: str | None, new: str | None, kind: str | None, worse: bool) -> None:
-    assert one(old and case("a", old), new and case("a", new)) == (kind, worse)  # type: ignore[arg-type]
+    assert one(old and case("a", old), new and case("a", new)) == (kind, worse)
 
 
 def test_an_expected_failure_is_not_worse() -> None:

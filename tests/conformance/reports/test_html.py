@@ -102,7 +102,7 @@ def test_a_finding_stands_beside_the_frame_it_is_about() -> None:
     page = to_html(make([case(verdict="fail", transcript=lines, findings=[about, late])])).decode()
     items = re.findall(r"<li id=\"d0-0-(\d)\".*?</li>", page, re.S)
     assert items == ["1", "2", "3"]
-    second, third = (re.search(rf"<li id=\"d0-0-{n}\".*?</li>", page, re.S)[0] for n in (2, 3))  # type: ignore[index]
+    second, third = (re.search(rf"<li id=\"d0-0-{n}\".*?</li>", page, re.S)[0] for n in (2, 3))
     assert "the ciphertext differs" in second
     assert "after this: nothing else came" in third
     # On the diagram, the arrow is the finding's, with its number.

@@ -74,7 +74,7 @@ def test_a_flake_in_company_only_is_told_as_such() -> None:
 
 def test_a_flake_is_still_a_failure_for_machines() -> None:
     data = failing(stability=FLAKY)
-    root = ElementTree.fromstring(to_junit(data))  # noqa: S314
+    root = ElementTree.fromstring(to_junit(data))
     failure = root.find(".//testcase/failure")
     assert failure is not None
     assert failure.get("message", "").startswith("[flaky 1/3] ")

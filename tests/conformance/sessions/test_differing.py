@@ -42,7 +42,7 @@ def test_a_difference_is_the_same_whoever_shows_it() -> None:
     assert second is not None
     assert first.signature == second.signature
     assert compare(ACK, {"carol.phone": [ERROR]}, {"carol.phone": [ERROR]}) is None
-    other = {**ERROR, "payload": {**ERROR["payload"], "error_code": "server_error"}}  # type: ignore[dict-item]
+    other = {**ERROR, "payload": {**ERROR["payload"], "error_code": "server_error"}}
     third = compare(ACK, {"carol.phone": [ERROR]}, {"carol.phone": [other]})
     assert third is not None
     assert third.signature != first.signature

@@ -257,7 +257,7 @@ def valid(state: State, step: Step) -> list[bool]:
 
 
 def test_moves_make_valid_frames_or_invalid_ones_on_purpose_and_reach_all_there_is() -> None:
-    rng = random.Random(1)  # noqa: S311
+    rng = random.Random(1)
     moves: set[str] = set()
     transitions: set[str] = set()
     for _ in range(900):
