@@ -26,6 +26,8 @@ from relaykit.tokens import mint
 
 SECRET = "the signing key of the benchmarks, long enough"
 HERE = Path(__file__).parent
+# Nobody acknowledges what is delivered: all of it is one sender's.
+UNBOUNDED = {"RELAYKIT_SERVE_MAX_WAITING_BYTES_PER_SENDER": str(1 << 30)}
 UNLIMITED = ("burst=100000000", "frames_per_second=100000000", "waiting_per_user=100000000")
 
 
@@ -58,7 +60,7 @@ class Target:
 @contextmanager
 def started(*command: str) -> Iterator[Target]:
     """Run a server that prints its URL."""
-    environment = {**os.environ, "RELAYKIT_SECRET": SECRET}
+    environment = {**os.environ, "RELAYKIT_SECRET": SECRET, **UNBOUNDED}
     process = subprocess.Popen(
         command,
         env=environment,

@@ -80,6 +80,7 @@ class App:
                 self.store,
                 waiting_per_user=int(limits["waiting_per_user"]),
                 waiting_bytes=settings.max_waiting_bytes,
+                bytes_per_sender=settings.max_waiting_bytes_per_sender,
                 remembered=settings.remembered_messages,
             )
             self.devices = Devices(self.store, self.mailboxes)

@@ -7,8 +7,8 @@ device takes.
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
 
 from relaykit.reference_server.cache import Cache
 from relaykit.reference_server.ledger import Entry, Ledger
@@ -19,7 +19,9 @@ from relaykit.reference_server.store import ROWS, Store
 SENT, DELIVERED, READ = "sent", "delivered", "read"
 _RANK = {SENT: 0, DELIVERED: 1, READ: 2}
 _NOBODY = ""  # the device of a box that no device has taken yet
-_MESSAGE = 5  # columns of the table of messages
+_MESSAGE, _SENDER = 5, 2  # columns of the table of messages, and which of them is the sender
+_SHARES = 16  # so many users must each send all that they may before others cannot send
+_LEAST_SHARE = 65_536  # bytes: as small as the bounds themselves can be set
 
 # What nobody waits for needs no content any more. It is looked up by the recipients' boxes: for an index of
 # `waiting` by message every new message would pay.
@@ -34,6 +36,8 @@ AND NOT EXISTS (
     WHERE recipients.message = messages.seq
 )
 """
+# LENGTH before anything else: content is large, and would be read for any other look at it.
+_BY_SENDER = "SELECT sender, SUM(LENGTH(frame)) FROM messages WHERE LENGTH(frame) > 0 GROUP BY sender"
 
 
 @dataclass(slots=True)
@@ -57,28 +61,45 @@ class Notice:
 
 @dataclass(slots=True)
 class Totals:
-    """What waits in all: messages, once for each device that they wait for, and the bytes of their frames."""
+    """What waits in all: messages, once for each device that they wait for, and the bytes of their frames, in
+    all and of each user who sent any."""
 
     waiting: int
     bytes: int
+    by_sender: dict[str, int] = field(default_factory=dict)
+
+    def release(self, sender: str, size: int) -> None:
+        """Count a message no longer: no device waits for it any more."""
+        self.bytes -= size
+        left = self.by_sender.pop(sender, 0) - size
+        if left > 0:
+            self.by_sender[sender] = left
 
 
 class Mailboxes:
     """The tables of messages. New rows are queued and written together when the turn settles."""
 
     def __init__(
-        self, store: Store, *, waiting_per_user: int, waiting_bytes: int, remembered: int = 1_000_000
+        self,
+        store: Store,
+        *,
+        waiting_per_user: int,
+        waiting_bytes: int,
+        bytes_per_sender: int | None = None,
+        remembered: int = 1_000_000,
     ) -> None:
         """Open the tables.
 
         Args:
             waiting_per_user: messages that may wait for a device.
             waiting_bytes: size of all that wait together.
+            bytes_per_sender: size of those together that one user has sent; None: a share of `waiting_bytes`.
             remembered: newer messages that there are when one is forgotten for which nobody waits.
         """
         self._store = store
         self._bound = waiting_per_user
         self._most_bytes = waiting_bytes
+        self._most_of_sender = bytes_per_sender or max(waiting_bytes // _SHARES, _LEAST_SHARE)
         self._totals: Totals | None = None
         self._boxes: Cache[str, list[Box]] = Cache()
         self._ledger = Ledger(store)
@@ -174,7 +195,7 @@ class Mailboxes:
             Whether it was taken: not if as many as are permitted wait for one of these devices.
 
         Raises:
-            Refused: as much as is permitted waits for all devices together.
+            Refused: as much as is permitted waits for all devices together, or of what this user has sent.
         """
         if members is None:
             boxes = self._boxes.get(target) or self.boxes(target) or self._nameless_box(target)
@@ -188,10 +209,15 @@ class Mailboxes:
         if self._store.full:
             raise Refused("the store is full", SERVER_ERROR)
         totals = self._totals or self.totals()
-        size = totals.bytes + len(frame)
-        if size > self._most_bytes:
+        size = len(frame)
+        of_sender = totals.by_sender.get(sender, 0) + size
+        if of_sender > self._most_of_sender:
+            raise Refused("too much waits of what you have sent; try again later", SERVER_ERROR)
+        if totals.bytes + size > self._most_bytes:
             raise Refused("too much waits on this server; try again later", SERVER_ERROR)
-        totals.bytes = size
+        if size:
+            totals.bytes += size
+            totals.by_sender[sender] = of_sender
         totals.waiting += len(boxes)
         self._store.begin()
         seq = self._ledger.add(key, sender, target, SENT if members is None else None)
@@ -206,6 +232,10 @@ class Mailboxes:
         if len(messages) >= _MESSAGE * ROWS:
             self._settle()  # a turn may bring many: none of them is to wait long enough to leave the caches
         return True
+
+    def full(self, users: Iterable[str]) -> Iterator[tuple[str, Box]]:
+        """The boxes of these users, each with its user, for which no more messages may wait."""
+        return ((user, box) for user in users for box in self.boxes(user) if box.waiting >= self._bound)
 
     def _nameless_box(self, user: str) -> list[Box]:
         self._open_box(user, _NOBODY)
@@ -267,8 +297,8 @@ class Mailboxes:
         if self._totals is None:
             self._settle()
             ((waiting,),) = self._store.read("SELECT COUNT(*) FROM waiting")
-            ((size,),) = self._store.read("SELECT COALESCE(SUM(LENGTH(frame)), 0) FROM messages")
-            self._totals = Totals(waiting, size)
+            by_sender = dict(self._store.read(_BY_SENDER))
+            self._totals = Totals(waiting, sum(by_sender.values()), by_sender)
         return self._totals
 
     # --- status updates for senders who are away ---
@@ -339,7 +369,8 @@ class Mailboxes:
             self._store.write_many("DELETE FROM messages WHERE seq = ?", ((row[0],) for row in rows))
             self._store.insert("messages", _MESSAGE, [value for row in rows for value in row[:_MESSAGE]])
             if self._totals is not None:
-                self._totals.bytes -= sum(row[_MESSAGE] for row in rows)
+                for row in rows:
+                    self._totals.release(row[_SENDER], row[_MESSAGE])
             self._retention.note_done(row[0] for row in rows)
         last = self._ledger.settle()
         if last is not None:

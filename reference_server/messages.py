@@ -27,6 +27,10 @@ Frame = dict[str, Any]
 
 _write = orjson.dumps
 _SENT = _write({"status": SENT}).decode()
+_FULL = (
+    "refusing messages to %s: %s of user %s has left %d unacknowledged (limits: waiting_per_user);"
+    " if it is abandoned, revoke it, or take its user out of the group"
+)
 # How much of a backlog is read and queued at a time; the rest follows as the client reads.
 _BATCH_MESSAGES = 64
 _BATCH_BYTES = 256 * 1024
@@ -59,6 +63,7 @@ def _to_user(app: App, session: Session, key: bytes, message_id: str, payload: F
     receiver = payload["receiver_id"].lower()
     data = app.frames.deliver(_write(payload).decode(), message_id, session.user, at)
     if not app.mailboxes.add(key, session.user, receiver, data):
+        _warn_full(app, receiver, (receiver,))
         raise Refused("the recipient has too many waiting messages")
     app.people.note_written(session.user, receiver)
     _acknowledge(app, session, message_id, at)
@@ -75,10 +80,23 @@ def _to_group(app: App, session: Session, key: bytes, message_id: str, payload: 
     content["encrypted_content"] = payload["ciphertext"]
     data = app.frames.make("group_message", content, user=session.user, message=message_id, at=at)
     if not app.mailboxes.add(key, session.user, group, data, members=others):
+        _warn_full(app, group, others)
         raise Refused("a member of the group has too many waiting messages")
     _acknowledge(app, session, message_id, at)
     for member in others:
         _deliver(app, member, data)
+
+
+def _warn_full(app: App, target: str, users: Iterable[str]) -> None:
+    """Name the device that keeps others from sending, for whoever can do something about it.
+
+    A group is held up by one of its members' devices: that device is to get whatever is acknowledged
+    (GRP-02, GRP-03, LIM-20), and here it would lose some.
+    """
+    for user, box in app.mailboxes.full(users):
+        device = f"device {box.device}" if box.device else "the first device"
+        app.sparing.warn(log, _FULL, target, device, user, box.waiting)
+        return
 
 
 def _deliver(app: App, user: str, data: bytes) -> None:

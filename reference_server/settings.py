@@ -69,6 +69,7 @@ class Settings:
     max_unread_bytes: int = 256 * 1024 * 1024
     max_partial_bytes: int = 256 * 1024 * 1024
     max_waiting_bytes: int = 1024 * 1024 * 1024
+    max_waiting_bytes_per_sender: int | None = None
     max_memory_store_bytes: int = 1024 * 1024 * 1024
     remembered_messages: int = 1_000_000
     refusals_before_close: int = 1000

@@ -37,7 +37,7 @@ OTHER = {  # a value for each setting that is not its default
     "handshake_timeout_s": 1.5, "close_timeout_s": 1.5, "shutdown_timeout_s": 1.5,
     "max_handshake_bytes": 2048, "max_handshakes": 3, "max_connections": 4, "max_outgoing_bytes": 70000,
     "max_unread_bytes": 100000, "max_partial_bytes": 100000,
-    "max_waiting_bytes": 80000,
+    "max_waiting_bytes": 80000, "max_waiting_bytes_per_sender": 70000,
     "max_memory_store_bytes": 2000000,
     "remembered_messages": 2000,
     "refusals_before_close": 5, "control_port": 0, "control_host": "::1", "control_remote": True,

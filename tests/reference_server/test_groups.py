@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from support.server import Peer, Running, frame, in_loop, message, new_group, new_id, running_server
+
+from relaykit.reference_server import devices
+from relaykit.reference_server.mailbox import Totals
 
 
 def group_of(server: Running, *members: str) -> str:
@@ -160,6 +164,7 @@ async def test_a_group_of_one_takes_messages_too() -> None:
         alice = await server.connect()
         await say(alice, group_of(server, alice.user))
         await alice.silent()
+        assert server.app.mailboxes.totals() == Totals(0, 0)  # nobody will ever get it
 
 
 @in_loop
@@ -179,4 +184,28 @@ async def test_a_member_whose_mailbox_is_full_is_a_reason_to_refuse_before_the_a
         await bob.silent(alice)
         await carol.send(frame("delivery_ack", message_id=sent["message_id"]))
         await alice.expect("status_update")
+        await hear(bob, await say(alice, group))
+
+
+@in_loop
+async def test_an_abandoned_device_that_holds_up_a_group_is_named_in_the_log_and_can_be_revoked(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with running_server(limits={"waiting_per_user": 2}) as server:
+        alice, bob = await server.pair()
+        tablet = await server.connect(bob.user)
+        await tablet.close()
+        group = group_of(server, alice.user, bob.user)
+        for _ in range(2):
+            await hear(bob, sent := await say(alice, group))
+            await bob.send(frame("delivery_ack", message_id=sent["message_id"]))
+            await alice.expect("status_update")
+        assert not caplog.text
+        refused = [message(None, group_id=group) for _ in range(3)]
+        await alice.send(*refused)
+        for one in refused:
+            await alice.expect_error("invalid_message", one["message_id"])
+        (said,) = [line for line in caplog.messages if line.startswith("refusing messages")]
+        assert f"to {group}: device {tablet.device} of user {bob.user} has left 2 unacknowledged" in said
+        devices.revoke(server.app, bob.user, tablet.device)
         await hear(bob, await say(alice, group))

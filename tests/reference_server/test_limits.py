@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import uuid
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,9 @@ from support.raw import CLOSE, CONT, PING, PONG, TEXT, Raw, encode
 from support.server import frame, in_loop, message, new_group, new_id, running_server
 
 from relaykit.reference_server.limits import Bucket, Rate, Ruling
+from relaykit.reference_server.mailbox import Mailboxes
+from relaykit.reference_server.refused import Refused
+from relaykit.reference_server.store import Store
 
 
 def test_a_bucket_refuses_once_for_a_burst_and_recovers() -> None:
@@ -100,6 +104,62 @@ async def test_what_waits_for_all_users_together_is_bounded(tmp_path: Path) -> N
         await alice.expect("status_update")
         await alice.send(refused)  # there is room again
         await alice.expect("sent_ack", message_id=refused["message_id"])
+
+
+@in_loop
+async def test_one_sender_cannot_take_all_that_may_wait(tmp_path: Path) -> None:
+    bounds = {"store": str(tmp_path / "store.db"), "max_waiting_bytes_per_sender": 65_536}
+    async with running_server(**bounds) as server:
+        mallory, bob = await server.pair()
+        group = new_group()
+        server.app.people.create_group(group, [mallory.user, bob.user, new_id(), new_id()])
+        waiting = [message(to, ciphertext="A" * 20_000) for to in (bob.user, new_id())]
+        waiting.append(message(None, group_id=group, ciphertext="A" * 20_000))  # counts once, for all members
+        await mallory.send(*waiting)
+        for one in waiting:
+            await mallory.expect("sent_ack", message_id=one["message_id"])
+        refused = message(new_id(), ciphertext="A" * 20_000)
+        await mallory.send(refused, waiting[0])
+        await mallory.expect_error("server_error", refused["message_id"])
+        await mallory.expect("sent_ack", message_id=waiting[0]["message_id"])  # again: it waits already
+        await mallory.send(small := message(new_id()))  # for this there is room
+        await mallory.expect("sent_ack", message_id=small["message_id"])
+        alice = await server.connect()
+        await alice.send(other := {**refused, "message_id": new_id()})
+        await alice.expect("sent_ack", message_id=other["message_id"])
+        server.app.store.inject_fault(1)
+        await mallory.send(message(new_id()))
+        await mallory.expect("error")  # what is not stored is not counted
+        counted = server.app.mailboxes.totals()
+        assert counted.by_sender.keys() == {mallory.user, alice.user}
+    async with running_server(**bounds) as server:
+        assert server.app.mailboxes.totals() == counted
+        mallory = await server.connect(mallory.user, mallory.device)
+        await mallory.send(refused)
+        await mallory.expect_error("server_error", refused["message_id"])
+        bob = await server.connect(bob.user, bob.device)
+        for _ in range(2):
+            await bob.expect("deliver" if not bob.taken else "group_message")
+        await bob.send(frame("delivery_ack", message_id=waiting[2]["message_id"]))  # others have it to come
+        await mallory.expect("status_update")
+        await mallory.send(refused)
+        await mallory.expect_error("server_error", refused["message_id"])
+        await bob.send(frame("delivery_ack", message_id=waiting[0]["message_id"]))
+        await mallory.expect("status_update")
+        await mallory.send(refused)
+        await mallory.expect("sent_ack", message_id=refused["message_id"])
+
+
+def test_a_senders_share_follows_from_what_may_wait_in_all() -> None:
+    store = Store(":memory:")
+    for whole, share in ((1 << 30, 1 << 26), (1 << 20, 65_536), (65_536, 65_536)):
+        boxes = Mailboxes(store, waiting_per_user=10, waiting_bytes=whole)
+        sender = new_id()
+        with pytest.raises(Refused):
+            boxes.add(b"k" * 16, sender, new_id(), bytes(share + 1))
+        assert boxes.add(uuid.uuid4().bytes, sender, new_id(), bytes(share))
+        store.clear()
+        store.commit()
 
 
 @in_loop

@@ -249,7 +249,9 @@ async def test_strangers_hear_nothing() -> None:
 
 
 @in_loop
-async def test_a_message_for_someone_with_too_many_waiting_is_refused_before_the_ack() -> None:
+async def test_a_message_for_someone_with_too_many_waiting_is_refused_before_the_ack(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async with running_server(limits={"waiting_per_user": 2}) as server:
         alice, bob = await server.pair()
         sent = [message(bob.user) for _ in range(3)]
@@ -257,6 +259,7 @@ async def test_a_message_for_someone_with_too_many_waiting_is_refused_before_the
         await alice.expect("sent_ack", message_id=sent[0]["message_id"])
         await alice.expect("sent_ack", message_id=sent[1]["message_id"])
         await alice.expect_error("invalid_message", sent[2]["message_id"])
+        assert f"refusing messages to {bob.user}: device {bob.device} of user {bob.user}" in caplog.text
         await bob.expect("deliver")
         await bob.expect("deliver")
         await bob.silent()
