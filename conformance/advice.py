@@ -5,13 +5,21 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 
 from relaykit.conformance.dial_error import DialError
+from relaykit.conformance.endpoints import Tls
 from relaykit.conformance.environment import Environment
 from relaykit.errors import UnreachableError
 
 _FAR_S = 60.0
+_DISLIKED = {
+    "UNKNOWN_CA": "it does not trust the authority that signed it",
+    "DECRYPT_ERROR": "it trusts an authority of that name, but another one signed it (was it made anew?)",
+    "EXPIRED": "it takes it for expired, or not valid yet",
+    "REVOKED": "it has been revoked",
+    "UNSUPPORTED_CERTIFICATE": "it is not made out for clients (its extended key usage)",
+}
+"""What a server has against a certificate, by the alert that it ends the handshake with."""
 
 
 def refused_hint(refused: Sequence[DialError], *, minted: bool) -> str:
@@ -73,32 +81,46 @@ def cut_hint(env: Environment) -> str:
     elif env.target.tls.certificate is None:
         perhaps = "does it ask clients for a certificate (tls.certificate and tls.key in the target file)?"
     else:
-        perhaps = "does it take the certificate of tls.certificate?"
+        perhaps = f"does it take the certificate of tls.certificate{_dated(env.target.tls)}?"
     return f"its own log should say why; {perhaps}"
 
 
-def tls_hint(said: str, ca_file: Path | None = None) -> str:
-    """What to change where TLS fails, by what OpenSSL says of it; `ca_file`: as the target file states it."""
+def _dated(tls: Tls) -> str:
+    wrong = tls.out_of_date()
+    return f" ({wrong})" if wrong else ""
+
+
+def tls_hint(said: str, tls: Tls) -> str:
+    """What to change where TLS fails, by what OpenSSL says of it."""
     said = said.upper().replace(" ", "_")
-    if "ALERT" in said and ("CERTIFICATE" in said or "HANDSHAKE_FAILURE" in said or "UNKNOWN_CA" in said):
-        return (
-            "the server asks clients for a certificate: state tls.certificate and tls.key in the target file"
-        )
+    if "ALERT" in said:
+        return _alert_hint(said, tls)
     if "WRONG_VERSION_NUMBER" in said or "RECORD_LAYER_FAILURE" in said:
         return "no TLS is spoken there: ws:// in place of wss://?"
-    if "ALERT" in said:
-        return (
-            "the server ends the TLS handshake; its own log should say why (versions, cipher suites, names?)"
-        )
     if "HOSTNAME_MISMATCH" in said or "IP_ADDRESS_MISMATCH" in said or "NOT_VALID_FOR" in said:
         return "its certificate is for another name: use that in `url`, or state tls.insecure: true"
     if "EXPIRED" in said or "NOT_YET_VALID" in said:
         return "its certificate is not valid today: renew it, or state tls.insecure: true"
-    if ca_file is not None:
+    if tls.ca_file is not None:
         return (
-            f"{ca_file} does not hold the authority that signed the server's certificate: check tls.ca_file"
+            f"{tls.ca_file} does not hold the authority that signed the server's certificate: "
+            "check tls.ca_file"
         )
     return "for a certificate of your own state tls.ca_file in the target file, or tls.insecure: true"
+
+
+def _alert_hint(said: str, tls: Tls) -> str:
+    def about(*words: str) -> bool:
+        return any(word in said for word in words)
+
+    if tls.certificate is None and about("CERTIFICATE", "UNKNOWN_CA", "HANDSHAKE_FAILURE"):
+        return (
+            "the server asks clients for a certificate: state tls.certificate and tls.key in the target file"
+        )
+    if tls.certificate is not None and about("CERTIFICATE", "UNKNOWN_CA", "DECRYPT_ERROR"):
+        why = next((why for word, why in _DISLIKED.items() if word in said), "its own log should say why")
+        return f"the server does not take the certificate of {tls.certificate}: {why}{_dated(tls)}"
+    return "the server ends the TLS handshake; its own log should say why (versions, cipher suites, names?)"
 
 
 def hopeless(env: Environment, error: DialError) -> UnreachableError:
@@ -106,7 +128,7 @@ def hopeless(env: Environment, error: DialError) -> UnreachableError:
     url = env.target.url
     if error.kind == "unreachable" and env.tls is not None and "SSL" in str(error):
         return UnreachableError(
-            f"{url} cannot be reached: {error}", hint=tls_hint(str(error), env.target.tls.ca_file)
+            f"{url} cannot be reached: {error}", hint=tls_hint(str(error), env.target.tls)
         )
     if error.kind == "unreachable":
         return UnreachableError(

@@ -102,7 +102,7 @@ async def _connection(env: Environment, tell: Tell) -> bool:
         said = os_words(error)
         advice = "is the server running there? Check host and port of `url`"
         if isinstance(error, ssl.SSLError):
-            advice = tls_hint(said, env.target.tls.ca_file)
+            advice = tls_hint(said, env.target.tls)
         elif env.tls is not None and isinstance(error, ConnectionResetError):
             advice = "it ended the TLS handshake: ws:// in place of wss://? Its own log should say why"
         tell(Step("connection", "failed", f"{where}: {said}", advice))
@@ -182,7 +182,11 @@ def _clock(env: Environment, ready: Readiness, tell: Tell) -> None:
         said = f"the target's clock is {ready.skew_s:+.1f} s from ours (timing.clock_leeway_s: {leeway:g})"
         tell(Step("clock", "note", said, advice.rstrip("; ")))
     else:
-        far = f"{ready.skew_s:+.1f} s from ours" if ready.skew_s else "ours, as far as its timestamps tell"
+        far = (
+            f"{ready.skew_s:+.1f} s from ours"
+            if round(ready.skew_s, 1)
+            else "ours, as far as its timestamps tell"
+        )
         tell(Step("clock", "ok", f"the target's clock is {far}"))
 
 

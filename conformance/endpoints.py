@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -11,6 +12,8 @@ from urllib.parse import urlsplit
 from relaykit.config import Document
 from relaykit.conformance.control_spec import secret_at
 from relaykit.errors import UsageError
+
+_LONGEST_PEM = 2**20
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +40,8 @@ class Tls:
         Raises:
             UsageError: one of the files cannot be used.
         """
+        if self.ca_file is not None:
+            _look_into(self.ca_file, "ca_file", "certificate")
         try:
             context = ssl.create_default_context(cafile=str(self.ca_file) if self.ca_file else None)
         except (OSError, ssl.SSLError) as error:
@@ -45,10 +50,10 @@ class Tls:
             context.check_hostname = False
             context.verify_mode = ssl.CERT_NONE
         if self.certificate is not None:
-            self._show(context)
+            self._show(context, self.certificate)
         return context
 
-    def _show(self, context: ssl.SSLContext) -> None:
+    def _show(self, context: ssl.SSLContext, certificate: Path) -> None:
         asked = False
 
         def password() -> str:
@@ -57,10 +62,11 @@ class Tls:
             asked = True
             return self.password or ""
 
-        assert self.certificate is not None
-        files = f"{self.certificate}{f' and {self.key}' if self.key else ''}"
+        _look_into(certificate, "certificate", "certificate")
+        _look_into(self.key or certificate, "key", "private key")
+        files = f"{certificate}{f' and {self.key}' if self.key else ''}"
         try:
-            context.load_cert_chain(self.certificate, self.key, password)
+            context.load_cert_chain(certificate, self.key, password)
         except (OSError, ValueError) as error:
             if asked:
                 wrong = "is wrong" if self.password else "is missing"
@@ -68,7 +74,47 @@ class Tls:
                     f"{files}: the key is encrypted, and its password {wrong}",
                     hint="tls.key_password: {env: NAME} or {file: PATH}",
                 ) from error
+            if "KEY_VALUES_MISMATCH" in str(error):
+                raise UsageError(
+                    f"{files}: the private key is that of another certificate",
+                    hint="tls.key: the key for which tls.certificate was made out",
+                ) from error
             raise UsageError(f"{files}: not a usable certificate with its key: {_said(error)}") from error
+
+    def out_of_date(self) -> str:
+        """Why the certificate that the suite shows is not valid today; nothing if it is, or there is none."""
+        from cryptography import x509  # only here: it takes long to load
+
+        if self.certificate is None:
+            return ""
+        try:
+            shown = x509.load_pem_x509_certificate(self.certificate.read_bytes())
+        except (OSError, ValueError):
+            return ""
+        start, end, now = shown.not_valid_before_utc, shown.not_valid_after_utc, datetime.now(UTC)
+        if now > end:
+            return f"it expired on {end:%Y-%m-%d}"
+        return f"it is not valid before {start:%Y-%m-%d %H:%M} UTC" if now < start else ""
+
+
+def _look_into(file: Path, setting: str, what: str) -> None:
+    """See that a PEM file holds what it should, as OpenSSL says neither which file it dislikes nor why.
+
+    Raises:
+        UsageError: it does not, or cannot be read.
+    """
+    try:
+        with file.open("rb") as opened:
+            text = opened.read(_LONGEST_PEM)
+    except OSError as error:
+        raise UsageError(
+            f"{file}: the {what} cannot be read: {_said(error)}",
+            hint=f"check tls.{setting} in the target file",
+        ) from error
+    if f"{what.upper()}-----".encode() not in text:
+        raise UsageError(
+            f"{file}: holds no {what} in PEM form", hint=f"tls.{setting}: a PEM file that holds a {what}"
+        )
 
 
 def _said(error: Exception) -> str:

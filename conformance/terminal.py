@@ -192,7 +192,7 @@ def _judged(data: Mapping[str, Any]) -> Text:
     kit, protocol, target = data["kit"], data["protocol"], data["target"]
     by = f"{protocol['name']} {protocol['version']} (catalogue {protocol['catalogue'][:12]})"
     seconds = target.get("clock_skew_s")
-    clock = f", its clock {seconds:+.1f} s from ours" if seconds else ""
+    clock = f", its clock {seconds:+.1f} s from ours" if round(seconds or 0, 1) else ""
     with_ = f"{kit['name']} {kit['version']}, profile {profile_text(data)}"
     return Text(f"{target['url']}{clock}, judged by {by} with {with_}", style="dim")
 

@@ -1,14 +1,10 @@
-"""Nodes of a cluster, TLS with certificates on both sides, headers with templates, frames at a pace."""
+"""Nodes of a cluster, headers with templates, frames at a pace."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import ipaddress
 import json
-import socket
-import ssl
-import threading
 from collections import Counter
 from pathlib import Path
 from types import MappingProxyType
@@ -16,14 +12,12 @@ from typing import Any
 
 import jwt
 import pytest
-from cryptography.hazmat.primitives import serialization
 from fixtures import fakes
-from support.certificates import Authority
 from support.suite import QUICK, all_cases, as_report, by_id, judge, make_target
 from websockets.asyncio.server import serve
 
 from relaykit.config import Document
-from relaykit.conformance.endpoints import Tls, at_node
+from relaykit.conformance.endpoints import at_node
 from relaykit.conformance.results import RunResult, Verdict
 from relaykit.conformance.target import Target, read_target
 from relaykit.errors import UnreachableError, UsageError
@@ -204,88 +198,6 @@ def test_what_is_wrong_is_said(more: dict[str, Any], said: str) -> None:
             Document("t.yaml", data, MappingProxyType({})), load_catalogue(), base=Path()
         ).tls_context()
     assert said in str(caught.value)
-
-
-def test_a_server_that_asks_for_a_certificate_gets_one(tmp_path: Path) -> None:
-    authority = Authority()
-    authority.write(tmp_path)
-
-    async def main(**tls: Any) -> RunResult:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server-key.pem")
-        context.load_verify_locations(tmp_path / "ca.pem")
-        context.verify_mode = ssl.CERT_REQUIRED
-        server = fakes.minimal()
-        async with serve(
-            server.handle,
-            "127.0.0.1",
-            0,
-            ssl=context,
-            process_request=server.answer,
-            select_subprotocol=server.choose,
-            ping_interval=None,
-        ) as listening:
-            url = f"wss://127.0.0.1:{listening.sockets[0].getsockname()[1]}/ws"
-            files = {name: str(tmp_path / file) for name, file in tls.items()}
-            return await judge(make_target(url, tls=files), all_cases("message-life", "tls-versions"))
-
-    mine = {"ca_file": "ca.pem", "certificate": "client.pem", "key": "client-key.pem"}
-    assert set(verdicts(asyncio.run(main(**mine))).values()) == {Verdict.PASS}
-    with pytest.raises(UnreachableError) as caught:
-        asyncio.run(main(ca_file="ca.pem"))
-    assert "tls.certificate" in str(caught.value.hint)
-
-
-def test_an_alert_for_want_of_a_certificate_is_explained(tmp_path: Path) -> None:
-    """asyncio's servers end such a connection without a word; those of OpenSSL say why."""
-    Authority().write(tmp_path)
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(tmp_path / "server.pem", tmp_path / "server-key.pem")
-    context.load_verify_locations(tmp_path / "ca.pem")
-    context.verify_mode = ssl.CERT_REQUIRED
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def refuse() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    accepted, _ = listening.accept()
-                    with contextlib.suppress(ssl.SSLError):
-                        context.wrap_socket(accepted, server_side=True)
-                    accepted.recv(1)
-                    accepted.close()
-
-        threading.Thread(target=refuse, daemon=True).start()
-        url = f"wss://127.0.0.1:{listening.getsockname()[1]}/ws"
-        with pytest.raises(UnreachableError) as caught:
-            asyncio.run(
-                judge(make_target(url, tls={"ca_file": str(tmp_path / "ca.pem")}), all_cases("message-life"))
-            )
-        listening.shutdown(socket.SHUT_RDWR)
-    assert "tls.certificate" in str(caught.value.hint)
-
-
-def test_a_key_whose_password_is_missing_asks_nobody(tmp_path: Path) -> None:
-    authority = Authority()
-    authority.write(tmp_path)
-    locked = authority.client_key.private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.BestAvailableEncryption(b"open sesame"),
-    )
-    (tmp_path / "locked.pem").write_bytes(locked)
-
-    def made(password: str | None) -> ssl.SSLContext:
-        return Tls(None, tmp_path / "client.pem", tmp_path / "locked.pem", password).context()
-
-    assert made("open sesame")
-    with pytest.raises(UsageError, match="its password is missing") as caught:
-        made(None)
-    assert "tls.key_password" in str(caught.value.hint)
-    with pytest.raises(UsageError, match="its password is wrong"):
-        made("close sesame")
-    with pytest.raises(UsageError, match="not a usable certificate"):
-        Tls(None, tmp_path / "nowhere.pem").context()
 
 
 def test_frames_come_at_the_pace_that_the_target_wants() -> None:

@@ -17,26 +17,31 @@ _CURVE = ec.SECP256R1()
 class Authority:
     """An authority that has certified a server and a client."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str = "authority") -> None:
+        self.name = name
         self.key = ec.generate_private_key(_CURVE)
         self.server_key = ec.generate_private_key(_CURVE)
         self.client_key = ec.generate_private_key(_CURVE)
-        self.certificate = self._certify("authority", self.key, None)
+        self.certificate = self._certify(name, self.key, None)
 
     def _certify(
-        self, name: str, key: ec.EllipticCurvePrivateKey, usage: x509.ObjectIdentifier | None
+        self,
+        name: str,
+        key: ec.EllipticCurvePrivateKey,
+        usage: x509.ObjectIdentifier | None,
+        days: int = 1,
     ) -> x509.Certificate:
-        now = datetime.now(UTC)
+        start = datetime.now(UTC) - timedelta(days=3)
         subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "authority")])
+        issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, self.name)])
         builder = (
             x509.CertificateBuilder()
             .subject_name(subject)
             .issuer_name(issuer)
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(hours=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_before(start)
+            .not_valid_after(start + timedelta(days=3 + days))
             .add_extension(x509.BasicConstraints(ca=usage is None, path_length=None), critical=True)
         )
         if usage is not None:
@@ -46,18 +51,25 @@ class Authority:
         return builder.sign(self.key, hashes.SHA256())
 
     def write(self, folder: Path) -> None:
-        """ca.pem, and server.pem, server-key.pem, client.pem, client-key.pem."""
-        (folder / "ca.pem").write_bytes(self.certificate.public_bytes(serialization.Encoding.PEM))
-        for name, key, usage in (
-            ("server", self.server_key, ExtendedKeyUsageOID.SERVER_AUTH),
-            ("client", self.client_key, ExtendedKeyUsageOID.CLIENT_AUTH),
+        """ca.pem, and server.pem, server-key.pem, client.pem, client-key.pem.
+
+        Of the same client: expired.pem, a certificate that has expired, and locked-key.pem, its key with the
+        password "open sesame".
+        """
+        server, client = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
+        for name, certificate in (
+            ("ca", self.certificate),
+            ("server", self._certify("server", self.server_key, server)),
+            ("client", self._certify("client", self.client_key, client)),
+            ("expired", self._certify("client", self.client_key, client, days=-1)),
         ):
-            certificate = self._certify(name, key, usage)
             (folder / f"{name}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-            (folder / f"{name}-key.pem").write_bytes(
-                key.private_bytes(
-                    serialization.Encoding.PEM,
-                    serialization.PrivateFormat.PKCS8,
-                    serialization.NoEncryption(),
-                )
-            )
+        plain = serialization.NoEncryption()
+        locked = serialization.BestAvailableEncryption(b"open sesame")
+        for name, key, how in (
+            ("server", self.server_key, plain),
+            ("client", self.client_key, plain),
+            ("locked", self.client_key, locked),
+        ):
+            text = key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
+            (folder / f"{name}-key.pem").write_bytes(text)
