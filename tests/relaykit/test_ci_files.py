@@ -21,16 +21,16 @@ SERVE = f"{sys.executable} -c 'from relaykit.cli import main; main()' serve --po
 _EXPRESSION = re.compile(r"\$\{\{\s*(.+?)\s*\}\}")
 
 
+def script(file: Path, text: str) -> None:
+    file.write_text(f"#!/bin/sh\n{text}\n")
+    file.chmod(0o755)
+
+
 def command_of_the_checkout(folder: Path) -> Path:
-    """A folder with the commands `relaykit` and `python`, as the installing step would leave them."""
+    """A folder with the command `relaykit`, as the installing step would leave it."""
     bin_ = folder / "bin"
     bin_.mkdir()
-    for name, code in {
-        "relaykit": f"{sys.executable} -c 'from relaykit.cli import main; main()'",
-        "python": sys.executable,
-    }.items():
-        (bin_ / name).write_text(f'#!/bin/sh\nexec {code} "$@"\n')
-        (bin_ / name).chmod(0o755)
+    script(bin_ / "relaykit", f"exec {sys.executable} -c 'from relaykit.cli import main; main()' \"$@\"")
     return bin_
 
 
@@ -49,8 +49,9 @@ class Job:
 
     def value(self, text: str) -> str:
         def one(found: re.Match[str]) -> str:
-            name = found[1].removeprefix("inputs.")
-            return self.inputs[name]
+            if found[1] == "steps.install.outputs.python":
+                return sys.executable
+            return self.inputs[found[1].removeprefix("inputs.")]
 
         return _EXPRESSION.sub(one, text)
 
@@ -109,7 +110,8 @@ def test_the_action_is_a_composite_one_whose_expressions_name_what_exists() -> N
         assert name in ACTION["inputs"], name
     for step_id, output in re.findall(r"steps\.([a-z]+)\.outputs\.([a-z-]+)", text):
         assert step_id in ids
-        assert f"{output}=" in text
+        # Our own steps write theirs; that of setup-python has this one.
+        assert f"{output}=" in text or (step_id, output) == ("python", "python-path")
 
 
 def test_a_server_that_is_launched_is_judged(tmp_path: Path) -> None:
@@ -145,6 +147,54 @@ def test_what_stands_in_an_input_is_never_run(tmp_path: Path) -> None:
     code, _ = job.run()
     assert code != 0
     assert not (tmp_path / "evil").exists()
+
+
+def test_what_an_earlier_run_left_is_not_taken_for_this_one(tmp_path: Path) -> None:
+    folder = tmp_path / "relaykit-report"
+    folder.mkdir()
+    (folder / "report.json").write_text('{"outcome": {"text": "all is well", "profiles": []}}')
+    (folder / "report.md").write_text("All is well")
+    job = Job(tmp_path, target="nowhere.yaml")
+    code, said = job.run()
+    assert code == 2, said
+    assert job.outputs() == {"exit-code": "2"}
+    assert job.summary.read_text() == ""
+
+
+def test_the_kit_is_installed_apart_from_the_job(tmp_path: Path) -> None:
+    """With a Python that only notes what it is asked for."""
+    (step,) = (step for step in STEPS if step.get("id") == "install")
+    (setup,) = (step for step in STEPS if "setup-python" in step.get("uses", ""))
+    assert setup["with"]["update-environment"] is False
+    home, fake = tmp_path / "temp dir", tmp_path / "python 3"
+    home.mkdir()
+    script(
+        fake,
+        f'echo "$@" >> "{tmp_path}/asked"\n'
+        'if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp "$0" "$3/bin/python"; echo > "$3/bin/relaykit"; fi',
+    )
+    outputs, path = tmp_path / "outputs", tmp_path / "path"
+    done = subprocess.run(
+        ["bash", "--noprofile", "--norc", "-eo", "pipefail", "-c", step["run"]],
+        env={
+            **os.environ,
+            "RK_PYTHON": str(fake),
+            "RUNNER_TEMP": str(home),
+            "GITHUB_ACTION_PATH": "/the kit",
+            "GITHUB_OUTPUT": str(outputs),
+            "GITHUB_PATH": str(path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked[0] == f"-m venv {home}/relaykit/venv"
+    assert asked[1].endswith(" /the kit")
+    assert outputs.read_text() == f"python={home}/relaykit/venv/bin/python\n"
+    # The commands of the environment, its Python among them, stay off the path of the job.
+    assert [file.name for file in Path(path.read_text().strip()).iterdir()] == ["relaykit"]
 
 
 def test_no_target_is_told_by_the_code(tmp_path: Path) -> None:
