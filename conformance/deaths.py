@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relaykit.conformance.context import Environment, present
+from relaykit.conformance.context import Context, Environment, Presentation, UntestableError, present
 from relaykit.conformance.dialing import dial
 from relaykit.conformance.gathered import STAYS_UP, stays_up
+from relaykit.conformance.issuing import TokenError
 from relaykit.conformance.launch import Launched, current, listens
 from relaykit.conformance.matching import short
 from relaykit.conformance.presenting import dressed
@@ -164,14 +165,6 @@ def unexplained(deaths: Sequence[tuple[str, Sequence[str]]]) -> tuple[CaseResult
     """A failure for deaths that could not be pinned on a case: how, and the suspects of each."""
     if not deaths:
         return ()
-    case = Case(
-        id=STAYS_UP,
-        title=stays_up().title,
-        area=stays_up().area,
-        kind="run",
-        catches="A server that falls over under several users, or now and then.",
-        run=_never,
-    )
     found = tuple(
         Finding(
             requirement=None,
@@ -188,7 +181,18 @@ def unexplained(deaths: Sequence[tuple[str, Sequence[str]]]) -> tuple[CaseResult
         )
         for how, suspects in deaths
     )
-    return (CaseResult(case, Verdict.FAIL, found),)
+    return (CaseResult(_whole_run(), Verdict.FAIL, found),)
+
+
+def _whole_run() -> Case:
+    return Case(
+        id=STAYS_UP,
+        title=stays_up().title,
+        area=stays_up().area,
+        kind="run",
+        catches="A server that falls over under several users, or now and then.",
+        run=_never,
+    )
 
 
 async def _never(_: object) -> None:
@@ -215,11 +219,24 @@ async def unanswered(env: Environment) -> str | None:
             if error.kind not in ("silent", "closed"):
                 return None
             last = error
+            if error.kind == "closed":  # so a server may treat whoever brings no token
+                shown = await _honestly(env) or shown
         else:
             connection.leave()
             return None
         await _moment(env.waits.quiet)
     return f"accepts connections, but answers no handshake ({last})"
+
+
+async def _honestly(env: Environment) -> Presentation | None:
+    """A handshake that a living target serves; None: there is no token for it."""
+    context = Context(env, _whole_run())
+    try:
+        return present(env, await context.device("look").issued(), env.carrier)
+    except (TokenError, UntestableError):
+        return None
+    finally:
+        context.leave()
 
 
 async def _moment(seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""How a target refuses a connection: the permitted forms, told apart."""
+"""How a target refuses a connection: the permitted forms, told apart and judged."""
 
 from __future__ import annotations
 
@@ -7,8 +7,12 @@ from typing import Any, Literal
 
 from relaykit.conformance.awaiting import kind_of
 from relaykit.conformance.context import Context, Presentation
-from relaykit.conformance.wire import DialError
+from relaykit.conformance.wire import ABNORMAL, DialError
 
+PERMITTED = "HTTP 4xx, or an error auth_failed and a close"
+"""How a token or an origin is refused, in words."""
+FORM = ("CONN-08", "CONN-19")
+"""What `judge_form` judges."""
 Form = Literal["http", "error", "bare-close", "cut", "error-open", "session", "silent", "no-answer"]
 
 
@@ -18,9 +22,9 @@ class Refusal:
 
     Attributes:
         form: `http` (an HTTP answer other than 101), `error` (the socket opened, an error frame came, then a
-            close), `bare-close` (a close without a word), `cut` (the end instead of a handshake answer),
-            `error-open` (an error, but no close), `session` (it was served), `silent` (it opened, and nothing
-            came), `no-answer` (nothing that answers a handshake).
+            close), `bare-close` (a close without a word), `cut` (the end in place of a handshake's answer, or
+            after it, as by a server that fell over), `error-open` (an error, but no close), `session` (it was
+            served), `silent` (it opened, and nothing came), `no-answer` (nothing that answers a handshake).
         status: the HTTP status, for `http`.
         close_code: the close code, where there was one.
         error: the error frame, where there was one.
@@ -73,7 +77,30 @@ async def attempt(context: Context, shown: Presentation, label: str, what: str =
     if error is not None:
         said = f"{kind_of(error)}, then {connection.ended}"
         return Refusal("error", said, None, connection.close_code, error, connection.came == 1)
-    return Refusal("bare-close", f"opened, then {connection.ended}", None, connection.close_code)
+    form: Form = "cut" if connection.close_code == ABNORMAL else "bare-close"
+    return Refusal(form, f"opened, then {connection.ended}", None, connection.close_code)
+
+
+def judge_form(context: Context, outcome: Refusal, what: str, actor: str = "") -> bool:
+    """Judge how a token or an origin was refused, if it was; False if the connection was merely cut.
+
+    A cut is how a server looks that fell over what it was shown, so it proves no check.
+
+    Args:
+        what: was shown.
+    """
+    if outcome.form == "cut":
+        said = f"{what}: {outcome.said}, as if the server had fallen over it"
+        context.fail(("CONN-19",), said, expected=PERMITTED, actual=outcome.said, actor=actor)
+        return False
+    if outcome.refused:
+        context.prove(("CONN-19",), actor)
+    if outcome.form == "http" and not 400 <= (outcome.status or 0) < 500:
+        said = f"{what}: refused with {outcome.said}"
+        context.fail(("CONN-08",), said, expected="HTTP 4xx", actual=outcome.said, actor=actor)
+    elif outcome.form == "http":
+        context.prove(("CONN-08",), actor)
+    return True
 
 
 def error_code(refusal: Refusal) -> str | None:

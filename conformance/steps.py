@@ -29,7 +29,7 @@ from relaykit.conformance.grammar import (
     walk,
 )
 from relaykit.conformance.hints import CONTROL_FAILED
-from relaykit.conformance.refusal import attempt
+from relaykit.conformance.refusal import PERMITTED, attempt, judge_form
 from relaykit.conformance.restarting import ask_to_stop, launched_target, restart, settled
 from relaykit.conformance.values import Scope
 from relaykit.conformance.wire import ConnectionEnded, DialError
@@ -216,21 +216,22 @@ async def _refused(this: Play, step: Connect) -> None:
             context.fail(
                 step.req,
                 f"{device.label} must be refused, but: {refusal.said}",
-                expected="HTTP 4xx, or an error auth_failed and a close",
+                expected=PERMITTED,
                 actual=refusal.error or refusal.said,
                 actor=device.label,
             )
             raise CaseStop
-        if refusal.form in ("bare-close", "cut"):
+        judge_form(context, refusal, f"{device.label}, who must be refused", device.label)
+        if refusal.form == "bare-close":
             context.fail(
                 step.req,
                 f"{device.label} was refused by a bare close, which tells a client nothing",
-                expected="HTTP 4xx, or an error auth_failed and a close",
+                expected=PERMITTED,
                 actual=refusal.said,
                 soft=True,
                 actor=device.label,
             )
-        else:
+        elif refusal.form != "cut":
             context.prove(step.req, device.label)
 
 

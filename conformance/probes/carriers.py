@@ -7,6 +7,8 @@ from typing import Any
 
 from relaykit.conformance.context import Context, Device, Presentation, present
 from relaykit.conformance.matching import message_id_of
+from relaykit.conformance.probes.tokens import judge
+from relaykit.conformance.refusal import FORM, attempt
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import deliver_to, expect_frame, message
 from relaykit.conformance.wire import Connection, DialError
@@ -118,7 +120,7 @@ def _both(context: Context, one: Device, other: Device) -> Presentation:
     "carriers-disagree",
     title="Two tokens in one handshake are refused, or the session is wholly that of one of them",
     area="connection",
-    requirements=("CONN-07",),
+    requirements=("CONN-07", *FORM),
     catches="A server that takes the user from one token and the device from the other.",
     forges=True,
     frames=("send", "deliver"),
@@ -129,16 +131,14 @@ async def carriers_disagree(context: Context) -> None:
         await (await device.connect()).close(context.env.waits.reply)
     await carol.connect()
     try:
-        mixed = await context.dial(_both(context, alice, bob), "alice+bob")
+        outcome = await attempt(context, _both(context, alice, bob), "alice+bob")
     except DialError as error:
-        if error.kind == "refused":
-            context.prove(("CONN-07",))
-        else:
-            context.fail_dial(error, ("CONN-07",), "alice+bob")
+        context.fail_dial(error, ("CONN-07",), "alice+bob")
         return
-    if not await mixed.beat(context.env.waits.reply):
-        context.prove(("CONN-07",))  # refused after opening
+    if outcome.form != "session":
+        judge(context, outcome, "two tokens", "CONN-07")
         return
+    mixed = context.connections[-1]
     owners = {await deliver_to(context, carol, device.user.id): device for device in (alice, bob)}
     pattern = {"type": "deliver", "sender_id": carol.user.id}
     got = await expect_frame(context, mixed, pattern, ("CONN-07",))

@@ -9,7 +9,7 @@ from typing import Any
 from relaykit.conformance import forging
 from relaykit.conformance.context import Context, Device, present
 from relaykit.conformance.probes.tokens import refused
-from relaykit.conformance.refusal import attempt
+from relaykit.conformance.refusal import FORM, attempt, judge_form
 from relaykit.conformance.registry import probe
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import DialError
@@ -86,7 +86,7 @@ def _enormous() -> Iterator[tuple[str, str, float]]:
     "token-large-claims",
     title="A token is served though an unknown claim makes it large, and one that is huge falls nobody over",
     area="authentication",
-    requirements=("AUTH-16", "AUTH-10", "CONN-08"),
+    requirements=("AUTH-16", "AUTH-10", *FORM),
     catches="A server with a narrow buffer for tokens, or one that a token of enormous values brings down.",
     forges=True,
 )
@@ -109,7 +109,7 @@ async def large_claims(context: Context) -> None:
     "token-unknown-kid",
     title="A token whose kid names no key that the server has is served or refused, and falls nobody over",
     area="authentication",
-    requirements=("CONN-08",),
+    requirements=FORM,
     catches="A server that looks a key up by kid, and answers 500 where there is none, or not at all.",
     forges=True,
 )
@@ -149,7 +149,7 @@ async def _no_server_error(
     claims: dict[str, Any],
     headers: dict[str, Any] | None = None,
 ) -> None:
-    """Such a token may be served or refused; but a refusal over HTTP has a status of its own."""
+    """Such a token may be served or refused; but a refusal has a form of its own."""
     context.step = what
     shown = present(context.env, forging.signed(context, claims, **(headers or {})), context.env.carrier)
     try:
@@ -157,8 +157,4 @@ async def _no_server_error(
     except DialError as error:
         context.fail_dial(error, (), device.label)
         return
-    if outcome.form == "http" and not 400 <= (outcome.status or 0) < 500:
-        said = f"{what}: refused with {outcome.said}"
-        context.fail(("CONN-08",), said, expected="HTTP 4xx", actual=outcome.said, actor=device.label)
-    elif outcome.form == "http":
-        context.prove(("CONN-08",), device.label)
+    judge_form(context, outcome, what, device.label)

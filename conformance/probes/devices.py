@@ -9,6 +9,7 @@ from relaykit.conformance.control import ControlFailedError
 from relaykit.conformance.fence import fence
 from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.probes.tokens import refused
+from relaykit.conformance.refusal import FORM
 from relaykit.conformance.registry import probe
 from relaykit.conformance.steps import control
 from relaykit.conformance.talk import end_of, expect_frame, message
@@ -31,7 +32,7 @@ async def _asked(context: Context, **more: float) -> tuple[Device, str]:
     "device-denied-while-away",
     title="A device that was denied while it was away is told when it next connects",
     area="devices",
-    requirements=("DEV-15", "DEV-28", "CONN-08"),
+    requirements=("DEV-15", "DEV-28", *FORM),
     catches="A server that refuses a denied device before it could learn why.",
     capabilities=("devices",),
     operations=_APPROVAL,
@@ -56,7 +57,7 @@ async def denied_while_away(context: Context) -> None:
     "device-late-decision",
     title="A decision after the expiry changes nothing",
     area="devices",
-    requirements=("DEV-19", "CONN-08"),
+    requirements=("DEV-19", *FORM),
     catches="A server that looks at the code when a request is decided, and not at the clock.",
     capabilities=("devices",),
     operations=(*_APPROVAL, "advance_clock"),

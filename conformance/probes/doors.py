@@ -5,7 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from relaykit.conformance.context import CaseStop, Context, Device, NotApplicableError, Presentation, present
-from relaykit.conformance.refusal import Refusal, attempt
+from relaykit.conformance.refusal import FORM, Refusal, attempt, judge_form
 from relaykit.conformance.registry import probe
 from relaykit.conformance.wire import DialError
 
@@ -49,7 +49,7 @@ async def endpoint_path(context: Context) -> None:
     "foreign-origin",
     title="A handshake from an origin that is not permitted is refused with 403",
     area="connection",
-    requirements=("CONN-15", "CONN-17", "CONN-08"),
+    requirements=("CONN-15", "CONN-17", *FORM),
     catches="A server whose list of origins any web page can pass, or whose refusal looks like a bad token.",
     where="The target has a list of permitted origins.",
 )
@@ -79,11 +79,7 @@ async def foreign_origin(context: Context) -> None:
     else:
         context.prove(("CONN-15",))
     for origin, outcome in kept.items():
-        if outcome.form == "http" and not 400 <= (outcome.status or 0) < 500:
-            said = f"Origin {origin}: {outcome.said}"
-            context.fail(("CONN-08",), said, expected="HTTP 4xx", actual=outcome.said)
-        elif outcome.form == "http":
-            context.prove(("CONN-08",))
+        judge_form(context, outcome, f"Origin {origin}")
         if outcome.form == "http" and outcome.status != 403:
             said = f"Origin {origin}: {outcome.said}"
             context.fail(("CONN-17",), said, expected="HTTP 403", actual=outcome.said)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from relaykit.conformance import forging
 from relaykit.conformance.context import Context, Presentation, present
-from relaykit.conformance.refusal import Refusal, attempt, error_code
+from relaykit.conformance.refusal import FORM, PERMITTED, Refusal, attempt, error_code, judge_form
 from relaykit.conformance.registry import probe
 from relaykit.conformance.target import CARRIERS
 from relaykit.conformance.wire import DialError
@@ -16,7 +16,7 @@ from relaykit.conformance.wire import DialError
     "refusal-form",
     title="A refused client learns why: HTTP 401, or an error auth_failed and a close with 1008",
     area="connection",
-    requirements=("CONN-08", "CONN-09", "CONN-10", "CONN-11", "CONN-12"),
+    requirements=(*FORM, "CONN-09", "CONN-10", "CONN-11", "CONN-12"),
     catches="A server whose refusals look like a broken network, so that clients try again for ever.",
     forges=True,
     frames=("error",),
@@ -38,10 +38,11 @@ async def refusal_form(context: Context) -> None:
 
 
 def _judge(context: Context, what: str, outcome: Refusal) -> None:
+    if not judge_form(context, outcome, what):
+        return
     said = f"{what}: {outcome.said}"
     match outcome.form:
         case "http":
-            _say(context, "CONN-08", 400 <= (outcome.status or 0) < 500, said, "HTTP 4xx")
             _say(context, "CONN-11", outcome.status == 401, said, "HTTP 401")
             # What holds for refusals after opening holds of itself where the door stays shut.
             context.prove(("CONN-09", "CONN-10", "CONN-12"))
@@ -50,8 +51,8 @@ def _judge(context: Context, what: str, outcome: Refusal) -> None:
             _say(context, "CONN-09", right, said, "one error auth_failed, and nothing else")
             context.prove(("CONN-10",))
             _say(context, "CONN-12", outcome.close_code == 1008, said, "a close with 1008")
-        case "bare-close" | "cut":
-            _say(context, "CONN-10", False, said, "HTTP 4xx, or an error auth_failed and a close")
+        case "bare-close":
+            _say(context, "CONN-10", False, said, PERMITTED)
         case "error-open":
             _say(context, "CONN-09", False, said, "a close after the error")
         case _:
@@ -69,7 +70,7 @@ def _say(context: Context, requirement: str, kept: bool, said: str, expected: st
     "token-in-other-places",
     title="A token in a cookie, in the path or in a made-up place opens no session",
     area="authentication",
-    requirements=("AUTH-01", "CONN-08"),
+    requirements=("AUTH-01", *FORM),
     catches="A server that finds tokens where browsers send them unasked, or where logs keep them.",
 )
 async def other_places(context: Context) -> None:
@@ -86,7 +87,7 @@ async def other_places(context: Context) -> None:
             # The source lists three places and forbids no other: worth a word, not a failure.
             message = f"{what} opens a session"
             context.fail(("AUTH-01",), message, expected="a refusal", actual=outcome.said, soft=True)
-        else:
+        elif judge_form(context, outcome, what):
             context.prove(("AUTH-01",))
 
 

@@ -6,6 +6,7 @@ from relaykit.conformance.context import Context, Device
 from relaykit.conformance.fence import fence
 from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.probes.tokens import refused
+from relaykit.conformance.refusal import FORM
 from relaykit.conformance.registry import probe
 from relaykit.conformance.restarting import ask_to_stop, launched_target, restart, settled
 from relaykit.conformance.steps import control
@@ -96,7 +97,7 @@ def _came(context: Context, device: Device, name: str, requirement: str, what: s
     "revoked-across-a-restart",
     title="A device that was revoked stays refused when the target was started again",
     area="devices",
-    requirements=("DEV-31", "CONN-08"),
+    requirements=("DEV-31", *FORM),
     catches="A server that keeps its list of revoked devices in memory.",
     capabilities=("devices",),
     operations=("revoke_device",),

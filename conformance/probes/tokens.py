@@ -14,7 +14,7 @@ from typing import Any
 from relaykit.conformance import forging
 from relaykit.conformance.context import Context, Device, NotApplicableError, UntestableError, present
 from relaykit.conformance.keys import foreign_key, public_pem
-from relaykit.conformance.refusal import Refusal, attempt
+from relaykit.conformance.refusal import FORM, PERMITTED, Refusal, attempt, judge_form
 from relaykit.conformance.registry import Probe, probe
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import DialError
@@ -42,19 +42,15 @@ async def refused(
 
 def judge(context: Context, outcome: Refusal, what: str, requirement: str, *, soft: bool = False) -> None:
     """Judge what became of a connection that must be refused."""
-    if outcome.form == "http" and not 400 <= (outcome.status or 0) < 500:
-        context.fail(
-            ("CONN-08",), f"{what}: refused with {outcome.said}", expected="HTTP 4xx", actual=outcome.said
-        )
-    elif outcome.form == "http":
-        context.prove(("CONN-08",))
+    if not judge_form(context, outcome, what):
+        return
     if outcome.refused:
         context.prove((requirement,))
         return
     context.fail(
         (requirement,),
         f"{what}: {outcome.said}",
-        expected="HTTP 4xx, or an error auth_failed and a close",
+        expected=PERMITTED,
         actual=outcome.error or outcome.said,
         soft=soft,
     )
@@ -94,7 +90,7 @@ class Family:
             self.id,
             title=self.title,
             area="authentication",
-            requirements=(self.requirement, "CONN-08"),
+            requirements=(self.requirement, *FORM),
             catches=self.catches,
             forges=True,
             where=self.where,
@@ -361,9 +357,9 @@ async def within_leeway(context: Context) -> None:
         except DialError as error:
             context.fail_dial(error, (), device.label)
             return
-        if outcome.form == "session" or outcome.refused:
+        if outcome.form == "session" or (judge_form(context, outcome, what) and outcome.refused):
             context.prove(("AUTH-13",))
-        else:
+        elif outcome.form != "cut":
             context.fail(
                 (), f"{what}: {outcome.said}", expected="a session, or a refusal", actual=outcome.said
             )

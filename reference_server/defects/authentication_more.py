@@ -79,6 +79,21 @@ def far_expiry_is_a_server_error(seams: Seams) -> None:
     seams.around(auth, "_moment", moment)
 
 
+@defect(
+    "huge-number-cuts-the-handshake",
+    "A token whose time no floating-point number holds ends the connection without an answer.",
+    "CONN-19",
+)
+def huge_number_cuts_the_handshake(seams: Seams) -> None:
+    def moment(original: Callable[..., float | None], claims: dict[str, Any], name: str) -> float | None:
+        value = claims.get(name)
+        if isinstance(value, int) and not isinstance(value, bool):
+            float(value)  # nobody expects the OverflowError
+        return original(claims, name)
+
+    seams.around(auth, "_moment", moment)
+
+
 @defect("unknown-kid-is-a-server-error", "A token whose `kid` no key has is answered by 500.", "CONN-08")
 def unknown_kid_is_a_server_error(seams: Seams) -> None:
     def verify(original: Callable[..., Identity], self: Verifier, token: str) -> Identity:

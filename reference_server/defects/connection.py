@@ -343,6 +343,34 @@ REFUSALS = (
 )
 
 
+def _cut(status: int) -> Callable[[Seams], None]:
+    """Who is to be refused with this status gets no answer."""
+
+    def apply(seams: Seams) -> None:
+        def refuse(original: Callable[..., None], self: Connection, refusal: Refusal) -> None:
+            if refusal.status == status:
+                self.abort()
+            else:
+                original(self, refusal)
+
+        seams.around(Connection, "_refuse", refuse)
+
+    return apply
+
+
+CUTS = (
+    Defect(
+        "bad-token-is-cut", "The connection of a bad token is cut without an answer.", ("CONN-19",), _cut(401)
+    ),
+    Defect(
+        "bad-origin-is-cut",
+        "The connection of a foreign origin is cut without an answer.",
+        ("CONN-19",),
+        _cut(403),
+    ),
+)
+
+
 @defect("shuts-down-as-if-done", "At shutdown connections are closed with the code 1000.", "CONN-18")
 def shuts_down_as_if_done(seams: Seams) -> None:
     def end(original: Callable[..., None], self: App, session: Session, code: int, reason: str) -> None:
