@@ -5,13 +5,12 @@ from __future__ import annotations
 import contextlib
 
 from relaykit.conformance.context import Context, Device
-from relaykit.conformance.control import ControlFailedError
 from relaykit.conformance.fence import fence
 from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.probes.tokens import refused
 from relaykit.conformance.refusal import FORM
 from relaykit.conformance.registry import probe
-from relaykit.conformance.steps import control
+from relaykit.conformance.steps import advance, control
 from relaykit.conformance.talk import end_of, expect_frame, message
 from relaykit.conformance.wire import ConnectionEnded, DialError
 
@@ -68,12 +67,11 @@ async def late_decision(context: Context) -> None:
     laptop, request = await _asked(context, expires_in=20)
     # Pending and connected, so that it hears of the expiry now and not when it must be refused.
     await laptop.connect(req=("DEV-20",))
-    await control(context, "advance_clock", {"seconds": 21})
-    context.env.clock_offset_s += 21
+    await advance(context, 21)
     await fence(context, [laptop])
-    assert context.env.control is not None  # or the first operation would have ended the case
-    with contextlib.suppress(ControlFailedError):  # a server may well say that it is too late
-        await context.env.control.call("decide_device_approval", {"request_id": request, "approved": True})
+    # A server may well say that it is too late.
+    late = {"request_id": request, "approved": True}
+    await control(context, "decide_device_approval", late, may_refuse=True)
     await laptop.live.close(context.env.waits.reply)
     await refused(
         context, laptop, await laptop.obtain(), "the device comes back after the late decision", "DEV-19"

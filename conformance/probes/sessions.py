@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from relaykit.conformance.context import Context, NotApplicableError
 from relaykit.conformance.registry import probe
-from relaykit.conformance.steps import control
+from relaykit.conformance.steps import advance
 from relaykit.conformance.talk import end_of, expect_frame
 from relaykit.conformance.wire import DialError
 
@@ -32,8 +32,7 @@ async def expires_in_session(context: Context) -> None:
     # To where the leeway ends, but for the time that the suite itself then waits.
     leeway = context.env.target.timing["clock_leeway_s"]
     seconds = _LIFETIME_S + max(1.0, leeway - context.env.waits.reply)
-    await control(context, "advance_clock", {"seconds": seconds})
-    context.env.clock_offset_s += seconds
+    await advance(context, seconds)
     if not await end_of(context, connection):
         context.fail(
             ("AUTH-21",),

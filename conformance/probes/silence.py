@@ -9,18 +9,13 @@ from relaykit.conformance.awaiting import until
 from relaykit.conformance.context import CaseStop, Context, Device, NotApplicableError, UntestableError
 from relaykit.conformance.probes.transport import PING, raw_frame
 from relaykit.conformance.registry import probe
-from relaykit.conformance.steps import control
+from relaykit.conformance.steps import advance
 from relaykit.conformance.talk import deliver_to, end_of, expect_frame
 from relaykit.conformance.wire import Connection, DialError
 
 _MARGIN_S = 3
 """For servers that look at their connections every other second."""
 _ROUNDS = 4
-
-
-async def _advance(context: Context, seconds: float) -> None:
-    await control(context, "advance_clock", {"seconds": seconds})
-    context.env.clock_offset_s += seconds
 
 
 async def _connect(context: Context, device: Device) -> Connection:
@@ -57,7 +52,7 @@ async def _connect(context: Context, device: Device) -> Connection:
 async def idle_is_pinged(context: Context) -> None:
     connection = await _connect(context, context.device("alice"))
     interval = context.env.target.timing["ping_interval_s"]
-    await _advance(context, interval + _MARGIN_S)
+    await advance(context, interval + _MARGIN_S)
     deadline = until(context, None)
     while connection.alive and not _pinged(connection) and await context.wait(deadline):
         pass
@@ -92,8 +87,8 @@ async def silence_times_out(context: Context) -> None:
     connection.mute = True  # not even WebSocket pongs
     timing = context.env.target.timing
     first = min(timing["ping_interval_s"], timing["idle_timeout_s"] / 2)
-    await _advance(context, first)
-    await _advance(context, timing["idle_timeout_s"] - first + _MARGIN_S)
+    await advance(context, first)
+    await advance(context, timing["idle_timeout_s"] - first + _MARGIN_S)
     await _judge_silent(context, connection)
 
 
@@ -127,7 +122,7 @@ async def data_keeps_alive(context: Context) -> None:
     connection = await _connect(context, alice)
     bob = context.user("bob")
     for _ in range(_ROUNDS):
-        await _advance(context, context.env.target.timing["idle_timeout_s"] * 0.6)
+        await advance(context, context.env.target.timing["idle_timeout_s"] * 0.6)
         if not connection.alive:
             break
         await deliver_to(context, alice, bob.id)
@@ -146,7 +141,7 @@ async def data_keeps_alive(context: Context) -> None:
 async def control_frames_keep_alive(context: Context) -> None:
     connection = await _connect(context, context.device("alice"))
     for number in range(1, _ROUNDS + 1):
-        await _advance(context, context.env.target.timing["idle_timeout_s"] * 0.6)
+        await advance(context, context.env.target.timing["idle_timeout_s"] * 0.6)
         if not connection.alive:
             break
         connection.write(raw_frame(PING, b"alive"), "WebSocket ping b'alive'")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,8 +16,12 @@ from fixtures.fakes import minimal
 from support.server import new_id
 from support.suite import all_cases, judge, make_target
 
-from relaykit.conformance.control import Checked, ControlMisfitError
+from relaykit.conformance.context import CaseStop, Context, UntestableError
+from relaykit.conformance.control import Checked, ControlFailedError, ControlMisfitError, ControlMissingError
 from relaykit.conformance.results import RunResult
+from relaykit.conformance.run import Settings, environment
+from relaykit.conformance.steps import control
+from relaykit.schemas import load_catalogue
 
 NEEDS_A_USER = "first-device-gets-all"
 
@@ -85,3 +90,32 @@ def test_the_target_is_not_accused_for_an_answer_of_control(tmp_path: Path, kind
     (finding,) = found.findings
     assert (finding.blame, finding.requirement) == ("environment", None)
     assert "create_user: its answer is not as described" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("error", "ends"),
+    [
+        (ControlFailedError("HTTP 409, it is decided", refused=True), None),
+        (ControlFailedError("no answer within 5 s"), CaseStop),
+        (ControlMissingError("it does not offer that"), UntestableError),
+    ],
+    ids=["refused", "out of order", "missing"],
+)
+def test_what_may_be_refused_may_not_fail_otherwise(error: Exception, ends: type[Exception] | None) -> None:
+    class Failing(Giving):
+        async def call(self, operation: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+            raise error
+
+    async def main() -> None:
+        env = environment(make_target("ws://127.0.0.1:9/ws"), load_catalogue(), Settings())
+        env.control = Failing({})
+        context = Context(env, all_cases("device-late-decision")[0])
+        with pytest.raises(ends) if ends else contextlib.nullcontext():
+            assert await control(context, "decide_device_approval", {}, may_refuse=True) == {}
+        assert [outcome.blame for outcome in context.outcomes] == ["environment"] * (ends is CaseStop)
+        if ends is None:
+            with pytest.raises(CaseStop):
+                await control(context, "decide_device_approval", {})
+        await env.close()
+
+    asyncio.run(main())
