@@ -62,8 +62,7 @@ async def attempt(context: Context, shown: Presentation, label: str, what: str =
         if failed.kind == "unreachable":
             raise
         forms: dict[str, Form] = {"refused": "http", "closed": "cut"}
-        form = forms.get(failed.kind, "no-answer")
-        return Refusal(form, str(failed), failed.status)
+        return Refusal(forms.get(failed.kind, "no-answer"), str(failed), failed.status)
     # An answered heartbeat proves a session; without it we would have to wait for what may never come.
     served = await connection.beat(context.env.waits.reply)
     errors = [frame for frame in connection.frames if frame.get("type") == "error"]
