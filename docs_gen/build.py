@@ -13,7 +13,7 @@ from relaykit.docs_gen.links import Names
 from relaykit.docs_gen.model import Entry, Site
 from relaykit.docs_gen.pages import Page, pages
 from relaykit.docs_gen.pen import HtmlPen
-from relaykit.docs_gen.render import Drawer, script_json, static
+from relaykit.docs_gen.render import Drawer, script_json, static, style
 from relaykit.docs_gen.script_schemas import script_schemas
 from relaykit.docs_gen.site import resolve
 from relaykit.docs_gen.suite import Results, told
@@ -56,7 +56,7 @@ def site_files(docs: Documentation) -> Mapping[str, str]:
     """The site of many pages: file name → text."""
     files = dict(docs.drawer.html())
     files.update(docs.drawer.markdown())
-    files["assets/site.css"] = static("site.css")
+    files["assets/site.css"] = style()
     for name in SCRIPTS:
         files[f"assets/{name}"] = static(name)
     # A page that was opened from a file may not fetch search.json: it shows this one, which tells it.

@@ -19,11 +19,17 @@ from relaykit.docs_gen.model import Site
 from relaykit.docs_gen.pages import Page, navigation
 from relaykit.docs_gen.pen import HtmlPen, MarkdownPen
 from relaykit.docs_gen.text import coded, drawn, plain
+from relaykit.look import look
 
 
 def static(name: str) -> str:
     """A file of `static/`."""
     return resources.files("relaykit.docs_gen").joinpath("static", name).read_text("utf-8")
+
+
+def style() -> str:
+    """The style sheet of the pages."""
+    return look() + static("site.css")
 
 
 def _bytecode() -> jinja2.BytecodeCache | None:
@@ -125,7 +131,7 @@ class Drawer:
             body=drawn("\n".join(sections)),
             previous=None,
             following=None,
-            css=drawn(static("site.css")),
+            css=drawn(style()),
             tail=drawn(tail),
         )
 

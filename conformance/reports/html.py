@@ -19,6 +19,7 @@ from markupsafe import Markup, escape
 
 from relaykit.conformance.reports import drawing, families, scenes, text, view
 from relaykit.conformance.reports.scenes import Line, Point, Scene
+from relaykit.look import look
 
 Data = Mapping[str, Any]
 
@@ -98,7 +99,7 @@ def to_html(data: Data, budget: int = BUDGET) -> bytes:
     grouped = view.groups(data)
     drawn = _cases(data, grouped, budget)
     cut = [name for name, (detail, _) in drawn.items() if detail.name in ("drawn", "bare")]
-    style, script, early = _file("report.css"), _file("report.js"), _file("theme.js")
+    style, script, early = look() + _file("report.css"), _file("report.js"), _file("theme.js")
     page = (
         _environment()
         .get_template("report.html.j2")
