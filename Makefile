@@ -45,7 +45,7 @@ types: $(STAMP) tree ## mypy, strict
 	$(BIN)/mypy -p relaykit
 
 imports: $(STAMP) tree ## the direction of imports between the packages
-	cd build/tree && PYTHONPATH=. ../../$(BIN)/lint-imports --config ../../pyproject.toml --no-cache
+	cd build/tree && PYTHONPATH=. ../../$(BIN)/lint-imports ../../pyproject.toml --no-cache
 
 docs: $(STAMP) ## the documentation: a site under build/docs, and docs/ as Markdown
 	$(BIN)/relaykit docs build --out build/docs

@@ -17,9 +17,7 @@ from websockets.exceptions import InvalidStatus
 @in_loop
 async def test_a_request_that_lapses_counts_as_denied(connected: bool) -> None:
     async with bench() as control:
-        phone = await control.server.connect()
-        device = new_id()
-        asked = await ask(control, phone.user, device, expires_in=LIFE_S)
+        phone, device, asked = await asking(control, expires_in=LIFE_S)
         peer = await control.server.connect(phone.user, device) if connected else None
         await control.do("advance_clock", seconds=LIFE_S - 1)
         if peer:
@@ -40,9 +38,7 @@ async def test_a_request_that_lapses_counts_as_denied(connected: bool) -> None:
 @in_loop
 async def test_a_request_can_be_let_lapse_at_once() -> None:
     async with bench() as control:
-        phone = await control.server.connect()
-        device = new_id()
-        asked = await ask(control, phone.user, device)
+        phone, device, asked = await asking(control)
         peer = await control.server.connect(phone.user, device)
         await control.do("expire_approval", request_id=asked["request_id"].upper().replace("REQ-", "req-"))
         await told(peer, "device_denied", asked)
@@ -157,9 +153,7 @@ async def test_what_has_lapsed_is_not_shown_even_if_that_could_not_be_stored_yet
 @in_loop
 async def test_an_expiry_that_cannot_be_stored_is_tried_again() -> None:
     async with bench() as control:
-        phone = await control.server.connect()
-        device = new_id()
-        asked = await ask(control, phone.user, device, expires_in=10)
+        phone, device, asked = await asking(control, expires_in=10)
         pending = await control.server.connect(phone.user, device)
         await control.do("inject_fault", count=1)
         await control.do("advance_clock", seconds=10.01)
@@ -171,9 +165,7 @@ async def test_an_expiry_that_cannot_be_stored_is_tried_again() -> None:
 @in_loop
 async def test_a_decision_that_could_not_be_told_for_lack_of_a_store_is_told_later() -> None:
     async with bench() as control:
-        phone = await control.server.connect()
-        device = new_id()
-        asked = await ask(control, phone.user, device)
+        phone, device, asked = await asking(control)
         await decide(control, asked, approved=True)
         await control.do("inject_fault", count=1)
         with pytest.raises(InvalidStatus) as failed:

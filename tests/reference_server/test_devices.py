@@ -200,15 +200,12 @@ async def test_contacts_hear_nothing_of_a_pending_device() -> None:
 @in_loop
 async def test_pending_connections_count_among_the_user_s() -> None:
     async with bench(limits={"connections_per_user": 2}) as control:
-        phone = await control.server.connect()
-        device = new_id()
-        await ask(control, phone.user, device)
+        phone, device, _ = await asking(control)
         pending = await control.server.connect(phone.user, device)
         with pytest.raises(InvalidStatus) as failed:
             await control.server.connect(phone.user, device)
         assert failed.value.response.status_code == 429
         await pending.close()
-        await phone.expect("device_approval_request")
         await phone.silent()
         await control.server.connect(phone.user, device)
 
@@ -290,9 +287,7 @@ async def test_a_denied_device_is_told_closed_and_stays_refused() -> None:
 @in_loop
 async def test_a_denied_device_that_was_away_is_told_once_and_then_refused() -> None:
     async with bench() as control:
-        phone = await control.server.connect()
-        device = new_id()
-        asked = await ask(control, phone.user, device)
+        phone, device, asked = await asking(control)
         await decide(control, asked, approved=False)
         peer = await control.server.connect(phone.user, device)
         await told(peer, "device_denied", asked)
@@ -304,9 +299,7 @@ async def test_a_denied_device_that_was_away_is_told_once_and_then_refused() -> 
 @in_loop
 async def test_a_second_decision_changes_nothing(approved: bool) -> None:
     async with bench() as control:
-        phone = await control.server.connect()
-        device = new_id()
-        asked = await ask(control, phone.user, device)
+        phone, device, asked = await asking(control)
         await decide(control, asked, approved=approved)
         for second in (True, False):
             await control.refused(

@@ -7,26 +7,14 @@ import contextlib
 import json
 from pathlib import Path
 
-import pytest
+from support.approvals import refused, turned_out
 from support.control import Bench, bench
 from support.server import Peer, in_loop, message, new_id
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed
 
 
 async def revoke(control: Bench, peer: Peer) -> None:
     await control.do("revoke_device", user_id=peer.user, device_id=peer.device)
-
-
-async def turned_out(peer: Peer) -> None:
-    got = await peer.expect_error("auth_failed")
-    assert got["payload"]["reconnect"] is False
-    assert (await peer.closed()).code == 1008
-
-
-async def refused(control: Bench, user: str, device: str) -> None:
-    with pytest.raises(InvalidStatus) as failed:
-        await control.server.connect(user, device)
-    assert failed.value.response.status_code == 401
 
 
 @in_loop
@@ -39,7 +27,7 @@ async def test_all_connections_of_the_device_are_closed_and_its_tokens_refused()
         await control.do("revoke_device", user_id=phone.user.upper(), device_id=phone.device.upper())
         for peer in (phone, again):
             await turned_out(peer)
-        await refused(control, phone.user, phone.device)
+        await refused(control.server, phone.user, phone.device)
         for peer in (laptop, namesake):
             await peer.silent()
         await control.server.connect(namesake.user, namesake.device)
@@ -52,7 +40,7 @@ async def test_a_device_can_be_revoked_before_it_was_ever_seen() -> None:
     async with bench() as control:
         user, device = new_id(), new_id()
         await control.do("revoke_device", user_id=user, device_id=device)
-        await refused(control, user, device)
+        await refused(control.server, user, device)
         first = await control.server.connect(user)
         assert (await control.do("create_user", user_id=user))["devices"] == [first.device]
         await control.refused(409, "create_user", user_id=user, devices=[device])
@@ -161,12 +149,12 @@ async def test_a_pending_device_is_revoked_and_its_request_void() -> None:
         pending = await control.server.connect(phone.user, device)
         await revoke(control, pending)
         await turned_out(pending)
-        await refused(control, phone.user, device)
+        await refused(control.server, phone.user, device)
         error = await control.refused(
             409, "decide_device_approval", request_id=asked["request_id"], approved=True
         )
         assert "withdrawn" in error
-        await refused(control, phone.user, device)
+        await refused(control.server, phone.user, device)
         assert control.server.app.devices.open_of(phone.user) == []
 
 
@@ -234,7 +222,7 @@ async def test_a_revocation_survives_a_restart(tmp_path: Path) -> None:
         await revoke(control, phone)
         await turned_out(phone)
     async with bench(store=store) as control:
-        await refused(control, phone.user, phone.device)
+        await refused(control.server, phone.user, phone.device)
         peer = await control.server.connect(phone.user, laptop.device)
         await control.do("request_device_approval", user_id=phone.user, device_id=new_id())
         await peer.expect("device_approval_request")

@@ -37,6 +37,14 @@ def put(store: Store, number: int, *, size: int = 1) -> None:
     store.write("INSERT INTO written VALUES (?, ?)", f"{number}", "x" * size)
 
 
+def _written(path: Path, number: int) -> Store:
+    """A store, open, with one more thing in it."""
+    store = Store(str(path))
+    put(store, number)
+    store.commit()
+    return store
+
+
 @pytest.mark.parametrize("which", ["store.db", "store.db-wal"])
 @pytest.mark.parametrize("damage", [_empty, _zero, _garbage])
 @in_loop
@@ -71,9 +79,7 @@ def test_what_is_written_over_in_the_moment_of_a_commit_shows(
     tmp_path: Path, damage: Callable[[Path], None], which: str
 ) -> None:
     path, other = tmp_path / "store.db", tmp_path / which
-    store = Store(str(path))
-    put(store, 1)
-    store.commit()
+    store = _written(path, 1)
     before = other.stat()
     damage(other)
     os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))  # as if no time had passed
@@ -90,13 +96,9 @@ def test_what_is_written_over_in_the_moment_of_a_commit_shows(
 
 def test_a_damaged_log_is_not_copied_into_the_file(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    store = Store(str(path))
-    put(store, 1)
-    store.commit()
+    store = _written(path, 1)
     store.close()
-    store = Store(str(path))
-    put(store, 2)
-    store.commit()
+    store = _written(path, 2)
     _zero(tmp_path / "store.db-wal")
     store.close()
     store = Store(str(path))
@@ -106,9 +108,7 @@ def test_a_damaged_log_is_not_copied_into_the_file(tmp_path: Path) -> None:
 
 def test_an_empty_file_with_a_log_is_no_new_store(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
-    store = Store(str(path))
-    put(store, 1)
-    store.commit()
+    store = _written(path, 1)
     _empty(path)
     store.close()
     with pytest.raises(UsageError, match="is empty, but there is a log of writes to it"):

@@ -17,10 +17,10 @@ async def ask(control: Bench, user: str, device: str, **more: Any) -> dict[str, 
     return await control.do("request_device_approval", user_id=user, device_id=device, **more)
 
 
-async def asking(control: Bench) -> tuple[Peer, str, dict[str, Any]]:
+async def asking(control: Bench, **more: Any) -> tuple[Peer, str, dict[str, Any]]:
     """A user's first device, the ID of a second one, and the request that the first was asked about."""
     phone, device = await control.server.connect(), new_id()
-    asked = await ask(control, phone.user, device)
+    asked = await ask(control, phone.user, device, **more)
     await phone.expect("device_approval_request")
     return phone, device, asked
 
