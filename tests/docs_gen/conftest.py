@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
 from support.browser import chromium
+from support.catalogues import copied
 from support.html_page import HtmlPage
 
 from relaykit.docs_gen import build
 from relaykit.schemas import load_catalogue
-
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -73,6 +71,5 @@ def page(browser: Browser) -> Iterator[Page]:
 
 @pytest.fixture
 def changed(tmp_path: Path) -> Path:
-    folder = tmp_path / "schemas"
-    shutil.copytree(ROOT / "schemas", folder, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
-    return folder
+    """A copy of the catalogue, to be changed."""
+    return copied(tmp_path, vectors=True)

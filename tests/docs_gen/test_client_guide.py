@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page
+from support.browser import talking
 from support.process import ServerProcess
-from websockets.sync.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
 
 from relaykit.schemas import load_catalogue
 
@@ -104,19 +103,6 @@ COUNTED = """() => {
 }"""
 
 
-@contextmanager
-def _foreign(talk: Callable[[ServerConnection], None]) -> Iterator[str]:
-    """The address of a server that does with each connection what the test says."""
-    with serve(talk, "127.0.0.1", 0, select_subprotocol=lambda _, offered: offered[0]) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/ws"
-        finally:
-            server.shutdown()
-            thread.join()
-
-
 @pytest.fixture
 def lone(browser: Browser, tmp_path: Path) -> Iterator[Page]:
     """A page with nothing but the client."""
@@ -154,7 +140,7 @@ def test_errors_for_every_frame_over_the_rate_lead_to_one_rest(lone: Page) -> No
             left, last = left - 1, now
             connection.send(_ack(json.loads(text)) if left >= 0 else _error("rate_limited", retry_after=1))
 
-    with _foreign(talk) as url:
+    with talking(talk) as url:
         lone.evaluate(
             """url => {
               window.client = new Client(url, () => "t", show);
@@ -172,7 +158,7 @@ def test_a_server_that_refuses_fresh_tokens_is_left_alone(lone: Page) -> None:
     def talk(connection: ServerConnection) -> None:
         connection.send(_error("auth_failed"))
 
-    with _foreign(talk) as url:
+    with talking(talk) as url:
         lone.evaluate("url => { window.client = new Client(url, () => 't', show); }", url)
         lone.wait_for_function("log.length > 0")
         lone.clock.run_for(600_000)
@@ -184,7 +170,7 @@ def test_a_client_that_gets_no_token_asks_again(lone: Page) -> None:
         for text in connection:
             connection.send(_ack(json.loads(text)))
 
-    with _foreign(talk) as url:
+    with talking(talk) as url:
         lone.evaluate(
             """url => {
               let asked = 0;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -23,11 +22,8 @@ Edit = Callable[[dict[str, Any]], Any]
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """A copy of the catalogue, to be changed."""
-    copy = tmp_path / "schemas"
-    shutil.copytree(ROOT / "schemas", copy, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
-    return copy
+def folder(changed: Path) -> Path:
+    return changed
 
 
 @pytest.fixture(scope="module")

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
-from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
+from support.catalogues import copied
 
 from relaykit.docs_gen import build
 from relaykit.docs_gen.text import coded, pieces
 from relaykit.schemas import load_catalogue
 
-ROOT = Path(__file__).parents[2]
 NOTE = {"note": "It lies.", "replacement": "user_id"}
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    folder = tmp_path_factory.mktemp("changed") / "schemas"
-    shutil.copytree(ROOT / "schemas", folder, ignore=shutil.ignore_patterns("__pycache__", "*.py"))
+    folder = copied(tmp_path_factory.mktemp("changed"), vectors=True)
     path = folder / "frames/c2s/typing.schema.json"
     schema = json.loads(path.read_text("utf-8"))
     schema["properties"]["payload"]["properties"] |= {

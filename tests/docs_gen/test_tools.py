@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from pathlib import Path
-from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
-from support.browser import visit
+from support.browser import talking, visit
 from support.process import ServerProcess
-from websockets.asyncio.server import ServerConnection, serve
+from websockets.sync.server import ServerConnection
 
 from relaykit.schemas import load_catalogue
 
@@ -101,51 +98,20 @@ def test_copying_copies_the_frame(browser: Browser, site: Path) -> None:
     assert copied == load_catalogue().frame("c2s", "presence").examples[0]
 
 
-class _Peer:
-    """A WebSocket server in a thread: takes any token, answers a heartbeat, then says something wrong."""
-
-    def __enter__(self) -> _Peer:
-        self._loop = asyncio.new_event_loop()
-        self.heard: list[Any] = []
-        self.offered: list[str] = []
-        started = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(started,))
-        self._thread.start()
-        assert started.wait(20)
-        return self
-
-    def _run(self, started: threading.Event) -> None:
-        async def main() -> None:
-            self._stop = asyncio.Event()
-            async with serve(self._talk, "127.0.0.1", 0, select_subprotocol=self._select) as server:
-                self.port = next(iter(server.sockets)).getsockname()[1]
-                started.set()
-                await self._stop.wait()
-
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(main())
-
-    def _select(self, _connection: ServerConnection, offered: Any) -> Any:
-        self.offered = list(offered)
-        return offered[0]
-
-    async def _talk(self, connection: ServerConnection) -> None:
-        async for text in connection:
-            self.heard.append(json.loads(text))
-            await connection.send('{"type":"heartbeat_ack","timestamp":"2026-03-01T09:30:00Z"}')
-            await connection.send('{"type":"heartbeat_ack","timestamp":"yesterday <b>"}')
-
-    def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(20)
-        self._loop.close()
-
-
 def test_the_console_talks_to_a_server_and_judges_what_comes(browser: Browser, site: Path) -> None:
-    with _Peer() as peer:
-        given = json.dumps(
-            {"url": f"ws://127.0.0.1:{peer.port}/ws", "people": {"alice": "a.b.c", "bob": "d.e.f"}}
-        )
+    heard, offered = [], []
+
+    def talk(connection: ServerConnection) -> None:
+        """Take any token, answer a heartbeat, then say something wrong."""
+        assert connection.request is not None
+        offered.append(connection.request.headers["Sec-WebSocket-Protocol"])
+        for text in connection:
+            heard.append(json.loads(text))
+            connection.send('{"type":"heartbeat_ack","timestamp":"2026-03-01T09:30:00Z"}')
+            connection.send('{"type":"heartbeat_ack","timestamp":"yesterday <b>"}')
+
+    with talking(talk) as url:
+        given = json.dumps({"url": url, "people": {"alice": "a.b.c", "bob": "d.e.f"}})
         text = (site / "console.html").read_text("utf-8")
         holder = '<script type="application/json" id="relay-dev">null</script>'
         assert holder in text
@@ -170,8 +136,8 @@ def test_the_console_talks_to_a_server_and_judges_what_comes(browser: Browser, s
         expect(form.locator(".status")).to_contain_text("Closed: 1000")
         context.close()
     (site / "dev.html").unlink()
-    assert peer.heard == [{"type": "heartbeat"}]
-    assert peer.offered == ["Bearer", "a.b.c"]
+    assert heard == [{"type": "heartbeat"}]
+    assert offered == ["Bearer, a.b.c"]
 
 
 def test_the_console_of_serve_dev_talks_to_the_server(browser: Browser, tmp_path: Path) -> None:

@@ -1,14 +1,16 @@
-"""A Chromium that may not reach any network, for tests of pages."""
+"""A Chromium that may not reach any network, for tests of pages, and a server that they talk to."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from websockets.sync.server import ServerConnection, serve
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome")
 
@@ -58,3 +60,16 @@ def visit(page: Page, site: Path, name: str) -> None:
     """Open a page of a site in a folder: `frames/c2s/send#fields`."""
     file, _, anchor = name.partition("#")
     page.goto(f"file://{site}/{file}.html" + (f"#{anchor}" if anchor else ""))
+
+
+@contextmanager
+def talking(talk: Callable[[ServerConnection], None]) -> Iterator[str]:
+    """The address of a server that does with each connection what the test says."""
+    with serve(talk, "127.0.0.1", 0, select_subprotocol=lambda _, offered: offered[0]) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"ws://127.0.0.1:{server.socket.getsockname()[1]}/ws"
+        finally:
+            server.shutdown()
+            thread.join()

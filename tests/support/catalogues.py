@@ -92,10 +92,10 @@ def write_catalogue(
     return folder
 
 
-def copied(folder: Path) -> Path:
-    """A copy of the real catalogue, without its vectors, to be changed."""
-    root = folder / "schemas"
-    shutil.copytree(HERE, root, ignore=shutil.ignore_patterns("*.py", "__pycache__", "vectors"))
+def copied(folder: Path, *, vectors: bool = False) -> Path:
+    """A copy of the real catalogue, to be changed."""
+    root, left_out = folder / "schemas", ("*.py", "__pycache__", *(() if vectors else ("vectors",)))
+    shutil.copytree(HERE, root, ignore=shutil.ignore_patterns(*left_out))
     return root
 
 
