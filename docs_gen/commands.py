@@ -64,23 +64,22 @@ def build(
 
     if single_file and markdown:
         raise UsageError("--single-file and --markdown exclude each other")
-    place = _place(out, single_file)
+    place = _place(out, "site.html" if single_file else "docs" if markdown else "site", single_file)
+    if check and place is None:
+        raise UsageError("--check compares with a file: --out - is none")
     protocol, results = load_catalogue(catalogue), read_report(report)
     another = results.of_another(protocol)
     if another:
         click.echo(f"warning: {report}: {another}", err=True)
     documentation = building.documentation(protocol, results)
-    if single_file and place is None:
-        if check:
-            raise UsageError("--check compares with a file: --out - is none")
+    if place is None:
         click.echo(building.single_file(documentation), nl=False)
         return ExitCode.OK
-    if single_file and place:
+    if single_file:
         files, folder = {place.name: building.single_file(documentation)}, place.parent
-    elif markdown:
-        files, folder = dict(building.markdown_files(documentation)), place or Path("docs")
     else:
-        files, folder = dict(building.site_files(documentation)), place or Path("site")
+        made = building.markdown_files if markdown else building.site_files
+        files, folder = dict(made(documentation)), place
     if check:
         found = building.stale(files, folder, exact=not single_file)
         for line in found[:20]:
@@ -92,14 +91,12 @@ def build(
         return ExitCode.FAILED if found else ExitCode.OK
     building.write(files, folder, exact=not single_file)
     size = sum(len(text.encode()) for text in files.values())
-    click.echo(
-        f"{folder if not single_file else folder / next(iter(files))}: {len(files)} files, {size // 1024} KB"
-    )
+    click.echo(f"{place}: {len(files)} files, {size // 1024} KB")
     return ExitCode.OK
 
 
-def _place(out: str | None, single_file: bool) -> Path | None:
-    """Where to write: a folder or the single file; None: standard output, or without a name the usual folder.
+def _place(out: str | None, usual: str, single_file: bool) -> Path | None:
+    """Where to write: a folder or the single file; None: standard output.
 
     Raises:
         UsageError: the name is none.
@@ -107,7 +104,7 @@ def _place(out: str | None, single_file: bool) -> Path | None:
     from relaykit.errors import UsageError
 
     if out is None:
-        return Path("site.html") if single_file else None
+        return Path(usual)
     if not out.strip():
         raise UsageError("--out names nothing", hint="for the current folder write --out .")
     if out == "-" and not single_file:
@@ -115,7 +112,7 @@ def _place(out: str | None, single_file: bool) -> Path | None:
     if out == "-":
         return None
     inside = single_file and (out.endswith("/") or Path(out).is_dir())
-    return Path(out) / "site.html" if inside else Path(out)
+    return Path(out) / usual if inside else Path(out)
 
 
 @docs.command()

@@ -131,8 +131,7 @@ def read_report(path: Path | None) -> Results:
         raise UsageError(f"{path}: not JSON: {error}") from error
     if not isinstance(report, dict) or not isinstance(report.get("cases"), list):
         raise _no_report(path, "it has no list of cases")
-    requirements = report.get("requirements", [])
-    if not isinstance(requirements, (list, dict)):
+    if not isinstance(report.get("requirements"), list):
         raise _no_report(path, "its requirements are no list")
     name = str(_within(report, "target", "name") or _within(report, "target", "url") or path.name)
     kit = _within(report, "kit", "version")
@@ -140,10 +139,8 @@ def read_report(path: Path | None) -> Results:
     return Results(
         name,
         _verdicts(report["cases"]),
-        _verdicts(requirements),
-        ", ".join(
-            filter(None, (name, str(report.get("started") or ""), f"relaykit {kit}" if kit else "")),
-        ),
+        _verdicts(report["requirements"]),
+        ", ".join(filter(None, (name, str(report.get("started") or ""), f"relaykit {kit}" if kit else ""))),
         digest if isinstance(digest, str) else None,
     )
 
@@ -160,9 +157,7 @@ def _within(report: Mapping[str, Any], part: str, key: str) -> Any:
     return inner.get(key) if isinstance(inner, dict) else None
 
 
-def _verdicts(entries: list[Any] | dict[str, Any]) -> Mapping[str, str]:
-    if isinstance(entries, dict):
-        entries = [{"id": key, **value} for key, value in entries.items() if isinstance(value, dict)]
+def _verdicts(entries: list[Any]) -> Mapping[str, str]:
     return {
         str(entry["id"]): str(entry["verdict"])
         for entry in entries
