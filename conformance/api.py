@@ -20,6 +20,8 @@ One case at a time, as a test framework wants it, within an event loop:
             outcome = await session.judge(case)
         result = session.conclude()
 
+A control adapter in Python raises `api.ControlRefusedError` where the target cannot do what is asked.
+
 These names are kept between versions; what else the package holds may move.
 """
 
@@ -36,6 +38,7 @@ from typing import Any
 
 from relaykit.config import Document, load_yaml
 from relaykit.conformance.cases import load_cases, select
+from relaykit.conformance.control_spec import ControlRefusedError
 from relaykit.conformance.expectations import check_expectations
 from relaykit.conformance.gathered import gathered
 from relaykit.conformance.judge import JUDGE_ALL, Rules
@@ -52,6 +55,7 @@ from relaykit.schemas import Catalogue, load_catalogue
 __all__ = [
     "Case",
     "CaseResult",
+    "ControlRefusedError",
     "Finding",
     "Launch",
     "Prepared",

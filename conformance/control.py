@@ -17,6 +17,7 @@ from relaykit.conformance.control_spec import (
     ControlFailedError,
     ControlMisfitError,
     ControlMissingError,
+    ControlRefusedError,
     ControlSpec,
     HttpControl,
     PythonControl,
@@ -86,7 +87,8 @@ class OverHttp:
             raise ControlMissingError(f"the target's control interface does not offer {operation}")
         if status >= 300:
             said = f"{operation}: HTTP {status} {body[:300].decode('utf-8', 'replace')}"
-            raise ControlFailedError(said, refused=400 <= status < 500 and status not in _NOT_LET_IN)
+            refused = 400 <= status < 500 and status not in _NOT_LET_IN
+            raise (ControlRefusedError if refused else ControlFailedError)(said)
         try:
             result = json.loads(body or b"{}")
         except ValueError:
@@ -183,6 +185,7 @@ __all__ = [
     "ControlFailedError",
     "ControlMisfitError",
     "ControlMissingError",
+    "ControlRefusedError",
     "OverHttp",
     "open_control",
 ]

@@ -1,8 +1,9 @@
 """Control by a command: one JSON object per line to its standard input, one back from its standard output.
 
 `{"id": 1, "operation": "create_group", "arguments": {…}}` is answered by `{"id": 1, "result": {…}}` or
-`{"id": 1, "error": "…"}`, in any order; `"missing": true` beside `error` says that the operation is not
-offered. The command lives from the first call to the end of the run, and ends when its input does.
+`{"id": 1, "error": "…"}`, in any order. Beside `error`, `"missing": true` says that the operation is not
+offered, and `"refused": true` that the target cannot do what is asked. The command lives from the first call
+to the end of the run, and ends when its input does.
 """
 
 from __future__ import annotations
@@ -17,7 +18,12 @@ from collections import deque
 from collections.abc import Mapping
 from typing import Any
 
-from relaykit.conformance.control_spec import CommandControl, ControlFailedError, ControlMissingError
+from relaykit.conformance.control_spec import (
+    CommandControl,
+    ControlFailedError,
+    ControlMissingError,
+    ControlRefusedError,
+)
 
 _LINE_BYTES = 2**20
 """No answer is longer."""
@@ -65,9 +71,10 @@ class OverCommand:
             if not isinstance(result, dict):
                 raise ControlFailedError(f"{operation}: the control command's answer has no object `result`")
             return result
-        if answer.get("missing") is True or "operation is not offered" in str(answer["error"]):
+        if answer.get("missing") is True:
             raise ControlMissingError(f"the target's control command does not offer {operation}")
-        raise ControlFailedError(f"{operation}: {str(answer['error'])[:_TAIL_CHARACTERS]}", refused=True)
+        failed = ControlRefusedError if answer.get("refused") is True else ControlFailedError
+        raise failed(f"{operation}: {str(answer['error'])[:_TAIL_CHARACTERS]}")
 
     async def close(self) -> None:
         """End it: by the end of its input, or after two seconds by a signal."""

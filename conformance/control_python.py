@@ -2,7 +2,8 @@
 
 A method takes the operation's arguments as keywords and returns its result as a mapping (None: an empty one).
 It may be async; one that is not runs in a thread. One that is missing, or raises `NotImplementedError`, is an
-operation that the target lacks. A method `close`, if there is one, is called at the end of the run.
+operation that the target lacks; `ControlRefusedError` says that the target cannot do what is asked. A method
+`close`, if there is one, is called at the end of the run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,12 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from relaykit.conformance.control_spec import ControlFailedError, ControlMissingError, PythonControl
+from relaykit.conformance.control_spec import (
+    ControlFailedError,
+    ControlMissingError,
+    ControlRefusedError,
+    PythonControl,
+)
 from relaykit.conformance.python_object import load_object
 
 
@@ -35,6 +41,8 @@ class OverPython:
                 result = await _called(method, arguments)
         except NotImplementedError:
             raise ControlMissingError(f"the target's control adapter does not offer {operation}") from None
+        except ControlRefusedError as error:
+            raise ControlRefusedError(f"{operation}: {error}") from error
         except (Exception, SystemExit) as error:
             # An adapter that gives up (`sys.exit`) must not end the run, and least of all with status 0.
             if isinstance(error, TimeoutError) and deadline.expired():

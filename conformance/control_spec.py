@@ -18,15 +18,15 @@ class ControlMissingError(Exception):
 
 
 class ControlFailedError(Exception):
-    """The operation exists and did not do what it should; the message says what came back.
+    """The operation exists and did not do what it should; the message says what came back."""
 
-    Attributes:
-        refused: the target answered that it cannot do that, as for a group that is not there.
+
+class ControlRefusedError(ControlFailedError):
+    """The target answered that it cannot do that, as for a group that is not there.
+
+    Over HTTP a 4xx status says so, on a command's line `refused` beside the error; a Python adapter
+    raises this.
     """
-
-    def __init__(self, message: str, *, refused: bool = False) -> None:
-        super().__init__(message)
-        self.refused = refused
 
 
 class ControlMisfitError(ControlFailedError):

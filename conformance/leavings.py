@@ -12,7 +12,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from relaykit.conformance.control import Control, ControlFailedError, ControlMissingError
+from relaykit.conformance.control import (
+    Control,
+    ControlFailedError,
+    ControlMissingError,
+    ControlRefusedError,
+)
 
 Tidy = Literal["own", "reset", "none"]
 """What is done at the end of a run; see `tidy` of the target file."""
@@ -167,10 +172,11 @@ async def _one_by_one(
                 await control.call(operation, arguments)
             except ControlMissingError:
                 return False
+            except ControlRefusedError:
+                pass  # it is gone, or decided already, which is as good
             except ControlFailedError as error:
-                if not error.refused:  # refused: it is gone, or decided already, which is as good
-                    broken.append(str(error))
-                    return False
+                broken.append(str(error))
+                return False
         return True
 
     if made.faulty and await call("inject_fault", {"count": 0}):

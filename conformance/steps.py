@@ -7,7 +7,7 @@ from typing import Any
 
 from relaykit.conformance import alternatives, awaiting, closing
 from relaykit.conformance.context import CaseStop, Context, Device, UntestableError, present
-from relaykit.conformance.control import ControlFailedError, ControlMissingError
+from relaykit.conformance.control import ControlFailedError, ControlMissingError, ControlRefusedError
 from relaykit.conformance.fence import Watch, devices, fence, report, unwanted
 from relaykit.conformance.grammar import (
     ActorRef,
@@ -307,7 +307,7 @@ async def control(
     except ControlMissingError as error:
         raise UntestableError(str(error)) from None
     except ControlFailedError as error:
-        if may_refuse and error.refused:
+        if may_refuse and isinstance(error, ControlRefusedError):
             transcript.event("control", "s2c", str(error))
             return {}
         context.fail((), f"{CONTROL_FAILED}: {error}", blame="environment")

@@ -26,7 +26,7 @@ from relaykit.docs_gen.text import code, number, sentence
 from relaykit.errors import UsageError
 from relaykit.schemas import Limit
 from relaykit.schemas.control import control_operations
-from relaykit.schemas.lines import MISSING, NOT_DONE, line_examples
+from relaykit.schemas.lines import MISSING, REFUSED, line_examples
 
 
 def limits(material: Material, _: tuple[str, ...]) -> tuple[Block, ...]:
@@ -251,7 +251,7 @@ def control_lines(_: Material, __: tuple[str, ...]) -> tuple[Block, ...]:
         request, answer = line_examples(operation)
         cells = (f"`{operation.name}`", _line(request), _line(answer))
         rows.append(TableRow(f"line-{operation.name}", cells))
-    for title, answer in (("what cannot be done", NOT_DONE), ("what is not offered", MISSING)):
+    for title, answer in (("what is refused", REFUSED), ("what is not offered", MISSING)):
         rows.append(TableRow(None, (title, "any", _line(answer))))
     return (Table("Lines", ("Operation", "The suite writes", "The command answers"), tuple(rows)),)
 

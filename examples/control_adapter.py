@@ -2,7 +2,9 @@
 
 The suite makes one object of it for a run, with the `options` of the target file, calls the methods with the
 operation's arguments as keywords, and closes it at the end. A method may be async; one that is not runs in a
-thread. Operations without a method are missing, and the cases that need them are untestable.
+thread. Operations without a method are missing, and the cases that need them are untestable. Where the server
+answers that it cannot do what is asked, as for a group that is not there, `ControlRefusedError` says so; any
+other exception is a failure.
 
 This one asks the reference server's administrative interface. Yours asks whatever your server offers.
 """
@@ -11,6 +13,8 @@ import os
 from typing import Any
 
 import aiohttp
+
+from relaykit.conformance.api import ControlRefusedError
 
 
 class Adapter:
@@ -25,7 +29,10 @@ class Adapter:
             self.session = aiohttp.ClientSession(headers={"Authorization": f"Bearer {token}"})
         async with self.session.post(f"{self.url}/{path}", json=body) as response:
             if response.status >= 300:
-                raise RuntimeError(f"HTTP {response.status} {await response.text()}")
+                refused = response.status in (400, 404, 409)
+                raise (ControlRefusedError if refused else RuntimeError)(
+                    f"HTTP {response.status} {await response.text()}"
+                )
             return dict(await response.json())
 
     async def create_user(self, **user: Any) -> dict[str, Any]:

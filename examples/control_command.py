@@ -4,7 +4,8 @@ It takes one JSON object per line, {"id", "operation", "arguments"}, and answers
 {"id", "result"} or {"id", "error"}. It ends when its input ends. Its log belongs on standard error.
 
 This one asks the reference server's administrative interface. Yours asks whatever your server offers: an HTTP
-interface, a database, a command line. The operations that you cannot arrange are answered with "missing".
+interface, a database, a command line. Operations that you cannot arrange are answered with "missing"; where
+the server answered that it cannot do what is asked, as for a group that is not there, "refused" says so.
 """
 
 import json
@@ -48,6 +49,7 @@ for line in sys.stdin:
             answer["result"] = operation(request["arguments"])
         except urllib.error.HTTPError as error:
             answer["error"] = f"HTTP {error.code} {error.read(300).decode(errors='replace')}"
+            answer["refused"] = error.code in (400, 404, 409)  # anything else is a failure
         except OSError as error:
             answer["error"] = f"the server cannot be asked: {error}"
     print(json.dumps(answer), flush=True)

@@ -15,7 +15,7 @@ from relaykit.schemas.control import Operation, control_operations
 from relaykit.schemas.frozen import freeze, thaw
 from relaykit.schemas.loading import HERE
 
-NOT_DONE = {"id": 1, "error": "there is no such group"}
+REFUSED = {"id": 1, "error": "there is no such group", "refused": True}
 MISSING = {"id": 1, "error": "this operation is not offered", "missing": True}
 
 
@@ -89,11 +89,17 @@ def control_lines(root: Path = HERE) -> Mapping[str, Any]:
             "id": {"description": "That of the request.", "type": "integer"},
             "result": {"description": "As `$defs/<operation>_result` says.", "type": "object"},
             "error": {"description": "Why it could not be done, for people.", "type": "string"},
+            "refused": {
+                "description": "true beside `error`: the server answered that it cannot do that; without it, "
+                "the operation failed.",
+                "type": "boolean",
+            },
             "missing": {"description": "true beside `error`: not offered at all.", "type": "boolean"},
         },
         "required": ["id"],
+        "dependentRequired": {"refused": ["error"], "missing": ["error"]},
         "oneOf": [{"required": ["result"]}, {"required": ["error"]}],
-        "examples": [*answers, NOT_DONE, MISSING],
+        "examples": [*answers, REFUSED, MISSING],
     }
     lines: Mapping[str, Any] = freeze(
         {

@@ -18,13 +18,19 @@ from support.control import TOKEN, bench
 from support.server import new_id
 
 from relaykit.config import load_yaml
-from relaykit.conformance.control import Control, ControlFailedError, ControlMissingError, open_control
+from relaykit.conformance.control import (
+    Control,
+    ControlFailedError,
+    ControlMissingError,
+    ControlRefusedError,
+    open_control,
+)
 from relaykit.conformance.control_command import OverCommand
 from relaykit.conformance.control_spec import CommandControl, HttpControl, PythonControl
 from relaykit.conformance.target import read_target
 from relaykit.errors import UsageError
 from relaykit.schemas import control_lines, control_operations, load_catalogue, thaw
-from relaykit.schemas.lines import MISSING, NOT_DONE, line_examples
+from relaykit.schemas.lines import MISSING, REFUSED, line_examples
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ECHO = """\
@@ -118,6 +124,14 @@ def test_a_command_that_fails_says_how(tmp_path: Path, text: str, said: str) -> 
     assert str(failed.value).startswith("create_user: ")
 
 
+@pytest.mark.parametrize(("more", "refused"), [({}, False), ({"refused": True}, True)])
+def test_a_command_says_what_is_refused(tmp_path: Path, more: dict[str, Any], refused: bool) -> None:
+    answer = f"json.dumps({{'id': asked['id'], 'error': 'no such user', **{more}}})"
+    with pytest.raises(ControlFailedError) as failed:
+        asked(command(tmp_path, ANSWER.format(answer=answer)))
+    assert isinstance(failed.value, ControlRefusedError) is refused
+
+
 def test_what_fails_once_fails_at_once_from_then_on(tmp_path: Path) -> None:
     async def main() -> None:
         control = command(tmp_path, "import sys\nsys.exit(3)")
@@ -151,6 +165,7 @@ def test_operations_that_a_command_lacks(tmp_path: Path) -> None:
 
 
 ADAPTER = """\
+from relaykit.conformance.api import ControlRefusedError
 class Adapter:
     def __init__(self, name="nobody"):
         self.name = name
@@ -162,6 +177,8 @@ class Adapter:
         raise NotImplementedError
     def create_group(self, members):
         raise ValueError("no room")
+    def revoke_device(self):
+        raise ControlRefusedError("no such device")
     def conversation(self):
         return 7
     def add_member(self):
@@ -183,8 +200,11 @@ def test_an_adapter_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     for operation in ("reset", "drop_connection"):
         with pytest.raises(ControlMissingError, match=operation):
             asked(python(tmp_path, ADAPTER), operation)
-    with pytest.raises(ControlFailedError, match="create_group: ValueError: no room"):
+    with pytest.raises(ControlFailedError, match="create_group: ValueError: no room") as failed:
         asked(python(tmp_path, ADAPTER), "create_group", {"members": []})
+    assert not isinstance(failed.value, ControlRefusedError)
+    with pytest.raises(ControlRefusedError, match="revoke_device: no such device"):
+        asked(python(tmp_path, ADAPTER), "revoke_device")
     for operation in ("add_member", "remove_member"):
         with pytest.raises(ControlFailedError, match=f"{operation}: SystemExit: 0"):
             asked(python(tmp_path, ADAPTER), operation)
@@ -225,6 +245,8 @@ def test_the_lines_have_a_schema() -> None:
     for line in (
         {"id": 1, "operation": "create_user", "arguments": {"user_id": user}},
         {"id": 1, "result": {}},
+        {"id": 1, "error": "no"},
+        {"id": 1, "error": "no", "refused": True},
         {"id": 1, "error": "no", "missing": True},
     ):
         assert validator.is_valid(line), line
@@ -233,6 +255,8 @@ def test_the_lines_have_a_schema() -> None:
         {"id": 1, "operation": "create_user", "arguments": {"user": user}},
         {"operation": "create_user", "arguments": {}},
         {"id": 1, "result": {}, "error": "both"},
+        {"id": 1, "result": {}, "refused": True},
+        {"id": 1, "result": {}, "missing": True},
         {"id": 1},
     ):
         assert not validator.is_valid(line), line
@@ -241,7 +265,7 @@ def test_the_lines_have_a_schema() -> None:
         request, answer = line_examples(operation)
         assert validator.is_valid(request)
         assert fits(f"{name}_result", answer["result"])
-    for answer in (NOT_DONE, MISSING):
+    for answer in (REFUSED, MISSING):
         assert fits("answer", answer)
 
 
@@ -306,7 +330,7 @@ async def every_operation(control: Control | None) -> None:
     assert "conversation_id" in await call("conversation", members=users)
     with pytest.raises(ControlMissingError):
         await call("reset")
-    with pytest.raises(ControlFailedError, match="404"):
+    with pytest.raises(ControlRefusedError, match="404"):
         await call("add_member", group_id=f"group-{new_id()}", user_id=users[1])
     await control.close()
 

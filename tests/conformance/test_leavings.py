@@ -13,7 +13,7 @@ from support.server import SECRET
 from support.suite import PATIENT, all_cases, as_report, every_case, judge, make_target
 
 from relaykit.conformance.cases import select
-from relaykit.conformance.control import ControlFailedError, ControlMissingError
+from relaykit.conformance.control import ControlFailedError, ControlMissingError, ControlRefusedError
 from relaykit.conformance.leavings import Leavings, take_back
 from relaykit.conformance.results import Case, RunResult, Verdict
 from relaykit.conformance.target import Target
@@ -124,7 +124,7 @@ class Bad:
 @pytest.mark.parametrize(
     ("answer", "groups", "said"),
     [
-        (ControlFailedError("remove_member: HTTP 404 no such group", refused=True), 0, ()),
+        (ControlRefusedError("remove_member: HTTP 404 no such group"), 0, ()),
         (ControlFailedError("remove_member: HTTP 500"), 2, ("remove_member: HTTP 500",)),
         (ControlMissingError("not offered"), 2, ()),
         (None, 2, ("tidying took longer than 0.1 s",)),
