@@ -17,7 +17,13 @@ from support.server import new_id
 from support.suite import all_cases, judge, make_target
 
 from relaykit.conformance.context import CaseStop, Context, UntestableError
-from relaykit.conformance.control import Checked, ControlFailedError, ControlMisfitError, ControlMissingError
+from relaykit.conformance.control import (
+    Checked,
+    ControlFailedError,
+    ControlMisfitError,
+    ControlMissingError,
+    ControlRefusedError,
+)
 from relaykit.conformance.results import RunResult
 from relaykit.conformance.run import Settings, environment
 from relaykit.conformance.steps import control
@@ -95,7 +101,7 @@ def test_the_target_is_not_accused_for_an_answer_of_control(tmp_path: Path, kind
 @pytest.mark.parametrize(
     ("error", "ends"),
     [
-        (ControlFailedError("HTTP 409, it is decided", refused=True), None),
+        (ControlRefusedError("HTTP 409, it is decided"), None),
         (ControlFailedError("no answer within 5 s"), CaseStop),
         (ControlMissingError("it does not offer that"), UntestableError),
     ],
