@@ -63,7 +63,7 @@ def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
     if any(isinstance(step, Advance) for step in walked):
         operations.add("advance_clock")
     described = control_operations()
-    restarts = any(isinstance(step, Restart) for step in walked)
+    destructive = scenario.destructive or any(isinstance(step, Restart) for step in walked)
     return Case(
         id=scenario.id,
         title=scenario.title,
@@ -77,7 +77,7 @@ def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
         operations=frozenset(operations),
         limits=_limits(walked, scenario),
         forges=False,
-        exclusive=restarts or any(described[name].exclusive for name in operations),
+        exclusive=destructive or any(described[name].exclusive for name in operations),
         slow=scenario.slow,
         frames=frozenset(
             str(step.frame["type"])
@@ -88,7 +88,7 @@ def from_scenario(catalogue: Catalogue, scenario: Scenario) -> Case:
         run=partial(play, scenario=scenario),
         scenario=scenario,
         moves=scenario.moves,
-        destructive=scenario.destructive or restarts,
+        destructive=destructive,
     )
 
 

@@ -135,7 +135,7 @@ def case_of(catalogue: Catalogue, probe: Probe) -> Case:
         operations=frozenset(probe.operations),
         limits=frozenset(probe.limits),
         forges=probe.forges,
-        exclusive=probe.exclusive,
+        exclusive=probe.exclusive or probe.destructive,
         slow=probe.slow,
         frames=frozenset(probe.frames),
         source=f"{code.co_filename}:{code.co_firstlineno}",

@@ -51,7 +51,8 @@ class Case:
         operations: control operations it needs.
         limits: limits that the target file must state for the case to mean anything.
         forges: it needs tokens that only a suite that signs them itself can make.
-        exclusive: it touches other cases (moves the clock, resets), so that it runs alone.
+        exclusive: it touches other cases, so that it runs alone: it moves the clock, resets, or (as all that
+            is destructive) fills limits and buffers, which holds others up where a server is slow and right.
         destructive: it floods, fuzzes, kills or exhausts the target: not without leave on other machines.
         frames: types that it sends or expects, for `--run frame:…`.
         run: does it; whatever it finds is put into the context.

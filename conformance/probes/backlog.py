@@ -31,6 +31,7 @@ _WAITING, _STREAMED, _AFTER = 20, 40, 10
     requirements=("LIM-20",),
     catches="A server that makes room in a full queue by dropping what it has promised to deliver.",
     limits=("waiting_per_user",),
+    exclusive=True,
     frames=("send", "sent_ack", "deliver", "error"),
 )
 async def waiting_bounded(context: Context) -> None:
@@ -70,6 +71,7 @@ async def waiting_bounded(context: Context) -> None:
     requirements=("OFF-01",),
     catches="A server that reads the first page of a queue, and never the next one.",
     limits=("burst",),
+    exclusive=True,
     frames=("send", "sent_ack", "deliver", "delivery_ack"),
 )
 async def many_waiting(context: Context) -> None:

@@ -66,6 +66,7 @@ def _judge(context: Context, outcome: Refusal, label: str) -> None:
     requirements=("LIM-01", "LIM-02", "LIM-03", "LIM-04", "LIM-05"),
     catches="A server without a limit, one that closes the oldest connection or never frees a place.",
     limits=("connections_per_user",),
+    exclusive=True,
 )
 async def connections_of_a_user(context: Context) -> None:
     within, beyond = _devices(context)
@@ -116,6 +117,7 @@ async def _has_room(context: Context, beyond: Device, how: str) -> bool:
     requirements=("LIM-02", "LIM-03"),
     catches="A server that counts devices in place of connections.",
     limits=("connections_per_user",),
+    exclusive=True,
 )
 async def connections_of_a_device(context: Context) -> None:
     within, _ = _devices(context)
@@ -139,6 +141,7 @@ async def connections_of_a_device(context: Context) -> None:
     requirements=("LIM-21",),
     catches="A server that counts connections by address, or all together.",
     limits=("connections_per_user",),
+    exclusive=True,
 )
 async def connections_of_others(context: Context) -> None:
     within, _ = _devices(context)

@@ -19,7 +19,6 @@ _UNTIL_TOLD = 1_000_000
     requirements=("ERR-07", "ERR-08", "ERR-09", "ERR-10", "ERR-11"),
     catches="A server that acknowledges what it could not store, or never recovers from a full disk.",
     operations=("inject_fault",),
-    exclusive=True,
     frames=("send", "sent_ack", "deliver", "error"),
     moves=("message-failed",),
     destructive=True,

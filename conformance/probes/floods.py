@@ -115,6 +115,7 @@ async def _calm(context: Context, connection: Connection) -> bool:
     requirements=("LIM-06",),
     catches="A server whose true limit is lower than it says.",
     limits=_LIMITS,
+    exclusive=True,
     frames=("pong", "send", "sent_ack"),
 )
 async def within(context: Context) -> None:

@@ -27,6 +27,7 @@ _EACH = 12
     requirements=("MSG-17", "MSG-20", "MSG-41", "MSG-21", "MSG-23"),
     catches="A server that serves the first few of a user's devices, or drops and reorders under load.",
     limits=("connections_per_user",),
+    exclusive=True,
     frames=("send", "sent_ack", "deliver", "delivery_ack", "status_update"),
 )
 async def many_devices(context: Context) -> None:

@@ -23,7 +23,6 @@ _LOST = "acknowledged before the target ended; one with messages in memory needs
     area="messages",
     requirements=("MSG-14", "MSG-15"),
     catches="A server that acknowledges what stands in its memory only.",
-    exclusive=True,
     frames=("send", "sent_ack", "deliver"),
     moves=("message-survived",),
     destructive=True,
@@ -49,7 +48,6 @@ async def survives_sigkill(context: Context) -> None:
     area="messages",
     requirements=("OFF-04", "MSG-33", "MSG-35"),
     catches="A server that keeps messages on disk, and in memory alone who has them.",
-    exclusive=True,
     frames=("send", "sent_ack", "deliver", "delivery_ack", "status_update"),
     destructive=True,
 )
@@ -101,7 +99,6 @@ def _came(context: Context, device: Device, name: str, requirement: str, what: s
     catches="A server that keeps its list of revoked devices in memory.",
     capabilities=("devices",),
     operations=("revoke_device",),
-    exclusive=True,
     destructive=True,
 )
 async def revoked(context: Context) -> None:
@@ -121,7 +118,6 @@ async def revoked(context: Context) -> None:
     area="connection",
     requirements=("CONN-18", "MSG-15"),
     catches="A server whose clients must guess why the line went dead.",
-    exclusive=True,
     slow=True,
     frames=("send", "sent_ack", "deliver"),
     moves=("message-survived",),

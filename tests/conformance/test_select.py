@@ -83,3 +83,10 @@ def test_profiles_leave_out_what_takes_long_unless_it_is_named() -> None:
     derived = {case.id for case in every_case() if case.kind == "derived"}
     assert set(default) - set(smoke) == (alone - slow) | derived
     assert ids(profile="smoke", run=["shutdown"]) == ["shutdown"]
+
+
+def test_what_fills_a_limit_or_exhausts_runs_alone() -> None:
+    # One frame as large as permitted holds nobody up.
+    heavy = [case for case in every_case() if case.destructive or case.limits - {"max_frame_bytes"}]
+    assert {"flood-goes-on", "many-devices", "connections-of-a-user"} <= {case.id for case in heavy}
+    assert not [case.id for case in heavy if not case.exclusive]
