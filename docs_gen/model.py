@@ -394,5 +394,5 @@ class Site:
     areas: Mapping[str, str]
     defects: tuple[DefectView, ...]
     entries: tuple[Entry, ...]
-    report: str | None
+    report: Mapping[str, str | None] | None
     run: str | None

@@ -65,8 +65,8 @@ def resolve(catalogue: Catalogue, told: Told, results: Results) -> Site:
             (case for case in cases if case.kind == "probe"),
             guides,
         ),
-        report=results.name,
-        run=", ".join(filter(None, (results.run, results.of_another(catalogue)))) or results.name,
+        report=results.facts,
+        run=", ".join(filter(None, (results.run, results.of_another(catalogue)))) or None,
     )
 
 

@@ -83,15 +83,31 @@ class Results:
 
     Attributes:
         name: what was judged.
-        run: the run in words: the target, when, and with which kit.
+        started: when, as the report has it.
+        kit: the version of the kit that judged.
         digest: of the catalogue that the target was judged by, if the report says.
     """
 
     name: str | None = None
     cases: Mapping[str, str] = field(default_factory=dict)
     requirements: Mapping[str, str] = field(default_factory=dict)
-    run: str | None = None
+    started: str | None = None
+    kit: str | None = None
     digest: str | None = None
+
+    @property
+    def run(self) -> str:
+        """The run in words: the target, when, and with which kit."""
+        return ", ".join(
+            filter(None, (self.name, self.started, f"relaykit {self.kit}" if self.kit else None))
+        )
+
+    @property
+    def facts(self) -> Mapping[str, str | None] | None:
+        """The same for programs; None: there are no results."""
+        if self.name is None:
+            return None
+        return {"target": self.name, "started": self.started, "kit": self.kit, "catalogue": self.digest}
 
     def of_another(self, catalogue: Catalogue) -> str | None:
         """What to tell readers if the run was judged by another catalogue than the one that is shown."""
@@ -134,15 +150,13 @@ def read_report(path: Path | None) -> Results:
     if not isinstance(report.get("requirements"), list):
         raise _no_report(path, "its requirements are no list")
     name = str(_within(report, "target", "name") or _within(report, "target", "url") or path.name)
-    kit = _within(report, "kit", "version")
-    digest = _within(report, "protocol", "catalogue")
-    return Results(
-        name,
-        _verdicts(report["cases"]),
-        _verdicts(report["requirements"]),
-        ", ".join(filter(None, (name, str(report.get("started") or ""), f"relaykit {kit}" if kit else ""))),
-        digest if isinstance(digest, str) else None,
+    stated = (
+        report.get("started"),
+        _within(report, "kit", "version"),
+        _within(report, "protocol", "catalogue"),
     )
+    facts = (fact if isinstance(fact, str) else None for fact in stated)
+    return Results(name, _verdicts(report["cases"]), _verdicts(report["requirements"]), *facts)
 
 
 def _no_report(path: Path, why: str) -> UsageError:

@@ -20,7 +20,9 @@ from relaykit.schemas.export.commands import exports
 
 @pytest.fixture(scope="module")
 def documentation() -> build.Documentation:
-    return build.documentation(load_catalogue(), Results("a run", {}, {"MSG-12": "pass"}))
+    return build.documentation(
+        load_catalogue(), Results("a run", {}, {"MSG-12": "pass"}, "2026-01-31", "1.2")
+    )
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +51,8 @@ def test_the_matrix_of_requirements_is_the_same_as_csv_and_json(
     found = download_files(documentation.catalogue, documentation.site)
     table = list(csv.DictReader(io.StringIO(found["downloads/requirements.csv"])))
     data = json.loads(found["downloads/requirements.json"])
-    assert data["report"] == "a run"
+    judged = {"target": "a run", "started": "2026-01-31", "kit": "1.2", "catalogue": None}
+    assert data["report"] == judged
     requirements = documentation.catalogue.requirements
     assert [row["id"] for row in table] == [row["id"] for row in data["requirements"]] == list(requirements)
     for row, entry in zip(table, data["requirements"], strict=True):
