@@ -260,7 +260,9 @@ class App:
         """
         self.turn.flush()
         try:
-            return change()
+            result = change()
+            self.store.note_change()
+            return result
         finally:
             self.store.commit()
 

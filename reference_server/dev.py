@@ -26,7 +26,8 @@ from relaykit.errors import UsageError
 from relaykit.reference_server.auth import Key
 from relaykit.reference_server.devices_store import ACTIVE
 from relaykit.reference_server.faults import Names
-from relaykit.reference_server.store import MEMORY, StoreError
+from relaykit.reference_server.store import StoreError
+from relaykit.reference_server.store_opening import MEMORY
 from relaykit.tokens import mint
 
 if TYPE_CHECKING:

@@ -351,11 +351,12 @@ class Mailboxes:
     # --- the turn ---
 
     def _settle(self) -> None:
-        if not self._new_messages and not self._new_waiting:
+        if not self._new_messages:
             return
         messages, self._new_messages = self._new_messages, []
         recipients, self._new_recipients = self._new_recipients, []
         waiting, self._new_waiting = self._new_waiting, []
+        self._store.newest = int(messages[-_MESSAGE])
         self._store.insert("messages", _MESSAGE, messages)
         self._store.insert("recipients", 3, recipients)
         self._store.insert("waiting", 2, waiting)

@@ -19,7 +19,7 @@ import yaml
 from relaykit.config import Document, parse_yaml, problems, suggest
 from relaykit.errors import UsageError
 from relaykit.reference_server.settings_said import SECRETS, explained, why_fixed
-from relaykit.reference_server.store import MEMORY
+from relaykit.reference_server.store_opening import MEMORY
 from relaykit.schemas import Limit, Protocol
 
 ENVIRONMENT = "RELAYKIT_SERVE_"

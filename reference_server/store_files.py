@@ -11,15 +11,14 @@ commit shows by the length and the first bytes of the file only.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from typing import NamedTuple
 
 _MAIN = b"SQLite format 3\0"
 _LOG = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")  # for either order of bytes in checksums
 
-# SQLite would play a log that is left over into the file that was put back.
-LEFT_OVER = "put back a copy of the store; delete the -wal beside it if the copy has none"
+# SQLite would play a log that is left over into the file that was put back; for the mark see `store_mark`.
+LEFT_OVER = "put back a copy of the store; delete the -wal and the -mark beside it if the copy has none"
 _WAY_OUT = f"stop the server and {LEFT_OVER}"
 
 
@@ -97,9 +96,10 @@ class Files:
 def emptied(path: str) -> str | None:
     """What is wrong with the files of a store that is not open yet: SQLite would take an empty file for a new
     store and delete the log of writes beside it."""
-    with contextlib.suppress(OSError):
-        if os.stat(path).st_size == 0 and os.stat(f"{path}-wal").st_size > 0:  # noqa: PTH116
-            return f"{path} is empty, but there is a log of writes to it, {path}-wal"
+    main, log = _state(path), _state(f"{path}-wal")
+    if (main is None or main.size == 0) and log is not None and log.size > 0:
+        what = "is not there" if main is None else "is empty"
+        return f"{path} {what}, but there is a log of writes to it, {path}-wal"
     return None
 
 

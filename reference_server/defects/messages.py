@@ -228,12 +228,12 @@ def ack_before_commit(seams: Seams) -> None:
 
 @defect("forgets-on-restart", "What waits for devices is forgotten when the server starts.", "MSG-15")
 def forgets_on_restart(seams: Seams) -> None:
-    def open_(original: Callable[[str], Any], path: str) -> Any:
+    def opened(original: Callable[[str], Any], path: str) -> Any:
         db = original(path)
         db.execute("DELETE FROM waiting")
         return db
 
-    seams.around(store, "_open", open_)
+    seams.around(store, "opened", opened)
 
 
 # --- delivering ---

@@ -235,6 +235,7 @@ async def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path
         await bob.expect("deliver")
     with sqlite3.connect(path) as database:  # as a reset left some: a second message with the same id
         database.execute("PRAGMA user_version = 1")
+        database.execute("DROP TABLE changes")
         database.execute("CREATE TABLE ids (id BLOB PRIMARY KEY, message INTEGER NOT NULL) WITHOUT ROWID")
         database.execute("CREATE TABLE indexed (upto INTEGER NOT NULL)")
         database.execute("INSERT INTO messages SELECT seq + 1, id, sender, target, x'00' FROM messages")
