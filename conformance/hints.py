@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
@@ -12,7 +10,6 @@ from relaykit.conformance.record import Entry
 from relaykit.conformance.reports.text import plural
 from relaykit.conformance.results import CaseResult, Verdict
 from relaykit.conformance.target import Target
-from relaykit.schemas import Catalogue
 
 CONTROL_FAILED = "the control interface could not"
 """How the finding begins of a case for which nothing could be arranged."""
@@ -98,23 +95,12 @@ ADVICE = (
 )
 
 
-SIZE_ADVICE = "if it limits them, state limits.max_frame_bytes in the target file, and the suite keeps within"
-_OUTGROWN = "closed (1009"
-"""How the end of a connection begins in a transcript that was closed for the size of a message."""
-
-
-def with_advice(result: CaseResult, target: Target, catalogue: Catalogue) -> CaseResult:
-    """A failure, and at its first finding what to state, if a limit that nobody stated may be why."""
-    if result.verdict is not Verdict.FAIL or not result.findings:
-        return result
-    if is_limited(result, target):
-        why = f"`rate_limited` came: {ADVICE}"
-    elif _is_outgrown(result, target, catalogue):
-        why = f"the target closed with 1009 (message too big): {SIZE_ADVICE}"
-    else:
+def with_advice(result: CaseResult, target: Target) -> CaseResult:
+    """A failure, and at its first finding what to state, if a rate that nobody stated may be why."""
+    if result.verdict is not Verdict.FAIL or not result.findings or not is_limited(result, target):
         return result
     first, *others = result.findings
-    said = f"{first.message} ({why})"
+    said = f"{first.message} (`rate_limited` came: {ADVICE})"
     return replace(result, findings=(replace(first, message=said), *others))
 
 
@@ -123,32 +109,6 @@ def is_limited(result: CaseResult, target: Target) -> bool:
     if result.case.limits & _RATE or target.stated & _RATE or target.frames_per_second is not None:
         return False
     return came(result.transcript)
-
-
-def _is_outgrown(result: CaseResult, target: Target, catalogue: Catalogue) -> bool:
-    """Whether a case met a limit of the size of frames that the target file does not state.
-
-    Where no frame was larger than any limit may be low, there was none to meet.
-    """
-    if "max_frame_bytes" in result.case.limits | target.stated:
-        return False
-    least, largest = catalogue.protocol.limits["max_frame_bytes"].minimum, 0.0
-    for line in result.transcript:
-        if line.direction == "c2s" and line.event is None:
-            largest = max(largest, _size(line.frame))
-        elif largest > least and (line.event or "").startswith(_OUTGROWN):
-            return True
-    return False
-
-
-def _size(frame: object) -> float:
-    """The characters of a frame, about."""
-    if isinstance(frame, str):
-        return len(frame)
-    try:
-        return len(json.dumps(frame, ensure_ascii=False, separators=(",", ":")))
-    except RecursionError:
-        return math.inf  # as deep as that, it is large enough
 
 
 def came(transcript: Sequence[Entry]) -> bool:

@@ -12,6 +12,7 @@ from relaykit.conformance.applicable import applicable
 from relaykit.conformance.context import CaseStop, Context, Environment, NotApplicableError, UntestableError
 from relaykit.conformance.hints import with_advice
 from relaykit.conformance.judge import Rules, judge
+from relaykit.conformance.outgrown import excused
 from relaykit.conformance.restraint import Restraint
 from relaykit.conformance.results import Case, CaseResult, Verdict
 from relaykit.conformance.tidying import strangers_again, tidy
@@ -38,13 +39,13 @@ async def run_one(
     context.restraint = Restraint(env.target, case)
     started = time.perf_counter()
     try:
-        result = await _guarded(context, rules)
+        result = excused(context, await _guarded(context, rules), rules)
         result = replace(
             result,
             duration_ms=round((time.perf_counter() - started) * 1000, 2),
             transcript=tuple(context.recorder.transcript.entries),
         )
-        result = with_advice(result, env.target, env.catalogue)
+        result = with_advice(result, env.target)
         if pause is not None and result.verdict is Verdict.FAIL:
             await pause(result)
     finally:

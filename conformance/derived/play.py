@@ -16,6 +16,7 @@ from relaykit.conformance.derived.stations import Station, arranged, receive, st
 from relaykit.conformance.derived.verdict import FORWARDING, Seen, judged
 from relaykit.conformance.fence import fence
 from relaykit.conformance.matching import ambient_types, compare, nearest, plain
+from relaykit.conformance.outgrown import outgrown
 from relaykit.conformance.results import Outcome
 from relaykit.conformance.steps import roots
 from relaykit.conformance.values import fresh_uuid
@@ -28,11 +29,6 @@ if TYPE_CHECKING:
 _WANTED = re.compile(rf"\$\{{{GOT}\.([0-9]+)")
 _FEW = 3
 """So many messages are arranged for an invalid frame that names more: enough to see an effect."""
-_TOO_BIG = 1009
-UNFIT = (
-    "needs larger frames than the target takes, which closes with 1009 (message too big) on one: state "
-    "limits.max_frame_bytes in the target file, and the suite keeps within"
-)
 _ABOUT = {"presence": "presence", "heartbeat": "heartbeat_ack"}
 """Ambient types that come of a client's frame."""
 
@@ -195,26 +191,12 @@ async def _trial(station: Station, derived: Derived) -> None:
     station.phone.live.send_text(data, shown=shown)
     station.sent += 2
     if draft.valid:
-        await see_served(station, shown, derived.served, len(data))
+        await see_served(station, shown, derived.served)
     else:
-        await see_refused(station, shown, derived.refusal, len(data))
-    if too_big(station, len(data)) and all(outcome.ok for outcome in context.outcomes):
-        raise UntestableError(UNFIT)
-
-
-def too_big(station: Station, size: int) -> bool:
-    """Whether the target has closed the sender's connection for the size of a frame, and may well have.
-
-    A server may limit the size of frames; the target file need not say so. But no server's limit is below the
-    least that the catalogue has for it.
-
-    Args:
-        size: of the frame, in bytes.
-    """
-    env = station.context.env
-    least = env.catalogue.protocol.limits["max_frame_bytes"].minimum
-    stated = "max_frame_bytes" in env.target.stated
-    return not stated and size > least and station.phone.live.close_code == _TOO_BIG
+        await see_refused(station, shown, derived.refusal)
+    met = outgrown(context)
+    if met is not None and all(outcome.ok for outcome in context.outcomes):
+        raise UntestableError(met.reason)
 
 
 def attend(station: Station, kind: str) -> None:
@@ -237,13 +219,12 @@ async def _messages(station: Station, derived: Derived) -> None:
     station.given[GOT] = [*station.given[GOT], *(fresh_uuid(rng) for _ in range(missing))]
 
 
-async def see_refused(station: Station, shown: Any, refusal: tuple[str, ...], size: int) -> None:
+async def see_refused(station: Station, shown: Any, refusal: tuple[str, ...]) -> None:
     """Judge what comes after a frame that is to be refused, into the outcomes of the station's context.
 
     Args:
         shown: the frame; or what was sent in its place, if that is none.
         refusal: the requirements that ask for the refusal.
-        size: see `too_big`.
     """
     context, phone = station.context, station.phone
     answered = await phone.live.beat(context.env.waits.reply)
@@ -256,7 +237,7 @@ async def see_refused(station: Station, shown: Any, refusal: tuple[str, ...], si
         ended=phone.live.ended,
         close_code=phone.live.close_code,
         reached=tuple((d.label, a.frame) for d in station.observers for a in d.live.inbox),
-        too_big=too_big(station, size),
+        too_big=outgrown(context) is not None,
     )
     for device in (phone, *station.observers):
         device.live.inbox.clear()
@@ -266,12 +247,11 @@ async def see_refused(station: Station, shown: Any, refusal: tuple[str, ...], si
     station.quiet = True
 
 
-async def see_served(station: Station, frame: Mapping[str, Any], served: tuple[str, ...], size: int) -> None:
+async def see_served(station: Station, frame: Mapping[str, Any], served: tuple[str, ...]) -> None:
     """Judge what comes of a frame that is to be served; see `see_refused`.
 
     Args:
         served: the requirements that ask for that, the most general one first.
-        size: see `too_big`.
     """
     context, phone = station.context, station.phone
     before = len(context.outcomes)
@@ -285,7 +265,7 @@ async def see_served(station: Station, frame: Mapping[str, Any], served: tuple[s
     # A heartbeat's ack shows that all has been handled: an error, if there is one, has come.
     alive = await phone.live.beat(context.env.waits.reply)
     errors = [f for f in phone.live.frames if f.get("type") == "error"]
-    if too_big(station, size):
+    if outgrown(context) is not None:
         del context.outcomes[before:]
     elif errors:
         said = f"{kind_of(errors[0])} came for a frame that its schema permits"

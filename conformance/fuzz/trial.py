@@ -189,18 +189,18 @@ class Bench:
             return refusal
         station.phone.live.send_text(data, shown=shown)
         if duty is Duty.EITHER and STOWAWAY.encode() in data:
-            await see_refused(station, shown, refusal, len(data))
+            await see_refused(station, shown, refusal)
             # It need not be refused; but this must not be passed on.
             context = station.context
             context.outcomes = [o for o in context.outcomes if o.requirements == ("VAL-09",)]
         elif duty is Duty.EITHER or not template.exact:
             await _see_alive(station)
         elif not verdict.valid:
-            await see_refused(station, shown, refusal, len(data))
+            await see_refused(station, shown, refusal)
         elif not _arrived(verdict.frame, station.owners):
             await _see_alive(station)
         else:
-            await see_served(station, verdict.frame, _SERVED, len(data))
+            await see_served(station, verdict.frame, _SERVED)
         return refusal
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from fixtures.fakes import minimal, opens_and_is_silent, sockets
 from rich.console import Console
-from support.suite import QUICK, all_cases, as_report, by_id, judge, make_target, relaykit, scenario_cases
+from support.suite import QUICK, all_cases, as_report, by_id, judge, make_target, relaykit
 
 from relaykit.conformance import terminal
 from relaykit.conformance.launch import free_port, launched
@@ -62,41 +62,6 @@ def test_verbose_shows_every_failure_whole() -> None:
 
     text = asyncio.run(main())
     assert len(re.findall("^  transcript", text, re.MULTILINE)) == text.count("\n FAIL ") > 20
-
-
-LONG = """
-- id: long
-  title: A long ciphertext arrives
-  area: messages
-  catches: Nothing, it is for a test.
-  actors: {{alice: {{}}, bob: {{}}}}
-  vars: {{m: uuid}}
-  steps:
-    - send:
-        as: alice
-        frame:
-          type: send
-          message_id: "${{m}}"
-          payload: {{receiver_id: "${{bob.id}}", ciphertext: "{words}", message_type: text}}
-    - expect: {{as: alice, frame: {{type: sent_ack, message_id: "${{m}}"}}, req: MSG-12}}
-"""
-
-
-@pytest.mark.parametrize(("size", "told"), [(2000, True), (500, False)])
-def test_a_limit_of_size_that_nobody_stated_is_named_as_a_cause(
-    tmp_path: Path, size: int, told: bool
-) -> None:
-    """Unless no frame was as large as a limit may be: then it is none."""
-    path = tmp_path / "s.yaml"
-    path.write_text(LONG.format(words="A" * size))
-
-    async def main() -> RunResult:
-        async with minimal(limits={"max_frame_bytes": size}).running() as url:
-            return await judge(make_target(url, timing=QUICK), scenario_cases(path))
-
-    found = by_id(asyncio.run(main()))["long"]
-    assert found.verdict is Verdict.FAIL
-    assert ("state limits.max_frame_bytes" in found.findings[0].message) is told
 
 
 def test_a_limit_of_frames_that_nobody_stated_is_named_as_a_cause() -> None:

@@ -1,0 +1,122 @@
+"""A limit of the size of frames that the target file does not state: who keeps it breaks nothing.
+
+A server may limit the size of frames, and need not say so: it closes with 1009 on one that is too large, or
+answers `invalid_message` (section 2 of the decisions). But no server's limit is below the least that the
+catalogue has for it. What comes after such an answer tells nothing of the target.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from relaykit.conformance.judge import Rules, judge
+from relaykit.conformance.matching import message_id_of
+from relaykit.conformance.results import CaseResult, Verdict
+
+if TYPE_CHECKING:
+    from relaykit.conformance.context import Context
+
+_LIMIT = "max_frame_bytes"
+_CLOSED = "closed (1009"
+"""How the end of a connection begins in a transcript that was closed for the size of a message."""
+
+
+@dataclass(frozen=True, slots=True)
+class Met:
+    """That a target may have met a frame larger than it takes.
+
+    Attributes:
+        t_ms: when it said so.
+        how: it did, in the present tense.
+    """
+
+    t_ms: float
+    how: str
+
+    @property
+    def reason(self) -> str:
+        """Why the case is untestable."""
+        return (
+            f"needs larger frames than the target seems to take, which {self.how}: state limits.{_LIMIT} in "
+            "the target file, and the suite keeps within"
+        )
+
+
+def outgrown(context: Context) -> Met | None:
+    """Whether a target that states no limit of size has turned away a frame that may be too large for it."""
+    env = context.env
+    if _LIMIT in context.case.limits | env.target.stated:
+        return None
+    least = env.catalogue.protocol.limits[_LIMIT].minimum
+    largest: dict[str, float] = {}
+    refusable: dict[str, Any] = {}  # what may yet be refused for its size, by who sent it
+    for line in context.recorder.transcript.entries:
+        who, large = line.actor, largest.get(line.actor, 0) > least
+        if line.event is not None:
+            if line.direction == "s2c" and large and line.event.startswith(_CLOSED):
+                return Met(line.t_ms, "closes with 1009 (message too big) on one")
+            if line.event == "connected":
+                largest[who] = 0
+                refusable.pop(who, None)
+        elif line.direction == "c2s" and not line.kit:
+            size = _size(line.frame)
+            largest[who] = max(largest.get(who, 0), size)
+            if size > least or who in refusable:
+                valid = env.catalogue.validate(line.frame, "c2s").valid
+                if not valid:
+                    refusable.pop(who, None)  # the next error is for this one
+                elif size > least:
+                    refusable[who] = line.frame
+        elif line.direction == "s2c" and who in refusable:
+            if _refuses(line.frame, refusable[who]):
+                return Met(line.t_ms, "answers a valid one with invalid_message")
+            if _is_past(line.frame, refusable[who]):
+                del refusable[who]
+    return None
+
+
+def excused(context: Context, result: CaseResult, rules: Rules) -> CaseResult:
+    """A result without what was found after such an answer; untestable where nothing else was.
+
+    Derived cases look at each frame by itself, and still find what was passed on of it.
+    """
+    if not result.findings or context.case.kind == "derived":
+        return result
+    met = outgrown(context)
+    if met is None:
+        return result
+    kept = [each for each in context.outcomes if each.ok or each.blame == "kit" or each.t_ms < met.t_ms]
+    if len(kept) == len(context.outcomes):
+        return result
+    rest = judge(context.env.catalogue, context.case, kept, rules)
+    return rest if rest.findings else CaseResult(context.case, Verdict.UNTESTABLE, reason=met.reason)
+
+
+def _size(frame: Any) -> float:
+    """The bytes of a frame as the suite writes it."""
+    if not isinstance(frame, str):
+        try:
+            frame = json.dumps(frame, ensure_ascii=False, separators=(",", ":"))
+        except RecursionError:
+            return math.inf  # as deep as that, it is large enough
+    return len(frame.encode("utf-8", "replace"))
+
+
+def _is_past(answer: Any, frame: Any) -> bool:
+    """Whether an answer shows that a frame has been handled: it is about that, or a later heartbeat's."""
+    named = message_id_of(frame)
+    return isinstance(answer, dict) and (
+        answer.get("type") == "heartbeat_ack" or (named != "" and message_id_of(answer) == named)
+    )
+
+
+def _refuses(answer: Any, frame: Any) -> bool:
+    """Whether an answer may be the refusal of a frame."""
+    if not isinstance(answer, dict) or answer.get("type") != "error":
+        return False
+    payload = answer.get("payload")
+    code = payload.get("error_code") if isinstance(payload, dict) else None
+    return code == "invalid_message" and message_id_of(answer) in ("", message_id_of(frame))
