@@ -19,7 +19,7 @@ from websockets.protocol import State
 
 from relaykit.reference_server.clock import Timer
 from relaykit.reference_server.handshake import ANSWER_HEADERS, REASONS, Refusal, malformed, unreadable
-from relaykit.reference_server.library import MAX_CONTROL, Protocol
+from relaykit.reference_server.library import Protocol
 from relaykit.reference_server.limits import Bucket, Ruling
 from relaykit.reference_server.refused import SERVER_ERROR
 from relaykit.reference_server.session import Session
@@ -212,7 +212,7 @@ class Connection(asyncio.Protocol):
         self._plain = not self._protocol.extensions
         largest = self._app.max_frame_bytes
         reader = self._reader(session)
-        self._cutter = Cutter(largest, largest + MAX_CONTROL, text=reader, other=self._to_library)
+        self._cutter = Cutter(largest, text=reader, other=self._to_library, fail=self.fail)
         self._write_protocol()
 
     def refuse(self, refusal: Refusal) -> None:

@@ -2,8 +2,9 @@
 
 Most of what arrives are whole, masked text messages of a permitted size, without fragments and extensions:
 these are read here, at a fifth of the cost. Every other frame (control, fragmented, compressed, too large, or
-wrong in any way) goes to the library, which alone judges it. It gets them whole, so that it is always between
-two frames when a frame is read here; only what it is sure to refuse is handed over before it is complete.
+wrong in any way) goes to the library, which judges it. It gets them whole, so that it is always between two
+frames when a frame is read here; only what it is sure to refuse is handed over before it is complete. Judged
+here is what the library takes and RFC 6455 forbids: a length that is said in more bytes than it needs (5.2).
 """
 
 from __future__ import annotations
@@ -16,10 +17,13 @@ try:
 except ImportError:  # a pure Python build
     from websockets.utils import apply_mask
 
+from relaykit.reference_server.library import MAX_CONTROL
+
 _TEXT = 0x81  # FIN and opcode 1
 _FIN = _MASKED = 0x80
 _BINARY = 2  # the highest opcode of data frames
 _OPCODES = frozenset((0, 1, 2, 8, 9, 10))
+_SHORTEST, _SHORTEST_LONG = 126, 65536  # payloads of which the length takes two bytes more, and eight
 _USUAL = _TEXT << 8 | _MASKED | 126  # how a text message of 126 bytes or more begins
 _USUAL_HEAD = 8  # bytes before its payload: these two, its length, the mask
 _begin = struct.Struct("!HH").unpack_from
@@ -46,27 +50,39 @@ class Cutter:
     """Cuts a client's stream into frames, from the end of the handshake on.
 
     Args:
-        max_text: largest message that is read here.
-        max_size: largest payload that is waited for; of a larger one the header alone goes to the library.
+        largest: bytes of the largest message. Of a payload that is larger by more than a control frame may be
+            (the library's bound), the header alone goes to the library.
         text: gets the payload of each plain text message.
         other: gets the bytes of every other frame; returns False when the connection is at an end: all that
             follows then goes there, too.
+        fail: ends the connection, with a close code and a reason, for what the library would take.
     """
 
-    __slots__ = ("_ended", "_fragmented", "_max_size", "_max_text", "_missing", "_other", "_text", "rest")
+    __slots__ = (
+        "_ended",
+        "_fail",
+        "_fragmented",
+        "_max_size",
+        "_max_text",
+        "_missing",
+        "_other",
+        "_text",
+        "rest",
+    )
 
     def __init__(
         self,
-        max_text: int,
-        max_size: int,
+        largest: int,
         *,
         text: Callable[[bytes], object],
         other: Callable[[bytes], bool],
+        fail: Callable[[int, str], object],
     ) -> None:
-        self._max_text = max_text
-        self._max_size = max_size
+        self._max_text = largest
+        self._max_size = largest + MAX_CONTROL
         self._text = text
         self._other = other
+        self._fail = fail
         self.rest: bytearray | None = None  # the beginning of a frame
         self._missing = 0  # length at which it is worth another look
         self._fragmented = False  # within a message of which fragments are still to come
@@ -89,11 +105,15 @@ class Cutter:
                 head, length = _begin(data, at)
                 start = at + _USUAL_HEAD
                 end = start + length
-                if head == _USUAL and length <= max_text and end <= size:
+                if head == _USUAL and _SHORTEST <= length <= max_text and end <= size:
                     text(apply_mask(data[start:end], data[start - 4 : start]))
                     at = end
                     continue
             end, start = self._measure(data, at, size)
+            if end < 0:
+                self.give_up()
+                self._fail(1002, "the length of a frame is said in too many bytes")
+                return
             if end > size:
                 self.rest, self._missing = bytearray(data[at:]), end - at
                 return
@@ -114,7 +134,7 @@ class Cutter:
 
     def _measure(self, data: bytes, at: int, size: int) -> tuple[int, int]:
         """Where a frame ends and its payload starts; the end is 0 if the library is sure to refuse the frame,
-        and beyond `size` if more is needed to tell."""
+        -1 if its length is said in too many bytes, and beyond `size` if more is needed to tell."""
         if size - at < 2:
             return at + 2, 0
         length = data[at + 1]
@@ -122,11 +142,13 @@ class Cutter:
             return 0, 0
         length -= _MASKED
         start = at + 6  # two bytes of header, and the mask
-        if length >= 126:
-            start = at + (8 if length == 126 else 14)
+        if length >= _SHORTEST:
+            start, least = (at + 8, _SHORTEST) if length == _SHORTEST else (at + 14, _SHORTEST_LONG)
             if start > size:
                 return start, start
             length = int.from_bytes(data[at + 2 : start - 4])
+            if length < least:
+                return -1, 0
         if length > self._max_size:
             return 0, 0
         return start + length, start

@@ -45,6 +45,24 @@ BROKEN = {
     "fragmented close": (encode(CLOSE, fin=False), 1002),
     "long ping": (encode(PING, b"x" * 126), 1002),
     "long close": (encode(CLOSE, b"\x03\xe8" + b"x" * 124), 1002),
+    **{
+        f"a length of {size} in {padded} bytes, opcode {code}": (
+            encode(code, b" " * size, padded=padded),
+            1002,
+        )
+        for code, size, padded in (
+            *(
+                (code, size, padded)
+                for code in (TEXT, BINARY, PING)
+                for size in (0, 125)
+                for padded in (2, 8)
+            ),
+            *((code, 126, 8) for code in (TEXT, BINARY)),
+        )
+    },
+    "a length of 65535 in 8 bytes, by the header alone": (encode(TEXT, length=65535, padded=8), 1002),
+    "a padded continuation": (encode(TEXT, b"{", fin=False) + encode(CONT, b"}", padded=2), 1002),
+    "a padded close": (encode(CLOSE, b"\x03\xe8", padded=2), 1002),
     "continuation of nothing": (encode(CONT, HEARTBEAT), 1002),
     "a message within a message": (encode(TEXT, b"{", fin=False) + encode(TEXT, HEARTBEAT), 1002),
     "close with one byte": (encode(CLOSE, b"\x03"), 1002),

@@ -23,14 +23,15 @@ def encode(
     rsv: int = 0,
     masked: bool = True,
     length: int | None = None,
+    padded: int = 0,
 ) -> bytes:
-    """One WebSocket frame; `length` lies about its length."""
+    """One WebSocket frame; `length` lies about its length, `padded` (2, 8) says it in more bytes."""
     size = len(data) if length is None else length
     head = bytes([(0x80 if fin else 0) | rsv << 4 | opcode])
     flag = 0x80 if masked else 0
-    if size < 126:
+    if size < 126 and padded == 0:
         head += bytes([flag | size])
-    elif size < 65536:
+    elif size < 65536 and padded <= 2:
         head += bytes([flag | 126]) + struct.pack("!H", size)
     else:
         head += bytes([flag | 127]) + struct.pack("!Q", size)
