@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import re
+import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -239,7 +240,7 @@ class _Checker:
             )
             if spec is not None and sample is None:
                 self.say(step.place, f"capture {name}: no example of {spec.type!r} has {pointer}")
-            self.scope.given[name] = sample
+            self.scope.given[name] = _of_its_own(sample, name)
 
     def pattern(self, place: Place, frame: Mapping[str, Any]) -> FrameSpec | None:
         """Check that a pattern could match some frame of its type."""
@@ -289,6 +290,14 @@ class _Checker:
                 for key, described in response.items()
                 if "examples" in described
             }
+
+
+def _of_its_own(sample: Any, name: str) -> Any:
+    """A sample of what is captured: identifiers differ by name, as two things seldom have the same one."""
+    try:
+        return str(uuid.uuid5(uuid.UUID(sample), name))
+    except (ValueError, TypeError, AttributeError):
+        return sample
 
 
 def _expressions(pattern: Any) -> Iterator[str]:

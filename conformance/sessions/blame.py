@@ -119,6 +119,8 @@ def _deliver(state: State, step: Step | None, device: str, frame: Mapping[str, A
         if step is not None and step.with_.get("group"):
             return ("GRP-10", "GRP-09")
         return ("VAL-20",) if step is None or step.move != "steal" else ("MSG-37",)
+    if step is not None and step.move == "resend" and step.with_["m"] == message.number:
+        return ("MSG-35",)
     if user not in message.receivers:
         if user == message.sender:
             return ("GRP-08",) if message.group else ("PRIV-01",)
@@ -135,8 +137,8 @@ def _deliver(state: State, step: Step | None, device: str, frame: Mapping[str, A
             return ("MSG-30", "OFF-04") if message.status.get(user) == "read" else ("OFF-04",)
         if device not in message.waiting:
             return ("OFF-08",)
-    if step is not None and step.move in ("resend", "steal"):
-        return ("MSG-35",) if step.move == "resend" else ("MSG-37",)
+    if step is not None and step.move == "steal":
+        return ("MSG-37",)
     return ("GRP-04", "GRP-05") if message.group else ("MSG-20",)
 
 

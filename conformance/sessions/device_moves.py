@@ -121,20 +121,17 @@ DEVICE_MOVES: Mapping[str, Move] = MappingProxyType(
             lambda s: bool(_single(s)), lambda s, draw: Step("connect_again", draw(_single(s)))
         ),
         "ask": Move(lambda s: _offers(s) and bool(_newcomers(s)), _ask),
-        "decide": Move(lambda s: bool(s.pending), _decide),
-        "expire": Move(lambda s: bool(_expiring(s)), _expire),
-        "plead": Move(lambda s: bool(s.visiting), _plead, hostile=True),
-        "learn": Move(lambda s: bool(_uninformed(s)), lambda s, draw: Step("learn", draw(_uninformed(s)))),
-        "knock": Move(
-            lambda s: bool(_shut_out(s)), lambda s, draw: Step("knock", draw(_shut_out(s))), hostile=True
+        "decide": Move(lambda s: bool(s.pending), _decide, weight=2),
+        "expire": Move(lambda s: bool(_expiring(s)), _expire, weight=2),
+        "plead": Move(lambda s: bool(s.visiting), _plead),
+        "learn": Move(
+            lambda s: bool(_uninformed(s)), lambda s, draw: Step("learn", draw(_uninformed(s))), weight=2
         ),
-        "flood": Move(
-            lambda s: s.rules.flood > 0 and len(s.known) > 1 and bool(_flooding(s)), _flood, hostile=True
-        ),
+        "knock": Move(lambda s: bool(_shut_out(s)), lambda s, draw: Step("knock", draw(_shut_out(s)))),
+        "flood": Move(lambda s: s.rules.flood > 0 and len(s.known) > 1 and bool(_flooding(s)), _flood),
         "crowd": Move(
             lambda s: s.rules.crowd > 0 and bool(_crowding(s)),
             lambda s, draw: draw(_crowding(s)),
-            hostile=True,
         ),
         "restart": Move(_restartable, lambda _, __: Step("restart")),
         "revoke": Move(

@@ -53,8 +53,8 @@ class Match:
 
     @property
     def rank(self) -> tuple[int, int, int]:
-        """The smaller, the better it fits."""
-        return len(self.missing) + len(self.late) + len(self.strays), len(self.missing), -self.taken
+        """The smaller, the better it fits. What came tells the branch that was taken; more may still come."""
+        return len(self.late) + len(self.strays), len(self.missing), -self.taken
 
 
 def items(expected: Iterable[Expected], fill: Fill) -> list[Item]:

@@ -19,6 +19,9 @@ from relaykit.conformance.sessions.moves import MOVES
 from relaykit.conformance.sessions.state import DEVICES, USERS, State, Step
 
 T = TypeVar("T")
+_ROW = 5
+"""So often one move is made in a row: Hypothesis begins with the plainest choices, and some sessions have few
+moves to choose from. More of the same leads nowhere."""
 
 
 class Run(Protocol):
@@ -43,6 +46,13 @@ class SessionMachine(RuleBasedStateMachine):
         super().__init__()
         self.session = type(self).begin()
         self.failed = False
+        self.made: list[str] = []
+
+    @property
+    def over(self) -> bool:
+        """Whether the session takes no more steps."""
+        last = self.made[-_ROW:]
+        return self.session.over or (len(last) == _ROW and len(set(last)) == 1)
 
     @initialize(absent=st.sets(st.sampled_from(DEVICES)), legacy=st.sets(st.sampled_from(tuple(USERS))))
     def start(self, absent: set[str], legacy: set[str]) -> None:
@@ -53,7 +63,7 @@ class SessionMachine(RuleBasedStateMachine):
             if device not in absent:
                 self.do(Step("connect", device))
 
-    @precondition(lambda self: self.session.over)
+    @precondition(lambda self: self.over)
     @rule()
     def nothing_more(self) -> None:
         """A session that is over takes no steps."""
@@ -72,7 +82,7 @@ class SessionMachine(RuleBasedStateMachine):
         self.session.end(failed=self.failed)
 
 
-def _rule_for(name: str) -> Any:
+def _rule_for(name: str, copy: int) -> Any:
     move = MOVES[name]
 
     def step(self: SessionMachine, data: st.DataObject) -> None:
@@ -80,18 +90,20 @@ def _rule_for(name: str) -> Any:
             return data.draw(st.sampled_from(options))
 
         chosen = move.choose(self.session.state, draw)
+        self.made.append(name)
         self.session.count(name)
         for each in chosen if isinstance(chosen, tuple) else (chosen,):
             self.do(each)
 
-    step.__name__ = name
-    step.__qualname__ = f"SessionMachine.{name}"
-    possible = precondition(lambda self: not self.session.over and move.possible(self.session.state))
+    step.__name__ = f"{name}_{copy}"  # each is left out of some sessions for itself
+    step.__qualname__ = f"SessionMachine.{step.__name__}"
+    possible = precondition(lambda self: not self.over and move.possible(self.session.state))
     return possible(rule(data=st.data())(step))
 
 
-for _name in MOVES:
-    setattr(SessionMachine, f"move_{_name}", _rule_for(_name))
+for _name, _move in MOVES.items():
+    for _copy in range(_move.weight):
+        setattr(SessionMachine, f"move_{_name}_{_copy}", _rule_for(_name, _copy))
 
 
 def search(begin: Callable[[], Run], seed_: str, sessions: int, steps: int) -> None:

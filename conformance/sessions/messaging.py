@@ -153,8 +153,13 @@ def steal(state: State, step: Step) -> tuple[Branch, ...]:
         new.sought.add(number)
         new.stolen.setdefault(number, []).append((thief, step.with_["to"]))
 
+    # It should be refused; but what is acknowledged instead must be delivered like any other message.
     taken = must((step.who,), frames.sent_ack(number), req="MSG-12")
-    return refused, Branch("accepted", taken, change=change)
+    to = step.with_["to"]
+    reached = must(
+        state.devices(to), *frames.deliver(thief, number, step.with_["c"], to=to), req=("MSG-16", "MSG-36")
+    )
+    return refused, Branch("accepted", (*taken, *reached), change=change)
 
 
 # --- acknowledgments ---

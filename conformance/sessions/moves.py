@@ -10,22 +10,17 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from relaykit.conformance.sessions import frames
+from relaykit.conformance.sessions.call_moves import CALL_MOVES
 from relaykit.conformance.sessions.device_moves import DEVICE_MOVES
-from relaykit.conformance.sessions.frames import INVALID, SIGNALS, SYNCS
-from relaykit.conformance.sessions.move import Draw, Move
+from relaykit.conformance.sessions.frames import INVALID, SYNCS
+from relaykit.conformance.sessions.move import Draw, Move, claims, needs, peers, prefer, two
 from relaykit.conformance.sessions.move import who as _who
-from relaykit.conformance.sessions.signaling import sides
 from relaykit.conformance.sessions.state import DEVICES, USERS, Message, State, Step, user_of
 
 _MOST = 8
 """Groups and conversations of a session: enough to mix them up."""
 _FAULTS = 5
 """Invalid frames on one connection: after repeated violations a server may close it."""
-
-
-def _peers(state: State, user: str) -> tuple[str, ...]:
-    """Other users that the target knows: what is sent to unknown ones is not judged."""
-    return tuple(other for other in state.others(user) if other in state.known)
 
 
 def _absent(state: State) -> tuple[str, ...]:
@@ -35,7 +30,10 @@ def _absent(state: State) -> tuple[str, ...]:
 
 
 def _connect(state: State, draw: Draw) -> Step:
-    return Step("connect", draw(_absent(state)))
+    absent = _absent(state)
+    expected = {device for m in state.messages.values() for device, done in m.waiting.items() if not done}
+    expected |= {d for m in state.messages.values() for d in absent if user_of(d) in m.backlog}
+    return Step("connect", prefer(draw, tuple(d for d in absent if d in expected), absent))
 
 
 def _drop(state: State, draw: Draw) -> Step:
@@ -49,38 +47,43 @@ def _reconnect(state: State, draw: Draw) -> tuple[Step, ...]:
     return Step("drop", who, {"abort": draw((False, True))}), Step("connect", who)
 
 
-def _send(state: State, draw: Draw) -> Step:
+def _message(state: State, draw: Draw) -> Step:
     who, number = _who(state, draw), state.next()
-    return Step("send", who, {"to": draw(_peers(state, user_of(who))), "m": number, "c": number})
+    return Step("send", who, {"to": draw(peers(state, user_of(who))), "m": number, "c": number})
+
+
+def _send(state: State, draw: Draw) -> tuple[Step, ...]:
+    """A message, which may be acknowledged, or read, at once."""
+    sent, reply = _message(state, draw), draw((None, "ack", "read"))
+    there, number = state.devices(sent.with_["to"]), sent.with_["m"]
+    if reply is None or not there:
+        return (sent,)
+    return sent, Step(reply, draw(there), {"m": number} if reply == "ack" else {"ms": (number,)})
 
 
 def _write_old(state: State, draw: Draw) -> Step:
     who, number = _who(state, draw), state.next()
     content = next(n for n in iter(state.next, None) if not frames.has_media(n))
-    to = draw(_peers(state, user_of(who)))
+    to = draw(peers(state, user_of(who)))
     return Step("write_old", who, {"to": to, "m": -number, "c": content})
 
 
 def _burst(state: State, draw: Draw) -> Step:
     who = _who(state, draw)
-    to = draw(_peers(state, user_of(who)))
+    to = draw(peers(state, user_of(who)))
     return Step("burst", who, {"to": to, "ms": tuple(state.next() for _ in range(draw((2, 3, 5))))})
 
 
 def _send_to_group(state: State, draw: Draw) -> Step:
-    who, number = _who(state, draw), state.next()
-    return Step("send", who, {"group": draw(tuple(state.groups)), "m": number, "c": number})
-
-
-def _claims(device: str) -> tuple[str, ...]:
-    """False identities: other users, and other devices."""
-    user = user_of(device)
-    return (*(other for other in USERS if other != user), *(d for d in DEVICES if d != device))
+    group, number = draw(tuple(state.groups)), state.next()
+    members = tuple(d for d in state.everyone_online() if user_of(d) in state.groups[group])
+    who = prefer(draw, members, state.everyone_online())
+    return Step("send", who, {"group": group, "m": number, "c": number})
 
 
 def _send_falsely(state: State, draw: Draw) -> Step:
-    step = _send(state, draw)
-    return Step("send", step.who, {**step.with_, "claim": draw(_claims(step.who))})
+    step = _message(state, draw)
+    return Step("send", step.who, {**step.with_, "claim": draw(claims(step.who))})
 
 
 def _resendable(state: State) -> tuple[Message, ...]:
@@ -88,10 +91,14 @@ def _resendable(state: State) -> tuple[Message, ...]:
 
 
 def _resend(state: State, draw: Draw) -> Step:
-    message = draw(_resendable(state))
+    """A message again: as it was, or to somebody else, or with another content."""
+    reached = [m for m in _resendable(state) if any(map(state.devices, m.receivers))]
+    message = prefer(draw, reached, _resendable(state))
     who = draw(state.devices(message.sender))
-    where = {"group": message.group} if message.group else {"to": draw(_peers(state, message.sender))}
-    return Step("resend", who, {**where, "m": message.number, "c": state.next()})
+    others = peers(state, message.sender)
+    to = prefer(draw, tuple(user for user in message.receivers if user in others), others)
+    where = {"group": message.group} if message.group else {"to": to}
+    return Step("resend", who, {**where, "m": message.number, "c": draw((state.next(), message.content))})
 
 
 def _foreign(state: State) -> tuple[tuple[str, Message], ...]:
@@ -106,25 +113,53 @@ def _foreign(state: State) -> tuple[tuple[str, Message], ...]:
 
 def _steal(state: State, draw: Draw) -> Step:
     who, message = draw(_foreign(state))
-    to = draw(_peers(state, user_of(who)))
+    others = peers(state, user_of(who))
+    to = prefer(draw, [user for user in others if state.devices(user)], others)
     return Step("steal", who, {"to": to, "m": message.number, "c": state.next()})
 
 
 def _ackable(state: State) -> tuple[tuple[str, int], ...]:
-    """Devices, and messages that they have got: those not acknowledged yet come first."""
-    found = [
-        (device, message.number, done)
+    """Connected devices, and messages that they have got."""
+    return tuple(
+        (device, message.number)
         for message in state.messages.values()
         if not message.vague
-        for device, done in message.waiting.items()
+        for device in message.waiting
         if device in state.online
-    ]
-    return tuple((device, number) for device, number, _ in sorted(found, key=lambda each: each[2]))
+    )
+
+
+def _open(state: State) -> tuple[tuple[str, int], ...]:
+    """Those of them that the device has not acknowledged."""
+    return tuple((d, number) for d, number in _ackable(state) if not state.messages[number].waiting[d])
+
+
+def _unread(state: State) -> tuple[tuple[str, int], ...]:
+    """Those of them that the device's user has not read."""
+    messages = state.messages
+    return tuple((d, n) for d, n in _ackable(state) if messages[n].status.get(user_of(d)) != "read")
 
 
 def _ack(state: State, draw: Draw) -> Step:
-    who, number = draw(_ackable(state))
+    who, number = prefer(draw, _open(state), _ackable(state))
     return Step("ack", who, {"m": number})
+
+
+def _take(state: State, draw: Draw) -> tuple[Step, ...]:
+    """A message is acknowledged and read, at once or bit by bit; then another of the user's devices comes."""
+    who, number = draw(_open(state))
+    ack, read = Step("ack", who, {"m": number}), Step("read", who, {"ms": (number,)})
+    steps = draw(((ack,), (read,), (ack, read)))
+    others = tuple(
+        device
+        for device, done in state.messages[number].waiting.items()
+        if user_of(device) == user_of(who) and device != who and not done
+    )
+    coming = tuple(d for d in others if d in state.online or d in _absent(state))
+    if not coming or draw((False, True)):
+        return steps
+    other = draw(coming)
+    return (*steps, *((Step("drop", other),) if other in state.online else ()), Step("connect", other))
 
 
 def _strange(state: State) -> tuple[tuple[str, int], ...]:
@@ -143,7 +178,7 @@ def _ack_strangely(state: State, draw: Draw) -> Step:
 
 
 def _read(state: State, draw: Draw) -> Step:
-    who, number = draw(_ackable(state))
+    who, number = prefer(draw, _unread(state), _ackable(state))
     mine = tuple(n for device, n in _ackable(state) if device == who and n != number)
     more = {number, *(draw((number, *mine)) for _ in range(2))}
     return Step("read", who, {"ms": tuple(sorted(more))})
@@ -156,82 +191,35 @@ def _read_strangely(state: State, draw: Draw) -> Step:
 
 
 def _typing(state: State, draw: Draw) -> Step:
-    who, number = _who(state, draw), draw(tuple(state.conversations))
-    poses = draw((None, *_peers(state, user_of(who))))
+    number = draw(tuple(state.conversations))
+    members = tuple(d for d in state.everyone_online() if user_of(d) in state.members(number))
+    who = prefer(draw, members, state.everyone_online())
+    poses = draw((None, *peers(state, user_of(who))))
     return Step("typing", who, {"v": number, "on": draw((True, False)), "poses": poses})
 
 
 def _media_key(state: State, draw: Draw) -> Step:
     who = _who(state, draw)
-    return Step("media_key", who, {"to": draw(_peers(state, user_of(who))), "c": state.next()})
-
-
-def _callable(state: State) -> tuple[tuple[str, str], ...]:
-    """Devices of free users, and other free users who are there."""
-    free = [u for u in USERS if u not in state.calls and u not in state.muddled and state.devices(u)]
-    return tuple((d, to) for me in free for d in state.devices(me) for to in free if to != me)
-
-
-def _call(state: State, draw: Draw) -> Step:
-    who, to = draw(_callable(state))
-    return Step("signal", who, {"type": "call_offer", "to": to, "n": state.next()})
-
-
-def _signals(state: State) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
-    """Who may send which signaling frames to whom, apart from partners in a call, and be judged by it."""
-    found: list[tuple[str, str, tuple[str, ...]]] = []
-    for device in state.everyone_online():
-        me = user_of(device)
-        for to in _peers(state, me):
-            if {me, to} & state.muddled or me in state.calls:
-                continue
-            kinds = ("call_offer",) if to in state.calls else tuple(k for k in SIGNALS if k != "call_offer")
-            found.append((device, to, kinds))
-    return tuple(found)
-
-
-def _signal(state: State, draw: Draw) -> Step:
-    who, to, kinds = draw(_signals(state))
-    return Step("signal", who, {"type": draw(kinds), "to": to, "n": state.next()})
-
-
-def _signal_wildly(state: State, draw: Draw) -> Step:
-    who = _who(state, draw)
-    to = draw(_peers(state, user_of(who)))
-    return Step("signal", who, {"type": draw(SIGNALS), "to": to, "n": state.next()})
-
-
-def _answer(state: State, draw: Draw) -> Step:
-    """What belongs to a call that is going on, from either side."""
-    call = draw(tuple(state.calls.values()))
-    me = draw((call.callee, call.caller))
-    who = draw(sides(state, call, me) or state.devices(me))
-    kinds = ("call_answer", "call_reject", "call_end", "call_busy", "ice_candidate", "call_offer")
-    return Step("signal", who, {"type": draw(kinds), "to": call.other(me), "n": state.next()})
-
-
-def _signal_falsely(state: State, draw: Draw) -> Step:
-    step = _signal_wildly(state, draw)
-    return Step("signal", step.who, {**step.with_, "claim": draw(_claims(step.who))})
+    return Step("media_key", who, {"to": draw(peers(state, user_of(who))), "c": state.next()})
 
 
 def _sync(state: State, draw: Draw) -> Step:
     who = _who(state, draw)
     kin = tuple(d for d in DEVICES if user_of(d) == user_of(who) and d != who)
-    rest = tuple(d for d in DEVICES if d not in kin)
-    return Step("sync", who, {"type": draw(SYNCS), "to": draw((*kin, *rest)), "c": state.next()})
+    to = prefer(draw, tuple(d for d in kin if d in state.online), DEVICES)
+    return Step("sync", who, {"type": draw(SYNCS), "to": to, "c": state.next()})
 
 
 def _presence(state: State, draw: Draw) -> Step:
     who = _who(state, draw)
-    claim = draw((None, *_peers(state, user_of(who))))
+    claim = draw((None, *peers(state, user_of(who))))
     return Step("presence", who, {"status": draw(("away", "busy", "online")), "claim": claim})
 
 
 def _invalid(state: State, draw: Draw) -> Step:
     who = draw(tuple(d for d in state.everyone_online() if state.invalid.get(d, 0) < _FAULTS))
     number = state.next()
-    to = draw(_peers(state, user_of(who)))
+    to = draw(peers(state, user_of(who)))
     return Step("invalid", who, {"fault": draw(INVALID), "to": to, "m": number, "c": number})
 
 
@@ -244,6 +232,19 @@ def _known(state: State) -> tuple[str, ...]:
 
 def _unknown(state: State) -> tuple[str, ...]:
     return tuple(user for user in USERS if user not in state.known)
+
+
+def _create_user(state: State, draw: Draw) -> tuple[Step, ...]:
+    """A user without a device, who may be written to at once; then the first device may come."""
+    user = draw(_unknown(state))
+    made = Step("create_user", "", {"user": user})
+    if not state.online or draw((False, True)):
+        return (made,)
+    number = state.next()
+    sent = Step("send", _who(state, draw), {"to": user, "m": number, "c": number})
+    first = tuple(d for d in _absent(state) if user_of(d) == user)
+    comes = draw((True, False))
+    return (made, sent, *((Step("connect", draw(first)),) if first and comes else ()))
 
 
 def _some(state: State, draw: Draw) -> tuple[str, ...]:
@@ -289,50 +290,33 @@ def _online(state: State) -> bool:
     return bool(state.online)
 
 
-def _two(state: State) -> bool:
-    """Somebody is there, and there is somebody else to write to."""
-    return bool(state.online) and len(state.known) > 1
-
-
-def _needs(capability: str) -> Callable[[State], bool]:
-    return lambda state: _two(state) and state.has(capability)
-
-
 MOVES: Mapping[str, Move] = MappingProxyType(
     {
         "connect": Move(lambda s: bool(_absent(s)), _connect),
         "drop": Move(_online, _drop),
         "reconnect": Move(_online, _reconnect),
         **DEVICE_MOVES,
-        "send": Move(_two, _send),
-        "burst": Move(_two, _burst),
-        "write_old": Move(_needs("legacy_frames"), _write_old),
+        "send": Move(two, _send),
+        "burst": Move(two, _burst),
+        "write_old": Move(needs("legacy_frames"), _write_old),
         "send_to_group": Move(lambda s: _online(s) and bool(s.groups), _send_to_group),
-        "send_falsely": Move(_two, _send_falsely, hostile=True),
-        "send_again": Move(lambda s: bool(_resendable(s)), _resend),
-        "steal_id": Move(lambda s: bool(_foreign(s)), _steal, hostile=True),
-        "ack": Move(lambda s: bool(_ackable(s)), _ack),
-        "ack_strangely": Move(_online, _ack_strangely, hostile=True),
-        "read": Move(lambda s: bool(_ackable(s)), _read),
-        "read_strangely": Move(_online, _read_strangely, hostile=True),
-        "typing": Move(lambda s: _needs("typing")(s) and bool(s.conversations), _typing),
-        "media_key": Move(_needs("media_keys"), _media_key),
-        "call": Move(lambda s: s.has("calls") and bool(_callable(s)), _call),
-        "signal": Move(lambda s: s.has("calls") and bool(_signals(s)), _signal),
-        "signal_wildly": Move(_needs("calls"), _signal_wildly, hostile=True),
-        "answer": Move(lambda s: bool(s.calls), _answer),
-        "signal_falsely": Move(_needs("calls"), _signal_falsely, hostile=True),
-        "sync": Move(_needs("sync"), _sync),
-        "presence": Move(_needs("presence"), _presence),
+        "send_falsely": Move(two, _send_falsely),
+        "send_again": Move(lambda s: bool(_resendable(s)), _resend, weight=2),
+        "steal_id": Move(lambda s: bool(_foreign(s)), _steal, weight=2),
+        "ack": Move(lambda s: bool(_ackable(s)), _ack, weight=2),
+        "take": Move(lambda s: bool(_open(s)), _take, weight=3),
+        "ack_strangely": Move(_online, _ack_strangely),
+        "read": Move(lambda s: bool(_ackable(s)), _read, weight=2),
+        "read_strangely": Move(_online, _read_strangely),
+        "typing": Move(lambda s: needs("typing")(s) and bool(s.conversations), _typing),
+        "media_key": Move(needs("media_keys"), _media_key),
+        **CALL_MOVES,
+        "sync": Move(needs("sync"), _sync),
+        "presence": Move(needs("presence"), _presence),
         "heartbeat": Move(_online, lambda s, draw: Step("heartbeat", _who(s, draw))),
         "pong": Move(_online, lambda s, draw: Step("pong", _who(s, draw))),
-        "invalid": Move(
-            lambda s: _two(s) and any(s.invalid.get(d, 0) < _FAULTS for d in s.online), _invalid, hostile=True
-        ),
-        "create_user": Move(
-            lambda s: s.offers("create_user") and bool(_unknown(s)),
-            lambda s, draw: Step("create_user", "", {"user": draw(_unknown(s))}),
-        ),
+        "invalid": Move(lambda s: two(s) and any(s.invalid.get(d, 0) < _FAULTS for d in s.online), _invalid),
+        "create_user": Move(lambda s: s.offers("create_user") and bool(_unknown(s)), _create_user, weight=3),
         "contact": Move(
             lambda s: s.offers("add_contact") and bool(_strangers(s)),
             lambda s, draw: Step("contact", "", {"users": draw(_strangers(s))}),

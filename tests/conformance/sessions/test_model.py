@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import random
 from typing import Any
 
 import pytest
 from support.sessions import could, everybody, go, got, send
 
-from relaykit.conformance.grammar import VarSpec
 from relaykit.conformance.sessions import frames, judging, model, problems
-from relaykit.conformance.sessions.moves import MOVES
-from relaykit.conformance.sessions.state import USERS, State, Step
-from relaykit.conformance.values import Scope
-from relaykit.schemas import load_catalogue
+from relaykit.conformance.sessions.state import State, Step
 
 
 def test_a_message_reaches_every_device_of_its_receiver() -> None:
@@ -109,7 +104,8 @@ def test_the_same_id_again_is_acknowledged_and_a_stolen_one_leaves_the_original_
     assert got(go(state, again)) == [("alice.laptop", "sent_ack")]
     steal = Step("steal", "carol.phone", {"to": "bob", "m": 1, "c": 3})
     assert [b.name for b in model.branches(state, steal)] == ["refused", "accepted"]
-    go(state, steal, "accepted")
+    delivered = ["deliver", "deliver"]
+    assert [kind for _, kind in got(go(state, steal, "accepted"))] == ["sent_ack", *delivered]
     go(state, Step("drop", "bob.phone"))
     (deliver,) = go(state, Step("connect", "bob.phone")).must
     assert deliver.forms == frames.deliver("alice", 1, 1, to="bob")
@@ -238,44 +234,6 @@ def test_sync_reaches_the_one_device_and_typing_the_other_members() -> None:
     assert got(go(state, Step("typing", "bob.phone", {"v": 1, "on": True}))) == []
 
 
-IDS = {"id": "6ba7b810-9dad-11d1-80b4-00c04fd430c8"}
-GROUP = {
-    "group_id": "group-6ba7b810-9dad-11d1-80b4-00c04fd430c8",
-    "conversation_id": "conv-6ba7b810-9dad-11d1-80b4-00c04fd430c8",
-}
-
-
-def valid(state: State, step: Step) -> list[bool]:
-    """Whether what a step sends is valid by the schemas, with identifiers in the place of references."""
-    variables = {name: VarSpec(name, kind, None) for name, kind in frames.VARS.items()}
-    users = {user: {**IDS, **dict.fromkeys(devices, IDS)} for user, devices in USERS.items()}
-    scope = Scope("seed", users, variables)
-    scope.given |= {f"g{number}": GROUP for number in state.groups}
-    scope.given |= {f"v{number}": GROUP for number in state.conversations}
-    scope.given |= {f"o{-n}": f"6ba7b810-9dad-11d1-80b4-{-n:012}" for n in state.messages if n < 0}
-    return [load_catalogue().validate(scope.fill(content), "c2s").valid for content in frames.all_sent(step)]
-
-
-def test_moves_make_valid_frames_or_invalid_ones_on_purpose_and_reach_all_there_is() -> None:
-    rng = random.Random(1)
-    moves: set[str] = set()
-    transitions: set[str] = set()
-    for _ in range(900):
-        absent = rng.choice([(), (), ("bob.phone", "bob.laptop"), ("alice.laptop",)])
-        state = everybody(*absent, flood=3, crowd=8, expires=True, restarts=rng.random() < 0.2)
-        for _ in range(40):
-            name = rng.choice([name for name, move in MOVES.items() if move.possible(state)])
-            chosen = MOVES[name].choose(state, rng.choice)
-            for step in chosen if isinstance(chosen, tuple) else (chosen,):
-                if step.move not in (*model.CONTROLS, *model.ARRIVALS):
-                    assert set(valid(state, step)) == {step.move != "invalid"}, step
-                go(state, step)
-            moves.add(name)
-        transitions |= set(state.transitions)
-    assert moves == set(MOVES)
-    assert set(model.TRANSITIONS) - transitions == set()
-
-
 # --- what is wrong, and whose requirement that is ---
 
 
@@ -331,6 +289,33 @@ def test_a_problem_names_the_requirement(came: dict[str, list[Any]], kind: str, 
     found = problem(state, send(1), **came)
     assert found is not None
     assert (found.kind, found.req[0]) == (kind, requirement)
+
+
+@pytest.mark.parametrize("to", ["bob", "carol"])
+def test_a_message_that_is_sent_again_and_comes_again_is_just_that_whoever_gets_it(to: str) -> None:
+    state = everybody("alice.laptop", "bob.laptop")
+    go(state, send(1))
+    again = Step("resend", "alice.phone", {"to": to, "m": 1, "c": 2})
+    came = {f"{to}_phone": [frames.deliver("alice", 1, 2, to=to)[0]]}
+    found = problem(state, again, alice_phone=[ACK], **came)
+    assert found is not None
+    assert (found.kind, found.req) == ("unexpected", ("MSG-35",))
+
+
+def test_a_stolen_id_that_is_acknowledged_must_be_delivered() -> None:
+    steal = Step("steal", "carol.phone", {"to": "bob", "m": 1, "c": 2})
+    delivered = [frames.deliver("carol", 1, 2, to="bob")[0]]
+
+    def came(acks: list[Any], delivers: list[Any]) -> problems.Problem | None:
+        state = everybody("alice.laptop")
+        go(state, send(1))
+        return problem(state, steal, carol_phone=acks, bob_phone=delivers, bob_laptop=delivers)
+
+    dropped = came([ACK], [])
+    assert dropped is not None
+    assert (dropped.kind, dropped.req[0]) == ("missing", "MSG-16")
+    assert came([ACK], delivered) is None
+    assert came([], []) is None
 
 
 def test_order_is_part_of_it() -> None:
