@@ -26,6 +26,7 @@ class Aim:
         environment: what a launched target gets beside our own.
         redactor: knows what must never be shown.
         factor: by which waits are stretched.
+        words: the options that mean it.
     """
 
     target: Target
@@ -33,6 +34,7 @@ class Aim:
     environment: Mapping[str, str]
     redactor: Redactor
     factor: float = 1.0
+    words: tuple[str, ...] = ()
 
 
 def aim(catalogue: Catalogue, given: Given, factor: float = 1.0) -> Aim:
@@ -42,7 +44,8 @@ def aim(catalogue: Catalogue, given: Given, factor: float = 1.0) -> Aim:
         UsageError: something is missing or wrong, and what to do about it.
     """
     target, environment = make_target(given, catalogue)
-    return Aim(target, given.command, environment, Redactor(*target.secrets), factor)
+    words = (*given.words, *(("--timeout-factor", f"{factor:g}") if factor != 1 else ()))
+    return Aim(target, given.command, environment, Redactor(*target.secrets), factor, words)
 
 
 @contextlib.asynccontextmanager

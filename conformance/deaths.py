@@ -32,9 +32,11 @@ class Deaths:
     Attributes:
         count: how often it died.
         notes: what the report should say of it.
+        handshake_s: how long the answer to a handshake may take, where that tells whether it hangs.
     """
 
-    def __init__(self, env: Environment) -> None:
+    def __init__(self, env: Environment, handshake_s: float | None = None) -> None:
+        self.handshake_s = env.waits.connect if handshake_s is None else handshake_s
         self._env = env
         self._server: Launched | None = current.get()
         self._doubts = env.doubts
@@ -78,7 +80,7 @@ class Deaths:
         if self._env.doubts == self._doubts and not closely:
             return None
         self._doubts = self._env.doubts
-        silent = await unanswered(self._env)
+        silent = await unanswered(self._env, self.handshake_s)
         if silent is None:
             return None
         if server is not None:
@@ -103,12 +105,26 @@ class Deaths:
                 await self._server.restart()
             except UnreachableError as error:
                 env.gone = f"{how}, and does not come up again: {str(error).splitlines()[0]}"
-        elif not await _back(env):
+        elif not await returned(env):
             env.gone = f"{how}; it no longer accepts connections"
         if env.gone is None:
             env.clock_offset_s = 0.0  # a clock that was moved is right again
         self._doubts = env.doubts
         return env.gone is None
+
+    @property
+    def hangs(self) -> bool:
+        """Whether a launched target that was found dead runs on: then it answers nothing."""
+        return self._server is not None and self._server.ended is None
+
+    def likeness(self, how: str) -> str:
+        """What makes one death like another: how, and the last error that a launched target wrote of.
+
+        Nothing tells those of a target apart that we did not launch.
+        """
+        if self._server is None:
+            return ""
+        return " ".join((how, *([self._server.complaint] if self._server.complaint else [])))
 
     def last_lines(self) -> list[str]:
         """The last that a launched target wrote: of why it died, with luck."""
@@ -199,8 +215,13 @@ async def _never(_: object) -> None:
     raise AssertionError("this case stands for the run as a whole; it is not run")
 
 
-async def unanswered(env: Environment) -> str | None:
-    """Why the target cannot be talked to, or None if it answers a handshake, be it with a refusal."""
+async def unanswered(env: Environment, handshake_s: float | None = None) -> str | None:
+    """Why the target cannot be talked to, or None if it answers a handshake, be it with a refusal.
+
+    Args:
+        handshake_s: seconds to wait for that, and twice as many once more; None: as the target file says.
+    """
+    seconds = env.waits.connect if handshake_s is None else handshake_s
     shown = present(env, None, env.carrier)
     for patience in (1, 2):  # a busy one is not a dead one
         await env.pace.turn()
@@ -211,7 +232,7 @@ async def unanswered(env: Environment) -> str | None:
                 "a look",
                 headers=dressed(shown.headers, "a look", "", ""),
                 tls=env.tls,
-                seconds=env.waits.connect * patience,
+                seconds=seconds * patience,
             )
         except DialError as error:
             if error.kind == "unreachable":
@@ -255,7 +276,7 @@ async def _while_it_listens(url: str, seconds: float) -> None:
             return
 
 
-async def _back(env: Environment) -> bool:
+async def returned(env: Environment) -> bool:
     """Whether the target listens again before the patience ends: others may start it anew."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(env.waits.reply * 5):

@@ -26,6 +26,10 @@ _CRASH = re.compile(
     r"Unhandled exception|Uncaught |\s*throw |\[?UnhandledPromiseRejection)"
 )
 """How what a program did not handle begins, in its output, in the languages that servers are written in."""
+_ERROR = re.compile(r"^(?:Uncaught |panic: )?[\w.]*(?:Error|Exception|panic)\b.*|^thread '.*' panicked.*")
+"""A line that names an error; the last one before the end is most likely why."""
+_CHANGES = re.compile(r"0x[0-9a-fA-F]+|[0-9a-fA-F-]{8,}|[0-9]+|'[^']*'|\"[^\"]*\"")
+"""What differs from one time to the next in such a line."""
 
 
 def free_port() -> int:
@@ -88,7 +92,12 @@ async def listens(url: str) -> bool:
 
 
 class Launched:
-    """A target process that we started; `tail` holds the last lines it wrote."""
+    """A target process that we started.
+
+    Attributes:
+        tail: the last lines it wrote.
+        complaint: the last error it wrote of since its start, without what differs from time to time.
+    """
 
     def __init__(self, process: Process, command: str, url: str, seconds: float, start: Start) -> None:
         self._process = process
@@ -99,6 +108,7 @@ class Launched:
         self.tail: deque[str] = deque(maxlen=_TAIL_LINES)
         self.crashes = 0
         self.first_crash: list[str] = []
+        self.complaint = ""
         self.environment: Mapping[str, str] = {}
         self._reading = asyncio.create_task(self._read())
 
@@ -117,6 +127,8 @@ class Launched:
 
     def _heard(self, line: str) -> None:
         self.tail.append(line)
+        if _ERROR.match(line):
+            self.complaint = _CHANGES.sub("…", line)
         crashed = _CRASH.search(line) is not None
         self.crashes += crashed
         first = self.crashes == 1 and len(self.first_crash) < _CRASH_LINES
@@ -201,6 +213,7 @@ class Launched:
         """Stop it and all it started: SIGTERM, and SIGKILL for what is left after some seconds."""
         if self._process.returncode is None:
             self._signal(signal.SIGTERM)
+            self._signal(signal.SIGCONT)  # one that was frozen hears of it, too
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), seconds)
         self._signal(signal.SIGKILL)
@@ -222,6 +235,7 @@ class Launched:
         await self._process.wait()
         await self._drained()
         self._reading.cancel()
+        self.complaint = ""
         self._process = await self._start(shlex.split(self.command), self.environment)
         self._reading = asyncio.create_task(self._read())
         await self.ready(self._url, self._seconds)

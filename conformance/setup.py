@@ -40,6 +40,18 @@ class Given:
         """The command of `--launch`, with the ports in it."""
         return None if self.launch is None else self.filled(self.launch)
 
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The options that say the same once more."""
+        options = {
+            "-t": self.file,
+            "--url": self.url,
+            "--secret-file": self.secret_file,
+            "--launch": self.launch,
+        }
+        named = [word for option, value in options.items() if value for word in (option, str(value))]
+        return (*named, *(word for name in self.capabilities for word in ("--capability", name)))
+
     def filled(self, text: str) -> str:
         """The text with the ports in it."""
         for name, port in self.ports.items():

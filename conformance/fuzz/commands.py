@@ -154,13 +154,15 @@ def fuzz(
 
         aimed = aim(catalogue, given, timeout_factor)
         return hunt(aimed, catalogue, seed, limits, out, format_, restarts=restarts)
-    from relaykit.conformance.fuzz.frames import Options
+    from relaykit.conformance.fuzz.frames import CONNECTIONS, Options
     from relaykit.conformance.fuzz.frames import hunt as hunt_frames
 
     aimed = aim(catalogue, given, timeout_factor)
     if not allow_destructive and given.launch is None:
         _must_be_near(aimed.target.urls)
-    return hunt_frames(aimed, catalogue, Options(seed, limits, connections or 24, corpus, out, format_))
+    return hunt_frames(
+        aimed, catalogue, Options(seed, limits, connections or CONNECTIONS, corpus, out, format_)
+    )
 
 
 def _are_of_frames(given: Mapping[str, object]) -> None:

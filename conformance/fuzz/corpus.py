@@ -6,13 +6,27 @@ A run begins with those of the folder: only what reaches something that none of 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from relaykit.errors import UsageError
 
 _SUFFIX = ".frame"
 _MOST, _LARGEST = 20_000, 2**20
+
+
+def lay_down(folder: Path, frames: Iterable[bytes]) -> None:
+    """Write frames into a folder, so that a run can begin with them, in their order.
+
+    Raises:
+        UsageError: it cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for number, data in enumerate(frames):
+            (folder / f"{number:05}{_SUFFIX}").write_bytes(data)
+    except OSError as error:
+        raise UsageError(f"{error.filename or folder}: {error.strerror}") from error
 
 
 class Corpus:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from relaykit.conformance.derived.violations import STOWAWAY
@@ -27,6 +27,11 @@ class Finding:
         file: where its scenario was written.
         outcome: what replaying that said at once.
         expected: why the target file expects it; None: it does not.
+        suspects: devices, and what they sent: one of it may be why, where nothing could be convicted.
+        folder: where they were written, a file each.
+        died: what makes a crash like others, such as the error that the target wrote of; None: it is none.
+        times: how often the target died so.
+        at_s: seconds after the start, when it was found.
     """
 
     kind: str
@@ -37,17 +42,27 @@ class Finding:
     file: str | None = None
     outcome: str | None = None
     expected: str | None = None
+    suspects: tuple[tuple[str, bytes], ...] = ()
+    folder: str | None = None
+    died: str | None = None
+    times: int = 1
+    at_s: float = 0.0
 
     def is_like(self, other: Finding) -> bool:
-        """Whether both are most likely one fault: messages of one type break the same, or are the same.
+        """Whether both are most likely one fault: messages of one type break the same; a target dies alike.
 
-        How much else of a frame's rules a dying target breaks may differ from time to time.
+        Which of a frame's rules a dying target breaks, and of which frame it dies, may differ from time to
+        time.
         """
-        sent = [each.failure.data for each in (self, other) if each.failure is not None]
-        if self.kind == other.kind == "crash" and len(sent) == 2 and sent[0] == sent[1]:
-            return True
+        if self.kind == other.kind == "crash":
+            return self.died == other.died
         mine, its = ((each.kind, each.requirements, each.frame) for each in (self, other))
         return mine == its
+
+    def once_more(self, other: Finding) -> Finding:
+        """This crash, when there was another one like it, of which more may be known."""
+        best = other if self.failure is None and other.failure is not None else self
+        return replace(best, times=self.times + other.times)
 
 
 def kind_of(failure: Failure) -> str:
@@ -89,14 +104,23 @@ def misshapen(
 
 _TOO_MUCH = "memory grows by all that is sent in a while, and no step of a scenario sees it"
 _TOGETHER = "no message shows it when it is sent alone"
+_GONE = "the target did not come back, so that no message could be tried alone; --launch starts it again"
 
 
-def without_file(finding: Finding, seed: str) -> str | None:
-    """Why a finding leaves no scenario, and how to see it again; None: it leaves one, or is expected."""
+def without_file(finding: Finding, again: str, gone: bool) -> str | None:
+    """Why a finding leaves no scenario, and how to look on; None: it leaves one, or is expected.
+
+    Args:
+        again: the command that makes the same choices.
+        gone: the target did not come back.
+    """
     if finding.failure is not None or finding.expected is not None:
         return None
-    why = _TOO_MUCH if finding.kind == "memory" else _TOGETHER
-    return f"{why}; the same command with --seed {seed} makes the same choices"
+    why = _TOO_MUCH if finding.kind == "memory" else _GONE if gone else _TOGETHER
+    if finding.folder is None:
+        return f"{why}; the same choices again: {again}"
+    count = len(finding.suspects)
+    return f"{why}; {count} messages may be why, and go first with: {again} --corpus {finding.folder}"
 
 
 def type_in(data: bytes) -> Any:

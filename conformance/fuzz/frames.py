@@ -20,11 +20,11 @@ from relaykit.conformance import terminal
 from relaykit.conformance.aiming import Aim, standing
 from relaykit.conformance.cases import from_scenario
 from relaykit.conformance.environment import Environment
-from relaykit.conformance.fuzz.corpus import Corpus
+from relaykit.conformance.fuzz.corpus import Corpus, lay_down
 from relaykit.conformance.fuzz.finding import Finding, without_file
 from relaykit.conformance.fuzz.hunt import Hunt, Limits
 from relaykit.conformance.fuzz.reach import summary
-from relaykit.conformance.fuzz.showing import UNTRIED, found_in_all, found_or_expected, start_line
+from relaykit.conformance.fuzz.showing import UNTRIED, found_in_all, found_or_expected, once_more, start_line
 from relaykit.conformance.fuzz.writing import reproduction
 from relaykit.conformance.judge import JUDGE_ALL, shape_cases
 from relaykit.conformance.launch import Launched
@@ -40,6 +40,8 @@ from relaykit.errors import ExitCode, RelaykitError, UsageError
 from relaykit.schemas import Catalogue, control_operations
 
 _EVERY_S = 10.0
+CONNECTIONS = 24
+"""Side by side, where nobody says how many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,9 @@ async def _search(
                 task.uncancel()
         if search.memory.grows:
             search.findings.append(Finding("memory", search.memory.said("frames")))
-        notes = [*session.ready.notes, *corpus.notes, *search.inquiry.lapsed, *search.tally.notes]
-        if search.inquiry.unexamined:
-            said = f"time was up before {search.inquiry.unexamined} suspicions were looked into"
+        notes = [*session.ready.notes, *corpus.notes, *search.dossier.lapsed, *search.tally.notes]
+        if search.dossier.unexamined:
+            said = f"time was up before {search.dossier.unexamined} suspicions were looked into"
             if search.findings:
                 notes.append(said)
             else:
@@ -120,7 +122,7 @@ async def _search(
             notes.append(f"{operation} failed, and frames about what it makes were not judged since: {why}")
         if env.gone is not None:
             notes.append(env.gone)
-        lives = not interrupted and not search.inquiry.hopeless
+        lives = not interrupted and not search.crashes.hopeless
         notes += await _write(env, search, options, server, replay=lives)
         if server is not None and server.ended is not None:
             notes.append(f"the launched target {server.ended}")
@@ -132,21 +134,28 @@ async def _write(
 ) -> Sequence[str]:
     """Leave a scenario for every failure that has a message, and see what replaying it says.
 
+    What has only suspects leaves those.
+
     Returns:
         notes of what could not be written: what was found is shown all the same.
     """
     offered = frozenset(name for name in control_operations() if env.target.offers(name))
     written: list[tuple[Finding, Path]] = []
-    for finding in search.findings:
-        if finding.failure is None or not finding.failure.outcomes or finding.expected is not None:
+    for number, finding in enumerate(search.findings, 1):
+        if finding.expected is not None:
             continue
-        made = reproduction(env.catalogue, finding.failure, options.seed, operations=offered)
         try:
-            path = write(options.out, made, env.catalogue)
+            if finding.failure is not None and finding.failure.outcomes:
+                made = reproduction(env.catalogue, finding.failure, options.seed, operations=offered)
+                path = write(options.out, made, env.catalogue)
+                finding.file = str(path)
+                written.append((finding, path))
+            elif finding.suspects:
+                folder = options.out / f"suspects-{options.seed}-{number}"
+                lay_down(folder, (data for _, data in finding.suspects))
+                finding.folder = str(folder)
         except UsageError as error:
             return [str(error)]
-        finding.file = str(path)
-        written.append((finding, path))
 
     async def again(finding: Finding, path: Path) -> None:
         case = from_scenario(env.catalogue, load(path, env.catalogue)[0])
@@ -190,15 +199,15 @@ class Progress:
         self._shrinks = False
 
     def __call__(self, search: Hunt) -> None:
-        begins, self._shrinks = not self._shrinks, bool(search.inquiry.shrinking)
+        begins, self._shrinks = not self._shrinks, bool(search.dossier.shrinking)
         if time.monotonic() < self._next and not (begins and self._shrinks):
             return
         self._next = time.monotonic() + (0.25 if self._live else _EVERY_S)
         tally, limits = search.tally, self._limits
         until = f" of {limits.frames:,}" if limits.frames is not None else ""
         doing = summary(search.reach, search.served)
-        if search.inquiry.shrinking:
-            doing = f"shrinking {search.inquiry.shrinking}…"
+        if search.dossier.shrinking:
+            doing = f"shrinking {search.dossier.shrinking}…"
         line = (
             f"{tally.seconds:.0f} s · {tally.frames:,}{until} frames, {tally.rate:,.0f}/s · "
             f"{doing} · {len(search.findings)} found"
@@ -224,10 +233,11 @@ def report(
     tally, reach = search.tally, search.reach
     if interrupted:
         code = ExitCode.INTERRUPTED
-    elif search.inquiry.unexpected:
+    elif search.dossier.unexpected:
         code = ExitCode.FAILED
     else:
         code = ExitCode.OK if tally.frames else ExitCode.NOTHING
+    again = once_more(aimed, options.seed, *_length(options, tally.frames))
     data = {
         "kit": {"name": "relaykit", "version": relaykit.__version__},
         "mode": "frames",
@@ -253,13 +263,19 @@ def report(
         "trials": search.bench.count,
         "memory_mb": search.memory.megabytes(),
         "notes": list(dict.fromkeys(notes)),
-        "findings": [_finding(each, catalogue, options.seed) for each in search.findings],
+        "findings": [_finding(each, catalogue, again, search.crashes.gone) for each in search.findings],
     }
     cleaned: dict[str, Any] = aimed.redactor.deep(data)
     return cleaned
 
 
-def _finding(finding: Finding, catalogue: Catalogue, seed: str) -> dict[str, Any]:
+def _length(options: Options, frames: int) -> tuple[str, ...]:
+    """The options that make a run as long as this one was, over as many connections."""
+    connections = ("--connections", str(options.connections)) if options.connections != CONNECTIONS else ()
+    return (*connections, "--frames", str(frames))
+
+
+def _finding(finding: Finding, catalogue: Catalogue, again: str, gone: bool) -> dict[str, Any]:
     failure = finding.failure
     outcome = failure.outcomes[0] if failure is not None and failure.outcomes else None
     return {
@@ -270,14 +286,26 @@ def _finding(finding: Finding, catalogue: Catalogue, seed: str) -> dict[str, Any
             for name in finding.requirements
             if (rule := catalogue.requirements.get(name)) is not None
         ],
-        "sent": failure.data.decode("utf-8", "backslashreplace") if failure is not None else None,
+        "sent": _as_text(failure.data) if failure is not None else None,
         "expected": outcome.expected if outcome is not None else None,
         "actual": outcome.actual if outcome is not None else finding.frame,
         "file": finding.file,
-        "no_file": without_file(finding, seed),
+        "no_file": without_file(finding, again, gone),
+        "suspects": [{"as": who, "sent": _as_text(data)} for who, data in finding.suspects],
+        "suspects_folder": finding.folder,
+        "times": finding.times,
+        "at_s": round(finding.at_s, 1),
         "replayed": finding.outcome,
         "expected_failure": finding.expected,
     }
+
+
+def _often(times: int) -> str:
+    return f", and {times - 1} more times" if times > 2 else ", and once more" if times == 2 else ""
+
+
+def _as_text(data: bytes) -> str:
+    return data.decode("utf-8", "backslashreplace")
 
 
 def show(data: Mapping[str, Any], console: Console) -> None:
@@ -293,6 +321,8 @@ def show(data: Mapping[str, Any], console: Console) -> None:
         if each["expected"] is not None:
             lines.append(f"expected {visible(short(each['expected'], 300))}")
         lines.append(f"actual   {visible(short(each['actual'], 300))}")
+        if each["kind"] == "crash":
+            lines.append(f"when     after {each['at_s']:g} s" + _often(each["times"]))
         if each["file"]:
             lines.append(f"file     {each['file']} ({each['replayed'] or UNTRIED})")
         if each["no_file"]:

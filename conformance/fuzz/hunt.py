@@ -16,6 +16,8 @@ from relaykit.conformance.deaths import Deaths
 from relaykit.conformance.fence import quiet
 from relaykit.conformance.fuzz.cells import Cell, make_cell
 from relaykit.conformance.fuzz.corpus import Corpus
+from relaykit.conformance.fuzz.crashes import Crashes
+from relaykit.conformance.fuzz.dossier import Dossier
 from relaykit.conformance.fuzz.finding import Finding
 from relaykit.conformance.fuzz.generator import Generator
 from relaykit.conformance.fuzz.inquiry import Inquiry
@@ -106,7 +108,9 @@ class Hunt:
         self.memory = Memory()
         self.oracle = Oracle(catalogue)
         self.bench = Bench(env, case, self.oracle)
-        self.inquiry = Inquiry(self.bench, Deaths(env), limits.most, told=lambda: progress(self))
+        self.dossier = Dossier(env, limits.most, told=lambda: progress(self))
+        self.crashes = Crashes(self.bench, Deaths(env, env.waits.reply / 2), self.dossier)
+        self.inquiry = Inquiry(self.bench, self.dossier, self.crashes)
         self.server = server
         self._progress = progress
         self._count = max(1, connections // 3)
@@ -130,7 +134,7 @@ class Hunt:
 
     @property
     def findings(self) -> list[Finding]:
-        return self.inquiry.findings
+        return self.dossier.findings
 
     async def run(self) -> None:
         """Fuzz until an end is reached. What was found stands in `findings`, even when this is cancelled.
@@ -142,7 +146,7 @@ class Hunt:
         self.bench.until = time.monotonic() + self.limits.seconds + EXTRA_S
         failed = await usable(self.bench)
         if failed is not None:
-            died = await self.inquiry.died()
+            died = await self.crashes.died()
             raise UnreachableError(
                 f"two users cannot be arranged on the target: {died or failed.message}",
                 hint="`relaykit doctor` tries what that needs, step by step",
@@ -186,7 +190,7 @@ class Hunt:
                 elif not isinstance(found, CaseStop | UntestableError):
                     raise found
         if not self._cells:
-            await self.inquiry.nobody_served(await usable(self.bench))
+            await self.crashes.nobody_served(await usable(self.bench))
 
     def _maker(self, link: Link) -> Maker:
         if link not in self._makers:
@@ -224,7 +228,7 @@ class Hunt:
         first = link.count
         while time.perf_counter() < until and link.count - first < most:
             if not await self._room(link, _WINDOW if pace is None else 1):
-                break
+                return
             batch = maker.batch(link, size)
             if pace is None:
                 link.send(batch)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import click
 
 from relaykit.conformance.aiming import Aim
 from relaykit.conformance.fuzz.hunt import Limits
-from relaykit.conformance.reports.text import visible
+from relaykit.conformance.reports.text import scrubbed, visible
 
 UNTRIED = "not tried again: it was interrupted"
 """In place of what `replay` says of a file."""
@@ -23,6 +24,12 @@ def start_line(what: str, aimed: Aim, seed: str, limits: Limits) -> None:
     until = [f"up to {limits.seconds:g} s"] if limits.seconds < math.inf else []
     until += [f"up to {limits.frames:,} frames"] if limits.frames is not None else []
     click.echo(f"fuzzing {what} · {target} · {', '.join(until)} · seed {seed}", err=True)
+
+
+def once_more(aimed: Aim, seed: str, *options: str) -> str:
+    """The command that makes the same choices once more, against the same target."""
+    words = (scrubbed(word) if " " in word else word for word in aimed.words)
+    return visible(shlex.join(("relaykit", "fuzz", *words, *options, "--seed", seed)))
 
 
 def found_or_expected(finding: Mapping[str, Any]) -> tuple[str, str]:

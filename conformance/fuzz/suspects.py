@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from relaykit.conformance.derived.violations import STOWAWAY
@@ -62,6 +62,11 @@ def signature(catalogue: Catalogue, data: bytes, duty: Duty) -> tuple[object, ..
     verdict = catalogue.validate(data, "c2s")
     wrong = tuple(sorted({(f.pointer, f.keyword) for f in verdict.findings}))[:1]
     return duty, verdict.type, wrong
+
+
+def messages(suspects: Iterable[Suspect]) -> tuple[tuple[str, bytes], ...]:
+    """What was sent, and by which device: for those that nobody can try, or that show nothing alone."""
+    return tuple((name, sent.data) for name, _, sent in suspects)
 
 
 def received(link: Link) -> set[str]:

@@ -137,8 +137,9 @@ class Bench:
     @property
     def hurried(self) -> Bench:
         """Another one that waits no longer than the target usually takes suggests: where much is missing."""
-        reply = min(self.env.waits.reply, max(0.5, 5 * self.usual_s))
-        env = replace(self.env, waits=replace(self.env.waits, reply=reply))
+        waits, patience = self.env.waits, max(0.5, 5 * self.usual_s)
+        waits = replace(waits, reply=min(waits.reply, patience), connect=min(waits.connect, 2 * patience))
+        env = replace(self.env, waits=waits)
         return Bench(env, self.case, self.oracle, self.count, self.until, self.usual_s)
 
     async def trial(self, template: Template) -> Failure | None:
@@ -278,7 +279,7 @@ def sample_of(template: Template) -> bytes:
 
 async def death(bench: Bench, deaths: Deaths) -> str | None:
     """How the target died, or that it hangs; None if it lives. Not much is waited for once time is up."""
-    left = max(bench.env.waits.connect, bench.until - time.monotonic())
+    left = max(2 * deaths.handshake_s, bench.until - time.monotonic())
     try:
         return await asyncio.wait_for(deaths.look(closely=True), left)
     except TimeoutError:

@@ -20,10 +20,11 @@ from relaykit.conformance import terminal
 from relaykit.conformance.aiming import Aim
 from relaykit.conformance.fuzz.hunt import Limits
 from relaykit.conformance.fuzz.memory import Memory
-from relaykit.conformance.fuzz.showing import UNTRIED, found_in_all, found_or_expected, start_line
+from relaykit.conformance.fuzz.showing import UNTRIED, found_in_all, found_or_expected, once_more, start_line
 from relaykit.conformance.reports.text import visible
-from relaykit.conformance.sessions.hunt import Finding, Hunt, Tally, describe, reachable
-from relaykit.conformance.sessions.lab import Lab
+from relaykit.conformance.sessions.hunt import Finding, Hunt, Tally, describe
+from relaykit.conformance.sessions.lab import ENDS, Lab
+from relaykit.conformance.sessions.reachable import reachable
 from relaykit.errors import ExitCode
 from relaykit.schemas import Catalogue
 
@@ -33,7 +34,18 @@ _EVERY_S = 10.0
 
 _FIELDS = (
     *("kind", "requirement", "requirements", "level", "provenance", "text", "message", "device", "expected"),
-    *("actual", "steps", "actions", "seed", "file", "replayed", "steady", "expected_failure"),
+    *(
+        "actual",
+        "steps",
+        "actions",
+        "seed",
+        "again",
+        "at_s",
+        "file",
+        "replayed",
+        "steady",
+        "expected_failure",
+    ),
 )
 """What a finding consists of."""
 
@@ -132,10 +144,14 @@ def report(
     """What was done and found, as data, without any secret."""
     tally = search.tally
     moves, transitions = possible
-    found = [_finding(finding, catalogue) for finding in search.findings]
+    found = [_finding(finding, catalogue, lab) for finding in search.findings]
     if memory.grows:
         found.append(
-            {**dict.fromkeys(_FIELDS), "kind": "memory", "message": memory.said("steps"), "steps": []}
+            {
+                **dict.fromkeys(_FIELDS),
+                **{"kind": "memory", "message": memory.said("steps"), "steps": []},
+                **{"seed": seed, "again": _again(lab, seed, "--frames", str(tally.frames))},
+            }
         )
     if interrupted:
         code = ExitCode.INTERRUPTED
@@ -167,7 +183,7 @@ def report(
     return cleaned
 
 
-def _finding(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:
+def _finding(finding: Finding, catalogue: Catalogue, lab: Lab) -> dict[str, Any]:
     problem = finding.problem
     requirement = catalogue.requirements[problem.req[0]]
     return {
@@ -184,6 +200,8 @@ def _finding(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:
         "steps": describe(finding.program),
         "actions": finding.actions,
         "seed": finding.seed,
+        "again": _again(lab, finding.seed),
+        "at_s": round(finding.at_s, 1),
         "file": str(finding.file) if finding.file else None,
         "replayed": finding.replayed,
         "steady": finding.steady,
@@ -191,11 +209,16 @@ def _finding(finding: Finding, catalogue: Catalogue) -> dict[str, Any]:
     }
 
 
+def _again(lab: Lab, seed: str, *options: str) -> str:
+    return once_more(lab.aimed, seed, "--sessions", *(("--restarts",) if lab.restarts else ()), *options)
+
+
 def show(data: Mapping[str, Any], console: Console) -> None:
     """Print it for a reader: what was found, then how much was done."""
     for each in data["findings"]:
         console.print(Text.assemble(found_or_expected(each), " ", (visible(each["message"]), "bold")))
         if each["requirement"] is None:
+            console.print(Text(f"    again   {each['again']}"))
             continue
         for text in (
             f"breaks {each['requirement']} ({each['level']}, {each['provenance']}): {each['text']}",
@@ -205,8 +228,13 @@ def show(data: Mapping[str, Any], console: Console) -> None:
                 if each["actual"]
                 else []
             ),
-            f"again   relaykit fuzz --sessions{' --restarts' * data['restarts']} --seed {each['seed']} …",
-            *([f"file    {each['file']} ({_said(each)})"] if each["file"] else []),
+            *([f"when    after {each['at_s']:g} s"] if each["kind"] in ENDS else []),
+            f"again   {each['again']}",
+            *(
+                [f"file    {each['file']} ({_said(each, interrupted=data['interrupted'])})"]
+                if each["file"]
+                else []
+            ),
             *(
                 [f"expected by the target file: {visible(each['expected_failure'])}"]
                 if each["expected_failure"]
@@ -242,11 +270,11 @@ def show(data: Mapping[str, Any], console: Console) -> None:
     )
 
 
-def _said(finding: Mapping[str, Any]) -> str:
+def _said(finding: Mapping[str, Any], *, interrupted: bool) -> str:
     if finding["replayed"] == "reproduced":
         return "reproduced"
     if not finding["replayed"]:
-        return UNTRIED
+        return UNTRIED if interrupted else "not tried again: the target is gone"
     if not finding["steady"]:
         return "it does not occur every time: relaykit replay --times 100"
     return f"replay says {finding['replayed']}: the session shows it, the scenario alone does not"

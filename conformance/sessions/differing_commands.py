@@ -21,8 +21,9 @@ from relaykit.conformance.launch import ports_for
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.sessions.commands import Progress
 from relaykit.conformance.sessions.differing import Broken, Differential, Unspecified, common
-from relaykit.conformance.sessions.hunt import describe, reachable
+from relaykit.conformance.sessions.hunt import describe
 from relaykit.conformance.sessions.lab import Lab
+from relaykit.conformance.sessions.reachable import reachable
 from relaykit.conformance.setup import Given
 from relaykit.errors import ExitCode
 from relaykit.schemas import Catalogue

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -20,9 +19,9 @@ from relaykit.conformance.sessions.driver import Session
 from relaykit.conformance.sessions.frames import all_sent
 from relaykit.conformance.sessions.keeping import keep, polished
 from relaykit.conformance.sessions.lab import Lab, Played
-from relaykit.conformance.sessions.moves import MOVES
 from relaykit.conformance.sessions.problems import Problem, SessionOver
 from relaykit.conformance.sessions.state import State, Step
+from relaykit.errors import UnreachableError
 
 _BATCH = 20
 """Sessions of one Hypothesis run: short enough for progress, long enough for it to learn."""
@@ -53,6 +52,7 @@ class Finding:
         replayed: what `replay` says of it here and now; empty: Ctrl-C came before that.
         steady: whether it occurred again when the session was played once more.
         expected: why the target file expects it; None: it does not.
+        at_s: seconds after the start, when it was seen first.
     """
 
     problem: Problem
@@ -63,6 +63,7 @@ class Finding:
     replayed: str
     steady: bool
     expected: str | None = None
+    at_s: float = 0.0
 
 
 @dataclass(slots=True)
@@ -101,75 +102,6 @@ class Tally:
         self.transitions.update(state.transitions)
 
 
-def reachable(lab: Lab) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The moves and the transitions that are possible at all with what the target offers."""
-    rules = lab.rules
-    asked = {"devices", "request_device_approval", "decide_device_approval"}
-    needs = {
-        "typing": {"typing", "conversation"},
-        "media_key": {"media_keys"},
-        "signal": {"calls"},
-        "call": {"calls"},
-        "answer": {"calls"},
-        "signal_wildly": {"calls"},
-        "signal_falsely": {"calls"},
-        "sync": {"sync"},
-        "presence": {"presence"},
-        "create_user": {"create_user"},
-        "contact": {"add_contact"},
-        "create_group": {"groups", "create_group"},
-        "send_to_group": {"groups", "create_group"},
-        "add_member": {"groups", "create_group", "add_member"},
-        "remove_member": {"groups", "create_group", "remove_member"},
-        "conversation": {"typing", "conversation"},
-        **dict.fromkeys(("ask", "decide", "plead", "learn"), asked),
-        "flood": {"limit"},
-        "restart": {"restart"},
-        "write_old": {"legacy_frames"},
-        "expire": {*asked, "expires"},
-        "crowd": {"crowd"},
-        "revoke": {"devices", "revoke_device"},
-        "knock": {"devices", "revoke_device"},
-    }
-    have = rules.capabilities | rules.operations
-    able = {
-        "limit": rules.flood,
-        "restart": rules.restarts,
-        "expires": rules.expires,
-        "crowd": rules.crowd,
-    }
-    have = have | {each for each, there in able.items() if there}
-    moves = tuple(name for name in MOVES if needs.get(name, set()) <= have)
-    by_area = {
-        "call": "signal",
-        "presence": "presence",
-        "typing": "typing",
-        "media key": "media_key",
-        "contacts": "contact",
-        "user": "create_user",
-        "sync": "sync",
-        "group": "create_group",
-        "conversation": "conversation",
-    }
-    found = tuple(
-        name
-        for name in model.TRANSITIONS
-        if by_area.get(name.partition(":")[0]) in (None, *moves)
-        and ("group" not in name or "create_group" in moves)
-        and ("first device" not in name or "create_user" in moves)
-        and (not name.startswith("presence: o") or rules.presence_is_prompt)
-        and ("that left" not in name or rules.calls_end_promptly)
-        and ("flood" not in name or rules.flood > 0)
-        and ("deprecated" not in name or "write_old" in moves)
-        and ("lapsed" not in name or "expire" in moves)
-        and ("connection beyond" not in name or "crowd" in moves)
-        and ("killed" not in name or rules.restarts)
-        and ("revoked" not in name or "revoke" in moves)
-        and (not re.match("device: (approv|pending|denied)", name) or "ask" in moves)
-    )
-    return moves, found
-
-
 @dataclass(slots=True)
 class Hunt:
     """A search for failures with one target.
@@ -179,6 +111,7 @@ class Hunt:
             not count.
         folder: where scenarios are written; None: nowhere.
         told: called now and then with the tally.
+        ended: why it ended before its time, if it did.
     """
 
     lab: Lab
@@ -192,6 +125,8 @@ class Hunt:
     ended: str = ""
     _known: set[str] = field(default_factory=set)
     _shortest: dict[str, Played] = field(default_factory=dict)
+    _seed: str = ""
+    _at_s: float = 0.0
     _sought: str = ""
     _suspected: str = ""
     _until: float = 0.0
@@ -222,22 +157,37 @@ class Hunt:
     # One batch.
 
     def _batch(self, seed: str) -> None:
-        self._sought, self._until = "", 0.0
+        self._seed, self._sought, self._until = seed, "", 0.0
         self._shortest.clear()
         # Flaky: what does not come every time, be it a failure (judged below, with patience) or a choice of
         # the target's; and that sessions do not begin any more when time is up.
         try:
             with contextlib.suppress(ModelBroken, Flaky):
-                machine.search(lambda: _Run(self), seed, _BATCH, self.steps)
+                self._search(seed)
             if self._sought:
                 self._conclude(seed)
         except KeyboardInterrupt:
             if self._sought:
                 self._found(seed, self._shortest[self._sought], steady=False, replay=False)
             raise
+        except UnreachableError as error:
+            if self._sought:
+                self._found(seed, self._shortest[self._sought], steady=False, replay=False)
+            if not self.findings:
+                raise
+            self.ended = str(error).splitlines()[0]
         finally:
             self.tally.shrinking = ""
         self.lab.be_patient()
+
+    def _search(self, seed: str) -> None:
+        try:
+            machine.search(lambda: _Run(self), seed, _BATCH, self.steps)
+        except IndexError:
+            # Of the shrinker of Hypothesis: a try ended before the one that it was made from, as targets may
+            # do what they like. What is the shortest by then is known here.
+            if not self._sought:
+                raise
 
     def failed(self, played: Played) -> None:
         """A session failed.
@@ -248,11 +198,19 @@ class Hunt:
         problem = played.problem
         if problem is None or problem.name in self._known:
             return
-        expected = self.lab.excuse(problem)
+        expected, now = self.lab.excuse(problem), self.tally.seconds
         if expected is not None:
             self._known.add(problem.name)
             steps = writing.actions(played.program)
-            self.findings.append(Finding(problem, self.seed, played.program, steps, None, "", True, expected))
+            seen = Finding(problem, self.seed, played.program, steps, None, "", True, expected, now)
+            self.findings.append(seen)
+            return
+        self._at_s = self._at_s if self._sought else now
+        lost = self.lab.comes_back() if problem.died else None
+        if lost is not None:
+            self.ended = lost
+            for key in dict.fromkeys(filter(None, (self._sought, problem.key))):
+                self._found(self._seed, self._shortest.get(key, played), steady=False, replay=False)
             return
         if not self._sought:
             self._sought, self._until = problem.key, self._by(_SHRINK_S)
@@ -318,7 +276,8 @@ class Hunt:
         if replay and not steady and file is not None and outcome != Outcome.REPRODUCED:
             outcome = "passing"
         actions = writing.actions(shown.program)
-        self.findings.append(Finding(shown.problem, seed, shown.program, actions, file, outcome, steady))
+        found = Finding(shown.problem, seed, shown.program, actions, file, outcome, steady, None, self._at_s)
+        self.findings.append(found)
 
 
 def _is(played: Played, key: str) -> bool:
@@ -330,7 +289,6 @@ class _Run:
 
     def __init__(self, hunt: Hunt) -> None:
         self._hunt = hunt
-        self._steps: list[Step] = []
         self.over = hunt.idle
         self._counts = not hunt._sought
         self._session: Session | None = None if self.over else hunt.lab.begin()

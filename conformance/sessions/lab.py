@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 from relaykit.conformance.aiming import Aim, standing
 from relaykit.conformance.context import Environment
-from relaykit.conformance.deaths import unanswered
+from relaykit.conformance.deaths import returned, unanswered
 from relaykit.conformance.expectations import Expectation, excuse, in_force
 from relaykit.conformance.launch import Launched, listens
 from relaykit.conformance.preflight import preflight
@@ -26,12 +26,13 @@ from relaykit.conformance.sessions.problems import Problem, SessionOver
 from relaykit.conformance.sessions.rules import rules_of
 from relaykit.conformance.sessions.state import Rules, Step
 from relaykit.conformance.target import Waits
-from relaykit.errors import RelaykitError, UsageError
+from relaykit.errors import RelaykitError, UnreachableError, UsageError
 from relaykit.schemas import Catalogue
 
 T = TypeVar("T")
-_ENDS = frozenset({"closed", "hang", "refused"})
+ENDS = frozenset({"closed", "hang", "refused"})
 """Problems after which the target may be gone: no requirement excuses them."""
+_LAUNCHED = "the launched target"
 _CRASH_S, _GONE_S = 0.2, 15.0
 """Seconds to wait for news of a launched target's end: at first, and where it takes no connections."""
 
@@ -78,7 +79,8 @@ class Lab:
     _count: int = 0
     _expected: tuple[Expectation, ...] = ()
     _interrupted: bool = False
-    _hangs: bool = False
+    _gone: str = ""
+    _lost: UnreachableError | None = None
     _loop: asyncio.AbstractEventLoop = field(init=False)
     _thread: threading.Thread = field(init=False)
     _stop: asyncio.Event = field(init=False)
@@ -162,7 +164,7 @@ class Lab:
 
     def excuse(self, problem: Problem) -> str | None:
         """Why the target file expects this; None: it does not, or the target may be gone."""
-        return None if problem.kind in _ENDS else excuse(self._expected, problem.req[:1])
+        return None if problem.kind in ENDS else excuse(self._expected, problem.req[:1])
 
     # Sessions.
 
@@ -181,15 +183,33 @@ class Lab:
         return Session(self.env, self.rules, str(self._count), self.patience_s, restart)
 
     async def revive(self) -> None:
-        """Start a launched target anew if it has ended, or hangs.
+        """Start a launched target anew if it has ended, or hangs; wait a while for another one to come back.
 
         Raises:
-            UnreachableError: it does not start again.
+            UnreachableError: it is gone for good.
         """
-        if self.server is not None and (self._hangs or self.server.ended is not None):
-            self._hangs = False
-            await self.server.restart()
-            self.env.clock_offset_s = 0.0  # a clock that was moved is right again
+        if self._lost is not None:
+            raise self._lost
+        if not self._gone and (self.server is None or self.server.ended is None):
+            return
+        try:
+            if self.server is not None:
+                await self.server.restart()
+            elif not await returned(self.env):
+                raise UnreachableError(f"{self._gone}, and did not come back")
+        except UnreachableError as error:
+            self._lost = error
+            raise
+        self._gone = ""
+        self.env.clock_offset_s = 0.0  # a clock that was moved is right again
+
+    def comes_back(self) -> str | None:
+        """Why the target, which was gone, does not come back; None: it does."""
+        try:
+            self.call(self.revive())
+        except UnreachableError as error:
+            return str(error).splitlines()[0]
+        return None
 
     def end(self, session: Session, *, judge: bool) -> Problem | None:
         """End a session; with `judge`, say what came late."""
@@ -216,25 +236,33 @@ class Lab:
 
     async def _perform(self, session: Session, step: Step) -> Problem | None:
         problem = await session.perform(step)
-        lives = True
-        if problem is not None and problem.kind in ("closed", "refused", "hang") and self.server is not None:
-            await self.server.settled(_CRASH_S)
-            lives = await self._listens()
-            if self.server.ended is None and not lives:
-                await self.server.settled(_GONE_S)
-            if self.server.ended is not None:
-                kind = "refused" if problem.kind == "refused" else "closed"
-                said = f"the launched target {self.server.ended}: {problem.message}"
-                problem, lives = replace(problem, kind=kind, message=said), False
-            elif await self._is_silent():
-                self._hangs, lives = True, False
-                said = f"the launched target answers no handshake any more: {problem.message}"
-                problem = replace(problem, message=said)
-        elif problem is not None and problem.pardon:
-            lives = await self._listens()
-        if problem is not None and problem.pardon and lives:
+        if problem is None:
+            return None
+        if problem.kind in ENDS:
+            problem = await self._seen_to(problem)
+        if problem.pardon and not problem.died:
             raise SessionOver(problem.pardon)
         return problem
+
+    async def _seen_to(self, problem: Problem) -> Problem:
+        """The problem, with what became of the target."""
+        who, server = ("the target", self.server) if self.server is None else (_LAUNCHED, self.server)
+        if server is not None:
+            await server.settled(_CRASH_S)
+        lives = await self._listens()
+        if server is not None and server.ended is None and not lives:
+            await server.settled(_GONE_S)
+        if server is not None and server.ended is not None:
+            self._gone, why = f"{who} {server.ended}", server.complaint
+        elif not lives:
+            self._gone, why = f"{who} accepts no connections any more", ""
+        elif await self._is_silent():
+            self._gone, why = f"{who} answers no handshake any more", ""
+        else:
+            return problem
+        kind = problem.kind if problem.kind == "refused" or lives else "closed"
+        said = f"{self._gone}: {problem.message}"
+        return replace(problem, kind=kind, message=said, died=f"{self._gone} {why}".rstrip())
 
     def linger(self, session: Session) -> Problem | None:
         """What else comes of the last step; see `Session.linger`."""

@@ -29,6 +29,7 @@ class Problem:
         permitted: the ways in which the step could have been taken, if there were several.
         plainly: what it breaks if the steps before it are not to blame; empty: as `req` says.
         pardon: why it is none if the target lives on; empty: it is one all the same.
+        died: what makes the target's death, or its silence, like others; empty: it lives.
     """
 
     kind: str
@@ -42,16 +43,17 @@ class Problem:
     permitted: tuple[Branch, ...] = ()
     plainly: str = ""
     pardon: str = ""
+    died: str = ""
 
     @property
     def key(self) -> str:
         """What makes it the same problem as that of a shorter session, which may show another cause."""
-        return f"{self.kind} {self.plainly or self.req[0]}"
+        return self.died or f"{self.kind} {self.plainly or self.req[0]}"
 
     @property
     def name(self) -> str:
-        """What makes it the same finding as another one."""
-        return f"{self.kind} {self.req[0]}"
+        """What makes it the same finding as another one: a dying target breaks whatever was to come next."""
+        return self.died or f"{self.kind} {self.req[0]}"
 
 
 class SessionOver(Exception):

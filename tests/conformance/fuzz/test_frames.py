@@ -282,7 +282,10 @@ def test_what_no_message_shows_alone_says_how_to_see_it_again(tmp_path: Path) ->
     _, data = fuzz(Stumbles(), tmp_path, "--frames", "900", "--most", "1", "--timeout-factor", "0.5")
     (finding,) = data["findings"]
     assert (finding["kind"], finding["file"]) == ("unexplained", None)
-    assert "--seed 1 makes the same choices" in finding["no_file"]
+    folder = tmp_path / "out" / "suspects-1-1"
+    sent = [path.read_bytes().decode("utf-8", "backslashreplace") for path in sorted(folder.iterdir())]
+    assert [each["sent"] for each in finding["suspects"]] == sent
+    assert f"--seed 1 --corpus {folder}" in finding["no_file"], "how to look on"
 
 
 @pytest.mark.parametrize("fault", ["no-ack", "twice"])

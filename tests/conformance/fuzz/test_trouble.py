@@ -9,17 +9,19 @@ from pathlib import Path
 
 import pytest
 from fixtures.fakes import SECRET
-from support.suite import relaykit
+from support.suite import Ended, relaykit
 
 from relaykit.conformance.fuzz.finding import Finding
 from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.fuzz.trial import Failure, Template
+from relaykit.conformance.launch import free_port, launched
 from relaykit.schemas import load_catalogue
 
 PROCESS = Path(__file__).parents[2] / "fixtures" / "fake_process.py"
 TOKENS = "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\n"
 CORE = f"{TOKENS}capabilities: {json.dumps(dict.fromkeys(load_catalogue().protocol.capabilities, False))}\n"
 WORDS = ("--connections", "6", "--seed", "1", "--format", "json", "--timeout-factor", "2")
+TEMPLATE = Template(b"{}", Duty.REFUSE)
 OPEN = " ".join(f"--limits {name}=1000000" for name in ("frames_per_second", "burst", "waiting_per_user"))
 
 
@@ -32,12 +34,51 @@ def core(folder: Path) -> Path:
 def test_a_crash_of_a_launched_target_is_found(tmp_path: Path) -> None:
     launch = f"{sys.executable} {PROCESS} {{port}} dies-of-a-key"
     aim = ("-t", str(core(tmp_path)), "--launch", launch)
-    words = (*aim, "--out", str(tmp_path), *WORDS, "--frames", "4000", "--most", "1")
+    words = (*aim, "--out", str(tmp_path), *WORDS, "--frames", "2500")
     ended = asyncio.run(relaykit("fuzz", *words, seconds=100, RELAYKIT_SECRET=SECRET))
     data = json.loads(ended.out)
-    assert [each["kind"] for each in data["findings"]] == ["crash"], ended
+    assert [each["kind"] for each in data["findings"]] == ["crash"], "one, whatever frames it shows with"
+    assert data["findings"][0]["times"] > 1
     assert "__proto__" in data["findings"][0]["sent"]
     assert len(data["findings"][0]["sent"]) < 260, "made smaller"
+
+
+def test_a_target_that_freezes_is_found_and_does_not_hold_it_up(tmp_path: Path) -> None:
+    """What makes it freeze is looked for as long as three replies may take: then it ends, or goes on."""
+    file = core(tmp_path)
+    file.write_text(f"{CORE}timing: {{reply_ms: 1000, connect_ms: 20000}}\n")
+    launch = f"{sys.executable} {PROCESS} {{port}} freezes-of-a-key"
+    aim = ("-t", str(file), "--launch", launch, "--out", str(tmp_path / "out"))
+    words = (*aim, *WORDS, "--timeout-factor", "1", "--seconds", "1", "--frames", "4000")
+    ended = asyncio.run(relaykit("fuzz", *words, seconds=100, RELAYKIT_SECRET=SECRET))
+    data = json.loads(ended.out)
+    (finding,) = data["findings"]
+    assert (finding["kind"], ended.code) == ("crash", 1), ended
+    assert "answers no handshake" in finding["message"]
+    assert finding["at_s"] > 0
+    assert data["duration_s"] < 16, "though 15 s more are there for what was found"
+
+
+def test_what_a_target_of_somebody_else_had_got_when_it_died_is_left(tmp_path: Path) -> None:
+    """Nobody starts it again: so nothing can be tried alone, and what it had got is all there is."""
+
+    async def go() -> Ended:
+        port = free_port()
+        url = f"ws://127.0.0.1:{port}/ws"
+        command, environment = f"{sys.executable} {PROCESS} {port} dies-of-a-key", {"RELAYKIT_SECRET": SECRET}
+        async with launched(command, url, environment=environment, seconds=30):
+            words = ("-t", str(core(tmp_path)), "--url", url, "--out", str(tmp_path / "out"), *WORDS)
+            words = (*words, "--timeout-factor", "0.5", "--frames", "6000")
+            return await relaykit("fuzz", *words, seconds=100, RELAYKIT_SECRET=SECRET)
+
+    ended = asyncio.run(go())
+    data = json.loads(ended.out)
+    finding = data["findings"][0]
+    assert (finding["kind"], finding["file"], ended.code) == ("crash", None, 1), ended
+    assert any("__proto__" in each["sent"] for each in finding["suspects"])
+    assert "did not come back" in finding["no_file"]
+    assert f"--corpus {finding['suspects_folder']}" in finding["no_file"]
+    assert len(list(Path(finding["suspects_folder"]).iterdir())) == len(finding["suspects"])
 
 
 @pytest.mark.parametrize("starts", [2, 3])
@@ -66,14 +107,16 @@ def test_what_killed_a_target_that_does_not_come_back_is_shown_all_the_same(
         assert "--seed 1" in finding["no_file"]
 
 
-def test_a_message_that_kills_twice_is_one_crash() -> None:
-    template = Template(b"{}", Duty.REFUSE)
-    first, second = (
-        Finding("crash", "it died", requirements, Failure(template, b"{}", {}, (), ()))
-        for requirements in (("VAL-13",), ("VAL-13", "VAL-05"))
-    )
-    assert first.is_like(second)
-    assert not first.is_like(Finding("crash", "it died", ("VAL-13",), None, "send"))
+def test_one_crash_is_one_finding_whatever_message_it_shows_with() -> None:
+    def died(why: str, *broken: str, kind: str = "send", data: bytes = b"{}") -> Finding:
+        return Finding("crash", "it died", broken, Failure(TEMPLATE, data, {}, (), ()), kind, died=why)
+
+    first = died("status 3", "VAL-13")
+    assert first.is_like(died("status 3", "VAL-05", "VAL-13", kind="typing", data=b"[]"))
+    assert not first.is_like(died("status 3 KeyError", "VAL-13"))
+    untold = Finding("crash", "it died; none alone does it", died="status 3")
+    merged = untold.once_more(first).once_more(untold)
+    assert (merged.failure, merged.times) == (first.failure, 3), "what shows it stays"
 
 
 BUSY_ONCE = """\

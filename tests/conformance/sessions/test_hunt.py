@@ -15,6 +15,8 @@ import pytest
 from fixtures import fakes
 from support.suite import Ended, relaykit, start
 
+from relaykit.conformance.launch import free_port, launched
+
 SECRET = "the signing key of the tests, long enough"
 PORTS = "--port {port} --control-port {control_port} --store :memory:"
 SERVE = f"{shlex.quote(sys.executable)} -m relaykit.reference_server.defects"
@@ -105,6 +107,25 @@ def test_a_crash_is_a_finding_and_the_target_is_started_again(tmp_path: Path) ->
         assert found["replayed"] == "reproduced"
 
     asyncio.run(main())
+
+
+def test_a_target_of_somebody_else_that_dies_is_one_finding_and_the_end(tmp_path: Path) -> None:
+    """Nobody starts it again: what was played until then is left as it was, and nothing more is tried."""
+
+    async def main() -> Ended:
+        port = free_port()
+        url, environment = f"ws://127.0.0.1:{port}/ws", {"RELAYKIT_SECRET": SECRET}
+        async with launched(f"{PROCESS} {port} dies", url, environment=environment, seconds=30):
+            words = ("--sessions", "--seed", "1", "--seconds", "90", "--timeout-factor", "0.5", "--url", url)
+            words = (*words, "--out", str(tmp_path), "--format", "json")
+            return await relaykit("fuzz", *words, RELAYKIT_SECRET=SECRET, seconds=100)
+
+    data = json.loads(asyncio.run(main()).out)
+    (found,) = data["findings"]
+    assert "accepts no connections any more" in found["message"]
+    assert Path(found["file"]).exists()
+    assert any("did not come back" in note for note in data["notes"])
+    assert data["duration_s"] < 60, "it does not go on until its time is up"
 
 
 def test_a_server_with_less_to_offer_can_be_fuzzed_as_well(tmp_path: Path) -> None:
