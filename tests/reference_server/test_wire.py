@@ -116,6 +116,19 @@ def test_plain_text_does_not_reach_the_library_byte_by_byte_or_otherwise() -> No
         assert reader.verdict is None
 
 
+def test_nothing_is_read_after_a_length_in_too_many_bytes() -> None:
+    for padded in (
+        encode(TEXT, b"x", padded=2),
+        encode(PING, b"x", padded=8),
+        encode(TEXT, b" " * 126, padded=8),
+    ):
+        reader = Reader(cut=True)
+        reader.feed(encode(TEXT, b"before") + padded + encode(TEXT, b"beside"))
+        reader.feed(encode(TEXT, b"after"))
+        assert [payload for _, _, payload in reader.seen] == [b"before"]
+        assert reader.verdict == 1002
+
+
 def test_headers_of_what_the_server_writes() -> None:
     for size in (0, 1, 125, 126, 65_535, 65_536, 1 << 20):
         client = Protocol(Side.CLIENT, max_size=None)
