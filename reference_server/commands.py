@@ -97,7 +97,8 @@ def serve(
 ) -> None:
     """Run the reference server.
 
-    Its address goes to standard output, its log to standard error. Without --secret-file, keys in --config,
+    Its address goes to standard output, for scripts; what else it tells, and its log, to standard error. (If
+    standard output alone is a terminal, all but the log goes there.) Without --secret-file, keys in --config,
     or the environment variable RELAYKIT_SECRET, a random signing key is made and shown (with --dev on a
     terminal only); `relaykit token` signs tokens with it.
 

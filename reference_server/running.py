@@ -16,7 +16,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import click
 
@@ -100,20 +100,23 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, on_signal)
     click.echo(server.url)
-    # To standard output, behind the address: standard error is the log, which holds no secret. What a server
-    # for development says goes to a log, too, where there is no terminal, and there its URLs hold no token.
-    if made is not None and (not settings.dev or sys.stdout.isatty()):
-        click.echo(f"signing key, made for this run: {made}")
-        click.echo(f"  {_SECRET}={made} relaykit token --user UUID --device UUID")
     sys.stdout.flush()
+    told = _told(settings)
+    if told is sys.stderr and not sys.stdout.isatty():
+        click.echo(f"listening on {server.url}", file=told)
+    # A key is a secret, and standard error the log, which holds none; so it stands behind the address. What
+    # a server for development says goes to a log, too, where no terminal is: there its URLs hold no token.
+    shown = told if settings.dev else sys.stdout
+    if made is not None and (not settings.dev or shown.isatty()):
+        click.echo(f"signing key, made for this run: {made}", file=shown)
+        click.echo(f"  {_SECRET}={made} relaykit token --user UUID --device UUID", file=shown)
+        shown.flush()
     ready = {
         "url": server.url,
         "pid": os.getpid(),
         "control_url": server.control_url,
         "docs_url": server.docs_url,
     }
-    # A log for machines holds nothing else.
-    told = sys.stdout if settings.log_format == "json" else sys.stderr
     if server.arranged is not None:
         dev.announce(server, server.arranged, keys, control_token, to=told)
         ready["dev"] = dev.facts(server.arranged)
@@ -134,6 +137,13 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
     log.info("shutting down")
     await server.stop()
     return len(server.app.frames.defects)
+
+
+def _told(settings: Settings) -> TextIO:
+    """Where people are told what there is, all of it in one stream: on the terminal, and where both are one,
+    or none is, before the log. A log for machines holds nothing else."""
+    for_machines = settings.log_format == "json"
+    return sys.stdout if for_machines or (sys.stdout.isatty() and not sys.stderr.isatty()) else sys.stderr
 
 
 @contextlib.contextmanager
@@ -249,7 +259,7 @@ def _control_token(settings: Settings, redactor: Redactor) -> str | None:
         spec = {"env": _CONTROL_TOKEN}
     if spec is not None:
         token = read_secret(spec, base=settings.base)
-    elif settings.dev and sys.stderr.isatty():
+    elif settings.dev and _told(settings).isatty():
         token = secrets.token_urlsafe(18)
     elif settings.control_port is None:
         return None

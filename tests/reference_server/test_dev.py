@@ -147,15 +147,19 @@ async def test_a_page_from_a_file_may_connect_in_development_only(tmp_path: Path
 
 
 @contextmanager
-def on_a_terminal(folder: Path, *arguments: str, **env: str) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    """A server whose standard error is a terminal: the process, and what it shows until it is ready."""
+def on_a_terminal(
+    folder: Path, *arguments: str, stream: str = "stderr", **env: str
+) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
+    """A server of which one stream is a terminal, the other a pipe: the process, and what the terminal shows
+    until it is ready."""
     primary, secondary = pty.openpty()
     ready = folder / "ready.json"
+    streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, stream: secondary}
     process = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0", "--ready-file", str(ready), *arguments],
         env=environment(TERM="xterm", **env),
-        stdout=subprocess.PIPE,
-        stderr=secondary,
+        stdout=streams["stdout"],
+        stderr=streams["stderr"],
     )
     os.close(secondary)
     shown, until = b"", time.monotonic() + DEADLINE
@@ -168,8 +172,8 @@ def on_a_terminal(folder: Path, *arguments: str, **env: str) -> Iterator[tuple[s
     finally:
         process.kill()
         process.wait()
-        assert process.stdout is not None
-        process.stdout.close()
+        for pipe in filter(None, (process.stdout, process.stderr)):
+            pipe.close()
         os.close(primary)
 
 
@@ -198,7 +202,30 @@ async def test_what_a_terminal_shows_works_as_it_stands(tmp_path: Path) -> None:
             await peer.close()
         process.send_signal(signal.SIGTERM)
         assert process.stdout is not None
-        assert re.match(rb"ws://127\.0\.0\.1:\d+/ws\n", process.stdout.read())  # the first line, for scripts
+        address = process.stdout.read()  # alone, for scripts
+        assert re.fullmatch(rb"ws://127\.0\.0\.1:\d+/ws\n", address)
+        assert f"listening on {address.decode().strip()}" in shown
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_what_is_told_stands_on_the_terminal_in_order_wherever_the_log_goes(
+    tmp_path: Path, style: str
+) -> None:
+    options = ("--dev", "--log-format", style, "--verbose", "--metrics-port", "0")
+    with on_a_terminal(tmp_path, *options, stream="stdout", RELAYKIT_SECRET="") as (process, shown):
+        process.send_signal(signal.SIGTERM)
+        assert process.stderr is not None
+        written = process.stderr.read().decode()
+    order = ("ws://", "signing key", "alice  ", "bob  ", "and type", "who is there", "metrics:")
+    places = [shown.index(what) for what in order]
+    assert places == sorted(places), shown
+    assert places[0] == 0
+    lines = written.splitlines()
+    assert any("shutting down" in line for line in lines)
+    for what in (*order[1:4], "listening on"):
+        assert what not in written  # the log and nothing else
+    if style == "json":
+        assert all(json.loads(line)["level"] for line in lines)
 
 
 def test_the_command_for_python_trusts_the_certificate_that_was_made(tmp_path: Path) -> None:
@@ -228,6 +255,7 @@ def test_tokens_are_for_the_terminal_only(tmp_path: Path) -> None:
     assert "eyJ" not in shown
     assert "token=" not in shown
     assert "elsewhere set RELAYKIT_SECRET" in shown
+    assert shown.index(f"listening on {server.url}\n") < shown.index("alice")
     with ServerProcess(tmp_path, "--dev", RELAYKIT_SECRET="") as server:
         assert server.ready
         server.signal(signal.SIGTERM)
