@@ -42,13 +42,12 @@ from relaykit.conformance.control_spec import ControlRefusedError
 from relaykit.conformance.expectations import check_expectations
 from relaykit.conformance.gathered import gathered
 from relaykit.conformance.judge import JUDGE_ALL, Rules
-from relaykit.conformance.launch import launched, ports_for
+from relaykit.conformance.launch import Launched, launched, ports_for
 from relaykit.conformance.report import report
 from relaykit.conformance.results import Case, CaseResult, Finding, RunResult, Verdict
 from relaykit.conformance.run import Progress, Session, Settings, exit_code, open_session, run_session
 from relaykit.conformance.setup import Given, make_target
 from relaykit.conformance.target import Target, read_target
-from relaykit.errors import RelaykitError
 from relaykit.redaction import Redactor
 from relaykit.schemas import Catalogue, load_catalogue
 
@@ -76,6 +75,8 @@ __all__ = [
     "session",
     "target",
 ]
+
+_START_S = 15
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,15 +194,8 @@ async def judge(
             asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if launch is None:
         return await run_session(target, known, cases, settings, progress)
-    seconds = 15 * settings.timeout_factor
-    async with launched(
-        launch.command, target.url, environment=launch.environment, seconds=seconds
-    ) as server:
-        try:
-            result = await run_session(target, known, cases, settings, progress)
-        except RelaykitError as error:
-            error.hint = f"{error.hint or ''}{server.said()}"
-            raise
+    async with _started(launch, target, settings) as server:
+        result = await run_session(target, known, cases, settings, progress)
         if any(finding.blame == "environment" for case in result.cases for finding in case.findings):
             await server.settled(2.0)
         if server.ended is not None:
@@ -213,6 +207,13 @@ async def judge(
             shown = [line for line in server.first_crash if line not in result.server_log]
             result.server_log = (*shown, *result.server_log)
         return result
+
+
+def _started(
+    launch: Launch, target: Target, settings: Settings
+) -> contextlib.AbstractAsyncContextManager[Launched]:
+    seconds = _START_S * settings.timeout_factor
+    return launched(launch.command, target.url, environment=launch.environment, seconds=seconds)
 
 
 def run(
@@ -239,16 +240,14 @@ async def session(
     """A target that was found to be there, for cases that come one by one.
 
     Raises:
-        UnreachableError: there is no target to judge.
+        UnreachableError: there is no target to judge; the hint holds what a launched one wrote.
         UsageError: the command to launch cannot be run.
     """
     settings = settings or Settings()
     known = catalogue or load_catalogue()
     async with contextlib.AsyncExitStack() as stack:
         if launch is not None:
-            seconds = 15 * settings.timeout_factor
-            started = launched(launch.command, target.url, environment=launch.environment, seconds=seconds)
-            await stack.enter_async_context(started)
+            await stack.enter_async_context(_started(launch, target, settings))
         yield await stack.enter_async_context(open_session(target, known, settings))
 
 

@@ -24,7 +24,7 @@ from relaykit.conformance.options import Running, Selection
 from relaykit.conformance.pausing import pausing
 from relaykit.conformance.report import report
 from relaykit.conformance.reports.formats import writable, write
-from relaykit.conformance.reports.text import plural, scrubbed
+from relaykit.conformance.reports.text import scrubbed
 from relaykit.conformance.results import Case, RunResult
 from relaykit.conformance.run import exit_code, not_judged
 from relaykit.conformance.setup import Given, make_target
@@ -33,6 +33,7 @@ from relaykit.conformance.updating import apply, update_of, updated
 from relaykit.errors import ExitCode, RelaykitError, UnreachableError, UsageError
 from relaykit.redaction import Redactor
 from relaykit.schemas import Catalogue, load_catalogue
+from relaykit.schemas.wording import counted
 
 
 @click.command()
@@ -111,10 +112,7 @@ def test(
                 result = not_judged(catalogue, chosen, settings, target.carrier, error)
                 result.options = {**selection.said(), **running.said(), **_said(given)}
                 _write(report(result, target, catalogue, redactor, ExitCode.UNREACHABLE), wanted, console)
-            # What a target answers, or a launched one wrote, may hold a token.
-            raise type(error)(
-                redactor.text(str(error)), hint=redactor.text(error.hint or "") or None
-            ) from None
+            raise redactor.error(error) from None
     result.options = {**selection.said(), **running.said(), **_said(given)}
     said = _updated(given.file, result, target, redactor) if update and given.file else ""
     code = exit_code(result, frozenset(running.fail_on))
@@ -230,7 +228,7 @@ def list_(selection: Selection, format_: str, covered: bool, derived: bool) -> i
         )
     proved = {name for case in chosen for name in case.requirements}
     of = f"{len(proved)} of {len(catalogue.requirements)} requirements"
-    click.echo(f"{plural(len(chosen), 'case')}, naming {of}")
+    click.echo(f"{counted(len(chosen), 'case')}, naming {of}")
     return 0
 
 

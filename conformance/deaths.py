@@ -9,13 +9,13 @@ from dataclasses import replace
 
 from relaykit.conformance.context import Context, Environment, Presentation, UntestableError, present
 from relaykit.conformance.dialing import dial
-from relaykit.conformance.gathered import STAYS_UP, stays_up
+from relaykit.conformance.gathered import stays_up
 from relaykit.conformance.issuing import TokenError
 from relaykit.conformance.launch import Launched, current, listens
 from relaykit.conformance.matching import short
 from relaykit.conformance.presenting import dressed
 from relaykit.conformance.record import Entry, Recorder, ShapeBook
-from relaykit.conformance.results import Case, CaseResult, Finding, Verdict
+from relaykit.conformance.results import CaseResult, Finding, Verdict
 from relaykit.conformance.wire import DialError
 from relaykit.errors import UnreachableError
 
@@ -155,7 +155,6 @@ def convicted(result: CaseResult, how: str, company: Sequence[str], lines: Seque
         message=message,
         expected="a target that goes on, whatever it is sent",
         actual={"died": how, "its last lines": list(lines)} if lines else how,
-        step="",
         actor=sent.actor if sent else "",
         t_ms=sent.t_ms if sent else 0.0,
     )
@@ -191,28 +190,10 @@ def unexplained(deaths: Sequence[tuple[str, Sequence[str]]]) -> tuple[CaseResult
             message=f"{how} while {len(suspects)} cases ran, and did not when each of them ran alone",
             expected="a target that goes on, whatever it is sent",
             actual={"died": how, "suspects": list(suspects)},
-            step="",
-            actor="",
-            t_ms=0.0,
         )
         for how, suspects in deaths
     )
-    return (CaseResult(_whole_run(), Verdict.FAIL, found),)
-
-
-def _whole_run() -> Case:
-    return Case(
-        id=STAYS_UP,
-        title=stays_up().title,
-        area=stays_up().area,
-        kind="run",
-        catches="A server that falls over under several users, or now and then.",
-        run=_never,
-    )
-
-
-async def _never(_: object) -> None:
-    raise AssertionError("this case stands for the run as a whole; it is not run")
+    return (CaseResult(stays_up().case(), Verdict.FAIL, found),)
 
 
 async def unanswered(env: Environment, handshake_s: float | None = None) -> str | None:
@@ -251,7 +232,7 @@ async def unanswered(env: Environment, handshake_s: float | None = None) -> str 
 
 async def _honestly(env: Environment) -> Presentation | None:
     """A handshake that a living target serves; None: there is no token for it."""
-    context = Context(env, _whole_run())
+    context = Context(env, stays_up().case())
     try:
         return present(env, await context.device("look").issued(), env.carrier)
     except (TokenError, UntestableError):

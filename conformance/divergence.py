@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from relaykit.conformance.gathered import MESSAGES, dialect_of
-from relaykit.conformance.results import Case, CaseResult, Finding, Verdict
+from relaykit.conformance.results import CaseResult, Finding, Verdict
 from relaykit.pointers import escape
 from relaykit.schemas import Catalogue, Direction
+from relaykit.schemas.wording import times
 
 _INDEX = re.compile(r"/[0-9]+(?=/|$)")
 _MOST = 500
@@ -140,17 +141,10 @@ def _case(catalogue: Catalogue, book: DialectBook, kind: str, found: Sequence[Di
     if kind == MESSAGES:
         findings += [_fault(said, count) for said, count in book.faults.items()]
     broken = tuple(dict.fromkeys(each.requirement for each in found if each.requirement))
-    about = dialect_of(None if kind == MESSAGES else kind)
-    case = Case(
-        id=about.id,
-        title=about.title,
-        area="envelope",
-        kind="dialect",
+    case = dialect_of(None if kind == MESSAGES else kind).case(
         requirements=broken,
-        catches="A server that only those understand who were told how it differs from the protocol.",
         capabilities=frozenset(spec.capability for spec in specs),
         frames=frozenset((kind,) if specs else ()),
-        run=_never,
     )
     verdict = Verdict.FAIL if findings else Verdict.PASS
     return CaseResult(case, verdict, tuple(findings), f"{book.seen} messages went through the dialect")
@@ -159,17 +153,16 @@ def _case(catalogue: Catalogue, book: DialectBook, kind: str, found: Sequence[Di
 def _finding(catalogue: Catalogue, each: Divergence) -> Finding:
     rule = catalogue.requirements.get(each.requirement) if each.requirement else None
     how = "received" if each.direction == "s2c" else "sent"
-    times = "once" if each.count == 1 else f"{each.count} times"
     return Finding(
         requirement=each.requirement,
         level=rule.level if rule else "MUST",
         provenance=rule.provenance if rule else None,
         severity="fail",
         blame="target",
-        message=f"the dialect changes a {how} {each.type}: {each.what} ({times}, first in {each.case})",
+        message=f"the dialect changes a {how} {each.type}: {each.what} "
+        f"({times(each.count)}, first in {each.case})",
         expected=each.expected,
         actual=each.actual,
-        step="",
         actor=each.actor,
         t_ms=each.t_ms,
         case=each.case,
@@ -177,24 +170,16 @@ def _finding(catalogue: Catalogue, each: Divergence) -> Finding:
 
 
 def _fault(said: str, count: int) -> Finding:
-    times = "once" if count == 1 else f"{count} times"
     return Finding(
         requirement=None,
         level="MUST",
         provenance=None,
         severity="fail",
         blame="environment",
-        message=f"the dialect failed ({times}): {said}",
+        message=f"the dialect failed ({times(count)}): {said}",
         expected="a dialect that takes every frame",
         actual=said,
-        step="",
-        actor="",
-        t_ms=0.0,
     )
-
-
-async def _never(_: object) -> None:
-    raise AssertionError("this case stands for what other cases saw; it is not run")
 
 
 def frame_type(value: Any) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import fnmatch
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from relaykit.conformance.results import Case, Kind
 from relaykit.schemas import Catalogue
@@ -29,6 +30,12 @@ _ABOUT: Mapping[Kind, str] = {
     "never passes for the dialect's sake: who follows the protocol alone cannot talk with such a server.",
     "run": "stands for deaths of the target that no case brings about by itself: each of its findings names\n"
     "how it died, and the cases that ran then.",
+}
+
+_CATCHES: Mapping[Kind, str] = {
+    "shape": "A server whose frames have fields missing, wrong or too many.",
+    "dialect": "A server that only those understand who were told how it differs from the protocol.",
+    "run": "A server that falls over under several users, or now and then.",
 }
 
 
@@ -54,9 +61,25 @@ class Gathered:
     def about(self) -> str:
         return _ABOUT[self.kind]
 
+    def case(self, **more: Any) -> Case:
+        """It as a case of a report; `more`: what it shows in this run, as members of `Case`."""
+        return Case(
+            id=self.id,
+            title=self.title,
+            area=self.area,
+            kind=self.kind,
+            catches=_CATCHES[self.kind],
+            run=_never,
+            **more,
+        )
+
     def shown_by(self, case: Case) -> bool:
         """Whether running a case can show something of it."""
         return self.type is None or self.type in case.frames
+
+
+async def _never(_: object) -> None:
+    raise AssertionError("this case stands for what others saw; it is not run")
 
 
 def shape_of(kind: str | None) -> Gathered:

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from relaykit.conformance.record import Entry
-from relaykit.conformance.reports.text import plural
 from relaykit.conformance.results import CaseResult, Verdict
 from relaykit.conformance.target import Target
+from relaykit.schemas.wording import counted
 
 CONTROL_FAILED = "the control interface could not"
 """How the finding begins of a case for which nothing could be arranged."""
@@ -32,7 +32,7 @@ def hints(
     found = []
     if nothing:
         found.append(
-            f"the dialect's `incoming` returned None for {plural(nothing, 'message')}, which nobody got: "
+            f"the dialect's `incoming` returned None for {counted(nothing, 'message')}, which nobody got: "
             "does it lack a `return`? (A list without frames drops a message on purpose)"
         )
     if not fences:
@@ -46,7 +46,7 @@ def hints(
     if limited:
         names = ", ".join(limited[:_NAMED]) + (", …" if len(limited) > _NAMED else "")
         found.append(
-            f"`rate_limited` came in {plural(len(limited), 'failing case')} about something else ({names}): "
+            f"`rate_limited` came in {counted(len(limited), 'failing case')} about something else ({names}): "
             f"{ADVICE}"
         )
     failing = [each for each in known if each.verdict is Verdict.FAIL and _by_control(each)]

@@ -27,6 +27,7 @@ from relaykit.conformance.results import (
 from relaykit.conformance.shapes import shape_requirements
 from relaykit.pointers import at_pointer
 from relaykit.schemas import Catalogue
+from relaykit.schemas.wording import times
 
 LEVELS = ("MUST", "SHOULD", "MAY")
 
@@ -199,18 +200,11 @@ def _shape(
         named = tuple(name for name in faults.values() if name not in everywhere)
     broken = [v.finding.requirement for v in violations if v.finding.requirement]
     requirements = tuple(dict.fromkeys((*named, *broken)))
-    about = shape_of(kind)
-    case = Case(
-        id=about.id,
-        title=about.title,
-        area="envelope",
-        kind="shape",
+    case = shape_of(kind).case(
         level=strongest(catalogue.requirements[name].level for name in requirements),
         requirements=requirements,
-        catches="A server whose frames have fields missing, wrong or too many.",
         frames=frozenset((kind,) if kind else ()),
         source=spec.source if spec else "",
-        run=_never,
     )
     found = tuple(_misshapen(catalogue, violation) for violation in violations)
     if rules.documented_only:
@@ -231,7 +225,6 @@ def _misshapen(catalogue: Catalogue, violation: Violation) -> Finding:
     severity: Literal["fail", "warn"] = (
         "fail" if inner.severity == "error" and strength(level) == "MUST" else "warn"
     )
-    times = "once" if violation.count == 1 else f"{violation.count} times"
     return Finding(
         requirement=inner.requirement,
         level=level if severity == "fail" else "SHOULD",
@@ -239,7 +232,7 @@ def _misshapen(catalogue: Catalogue, violation: Violation) -> Finding:
         severity=severity,
         blame=presumed,
         message=f"{_misshapen_at(inner.pointer, violation.frame)}: {inner.message}"
-        f" ({times}, first in {violation.case})",
+        f" ({times(violation.count)}, first in {violation.case})",
         expected=None,
         actual=violation.frame,
         step=inner.pointer,
@@ -253,10 +246,6 @@ def _misshapen_at(pointer: str, frame: object) -> str:
     """The place of a violation, with what stands there."""
     value = at_pointer(frame, pointer) if pointer else None
     return f"{pointer or '(the frame)'}{f' {short(value)}' if isinstance(value, (str, int, float)) else ''}"
-
-
-async def _never(_: object) -> None:
-    raise AssertionError("this case stands for what other cases saw; it is not run")
 
 
 def requirement_table(

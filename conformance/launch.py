@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import urlsplit
 
-from relaykit.errors import UnreachableError, UsageError
+from relaykit.errors import RelaykitError, UnreachableError, UsageError
+from relaykit.schemas.wording import times
 
 _TAIL_LINES = 40
 _LINE_BYTES = 400
@@ -186,8 +187,8 @@ class Launched:
         """That it wrote of exceptions which it did not handle, for a reader; None: it did not."""
         if not self.crashes:
             return None
-        times = "once" if self.crashes == 1 else f"{self.crashes} times"
-        return f"the launched target wrote {times} of an exception that it did not handle; the first follows"
+        often = times(self.crashes)
+        return f"the launched target wrote {often} of an exception that it did not handle; the first follows"
 
     async def settled(self, seconds: float) -> None:
         """Wait for news of its end, where connections say that it is gone: they may know sooner."""
@@ -276,6 +277,8 @@ async def launched(
 ) -> AsyncIterator[Launched]:
     """Start a target and stop it at the end, also when that end is Ctrl-C.
 
+    The hint of an error that is raised meanwhile is completed with what the target wrote last.
+
     Args:
         command: split as a shell would, but run without one.
         url: where it will listen.
@@ -302,7 +305,11 @@ async def launched(
     token = current.set(target)
     try:
         await target.ready(url, seconds)
-        yield target
+        try:
+            yield target
+        except RelaykitError as error:
+            error.hint = f"{error.hint or ''}{target.said()}"
+            raise
     finally:
         current.reset(token)
         try:

@@ -74,22 +74,18 @@ async def replay(aimed: Aim, catalogue: Catalogue, cases: Sequence[Case], seed: 
     settings = Settings(seed, timeout_factor=aimed.factor, concurrency=1, secret=aimed.redactor.add)
     try:
         async with standing(aimed) as server:
-            try:
-                result = await run_session(aimed.target, catalogue, cases, settings)
-                for number in range(1, times):
-                    passed = [case.case for case in result.cases if _may_fail_yet(case, result.cases)]
-                    if not passed or result.interrupted:
-                        break
-                    more = await run_session(
-                        aimed.target, catalogue, passed, replace(settings, seed=f"{seed}-{number}")
-                    )
-                    latest = {case.case.id: case for case in more.cases}
-                    result.cases = tuple(latest.pop(case.case.id, case) for case in result.cases)
-                    result.cases += tuple(case for case in latest.values() if case.findings)
-                    result.interrupted = more.interrupted
-            except RelaykitError as error:
-                error.hint = f"{error.hint or ''}{server.said() if server else ''}" or None
-                raise
+            result = await run_session(aimed.target, catalogue, cases, settings)
+            for number in range(1, times):
+                passed = [case.case for case in result.cases if _may_fail_yet(case, result.cases)]
+                if not passed or result.interrupted:
+                    break
+                more = await run_session(
+                    aimed.target, catalogue, passed, replace(settings, seed=f"{seed}-{number}")
+                )
+                latest = {case.case.id: case for case in more.cases}
+                result.cases = tuple(latest.pop(case.case.id, case) for case in result.cases)
+                result.cases += tuple(case for case in latest.values() if case.findings)
+                result.interrupted = more.interrupted
             if server is not None and result.count(Verdict.FAIL):
                 await server.settled(0.5)
                 result.server_log = tuple(server.tail)
@@ -97,9 +93,7 @@ async def replay(aimed: Aim, catalogue: Catalogue, cases: Sequence[Case], seed: 
                     result.notes = (*result.notes, f"the launched target {server.ended} during the replay")
             return result
     except RelaykitError as error:
-        # What a target answers, or a launched one wrote, may hold a token.
-        redact = aimed.redactor.text
-        raise type(error)(redact(str(error)), hint=redact(error.hint or "") or None) from None
+        raise aimed.redactor.error(error) from None
 
 
 def _may_fail_yet(result: CaseResult, every: Iterable[CaseResult]) -> bool:

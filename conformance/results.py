@@ -145,9 +145,9 @@ class Finding:
     message: str
     expected: Any
     actual: Any
-    step: str
-    actor: str
-    t_ms: float
+    step: str = ""
+    actor: str = ""
+    t_ms: float = 0.0
     case: str = ""
 
 

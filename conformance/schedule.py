@@ -19,9 +19,9 @@ from relaykit.conformance.deaths import Deaths, convicted
 from relaykit.conformance.expectations import in_force
 from relaykit.conformance.isolating import Guilty, Isolation
 from relaykit.conformance.judge import Rules, expected_reason
-from relaykit.conformance.reports.text import plural
 from relaykit.conformance.results import Case, CaseResult, Verdict
 from relaykit.conformance.single import Pause, run_one
+from relaykit.schemas.wording import counted
 
 Done = Callable[[CaseResult], None]
 _RECENT_S = 2.0
@@ -275,7 +275,7 @@ class Schedule:
         failures = [result for result in self._failures.values() if result.case.id not in self._deadly]
         if not failures or not how.retries or how.repeat > 1 or how.pause or self._env.gone:
             return
-        self._note(f"running {plural(len(failures), 'failure')} again, alone")
+        self._note(f"running {counted(len(failures), 'failure')} again, alone")
         self._reruns = reruns = Reruns(failures, self._settled)
         end = time.monotonic() + (how.retry_s or math.inf)
         for _ in range(how.retries):
@@ -284,7 +284,7 @@ class Schedule:
                     await self._rerun(case, reruns)
         rest = [case for case in reruns.waiting if not case.slow]
         if rest:
-            self._note(f"running {plural(len(rest), 'other failure')} again, side by side")
+            self._note(f"running {counted(len(rest), 'other failure')} again, side by side")
             await self._together(deque(plan(rest).together), self._ran_beside, stoppable=False)
             for case in [case for case in reruns.waiting if not case.slow]:
                 await self._rerun(case, reruns)

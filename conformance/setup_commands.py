@@ -89,7 +89,7 @@ def doctor(
     try:
         good = asyncio.run(examine(target, catalogue, settings, tell))
     except RelaykitError as error:
-        raise type(error)(redactor.text(str(error)), hint=error.hint) from None
+        raise redactor.error(error) from None
     if writes and target_file is not None and tried:
         _rewrite(target_file, lambda text: settled(text, _clean(tried, redactor), _today()))
         click.echo(f"{target_file}: {_in_short(tried)}")

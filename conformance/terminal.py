@@ -52,6 +52,20 @@ def console(*, stderr: bool = False) -> Console:
     return Console(highlight=False, stderr=stderr, width=max(plain.width, 160))
 
 
+def bar(console: Console) -> Progress:
+    """A bar of progress that goes when it ends: how far, for how long, and what its field `counts` says."""
+    return Progress(
+        TextColumn("{task.description}", markup=False),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[counts]}"),
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+    )
+
+
 class Live:
     """Progress on a terminal, and a line for each of the first failures as it happens.
 
@@ -72,16 +86,7 @@ class Live:
         self._told = 0
         self._counts: dict[Verdict, int] = {}
         self._task: TaskID | None = None
-        self._bar = Progress(
-            TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[counts]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = bar(console)
 
     def __enter__(self) -> running.Progress:
         self._bar.start()

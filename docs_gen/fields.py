@@ -8,9 +8,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from relaykit.docs_gen.model import Field, Link
-from relaykit.docs_gen.text import coded, counted, either, number, sentence
+from relaykit.docs_gen.text import coded, either, number, sentence
 from relaykit.errors import UsageError
 from relaykit.schemas import FrameSpec, thaw
+from relaykit.schemas.wording import counted
 
 STAMPS = {
     "user": "the user who acted, as their token names them",

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from relaykit.docs_gen.links import ERRORS, Names
 from relaykit.docs_gen.model import CaseView, Link, Proof, RequirementView
 from relaykit.docs_gen.suite import DERIVED, ListedCase, Results, Told
-from relaykit.docs_gen.text import counted
 from relaykit.schemas import Requirement
+from relaykit.schemas.wording import counted
 
 
 def requirement_views(

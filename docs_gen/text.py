@@ -30,11 +30,6 @@ def drawn(html: str) -> Markup:
     return Markup(html)  # noqa: S704  (the one place where text is declared to be HTML)
 
 
-def counted(number: int, noun: str, plural: str | None = None) -> str:
-    """`1 item`, `2 items`."""
-    return f"{number} {noun if number == 1 else plural or noun + 's'}"
-
-
 def number(value: float) -> str:
     """A number without a needless fraction."""
     return str(int(value)) if float(value).is_integer() else str(value)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from relaykit.errors import RelaykitError
+
 REDACTED = "‹redacted›"
 
 # Anything that looks like a signed token (header and payload start with base64url of '{"'), whole or cut off,
@@ -44,6 +46,10 @@ class Redactor:
             if secret in text:
                 text = text.replace(secret, REDACTED)
         return text
+
+    def error(self, error: RelaykitError) -> RelaykitError:
+        """An error like this one: what a target answers, or a launched one wrote, may hold a token."""
+        return type(error)(self.text(str(error)), hint=self.text(error.hint or "") or None)
 
     def deep(self, value: Any) -> Any:
         """Return `value` (anything JSON can hold) with every string, keys included, redacted."""

@@ -76,9 +76,7 @@ def hunt(aimed: Aim, catalogue: Catalogue, options: Options) -> int:
     try:
         search, notes, interrupted = asyncio.run(_search(aimed, catalogue, options, corpus, progress))
     except RelaykitError as error:
-        # What a target answers, or a launched one wrote, may hold a token.
-        text = aimed.redactor.text
-        raise type(error)(text(str(error)), hint=text(error.hint or "") or None) from None
+        raise aimed.redactor.error(error) from None
     finally:
         progress.end()
     data = report(search, aimed, catalogue, options, notes, interrupted=interrupted)

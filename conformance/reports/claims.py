@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from relaykit.schemas.wording import counted
+
 Data = Mapping[str, Any]
 
 _MUSTS = ("MUST", "MUST NOT")
@@ -43,7 +45,7 @@ def outcome_text(
     if flaky:
         text += f"; {flaky} flaky"
     if stale:
-        text += f"; {stale} stale expectation{'s' if stale > 1 else ''}"
+        text += f"; {counted(stale, 'stale expectation')}"
     return f"interrupted: {text}" if interrupted else text
 
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from relaykit.conformance.reports.markdown import code, words
-from relaykit.conformance.reports.text import one_line, plural, steadiness, visible
+from relaykit.conformance.reports.text import one_line, steadiness, visible
+from relaykit.schemas.wording import counted
 
 Data = Mapping[str, Any]
 Kind = Literal["worse", "better", "changed", "new", "gone"]
@@ -204,7 +205,7 @@ def sentence(difference: Difference) -> str:
     parts = [f"{count} {kind}" for count, kind in counts if count]
     bad = sum(change.bad for change in difference.of("new"))
     text = ", ".join(parts) or "no verdict differs"
-    return f"{text} ({plural(bad, 'new failure')})" if bad else text
+    return f"{text} ({counted(bad, 'new failure')})" if bad else text
 
 
 def as_text(difference: Difference) -> str:

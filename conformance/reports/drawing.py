@@ -12,7 +12,8 @@ from typing import Any
 from markupsafe import Markup, escape
 
 from relaykit.conformance.reports.scenes import Gap, Line, Scene
-from relaykit.conformance.reports.text import one_line, plural, shorten, visible
+from relaykit.conformance.reports.text import one_line, shorten, visible
+from relaykit.schemas.wording import counted
 
 SERVER = "server"
 _GUTTER, _GAP, _EDGE, _HEAD = 92, 164, 66, 44
@@ -55,7 +56,7 @@ def diagram(scene: Scene, ids: str, title: str) -> Markup:
         _fences(canvas, kit)
         kit = []
         if isinstance(line, Gap):
-            _slim(canvas, "fences" if line.kit else f"⋯ {plural(line.count, 'line')} not shown ⋯")
+            _slim(canvas, "fences" if line.kit else f"⋯ {counted(line.count, 'line')} not shown ⋯")
         else:
             _arrow(canvas, line)
     _fences(canvas, kit)

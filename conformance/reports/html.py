@@ -20,6 +20,7 @@ from markupsafe import Markup, escape
 from relaykit.conformance.reports import drawing, families, scenes, text, view
 from relaykit.conformance.reports.scenes import Line, Point, Scene
 from relaykit.look import look
+from relaykit.schemas.wording import counted
 
 Data = Mapping[str, Any]
 
@@ -62,7 +63,7 @@ def _environment() -> Environment:
         "anchor": text.anchor,
         "visible": text.visible,
         "one_line": text.one_line,
-        "plural": text.plural,
+        "counted": counted,
         "blamed": text.blamed,
         "steadiness": text.steadiness,
         "steadiness_text": text.steadiness_text,

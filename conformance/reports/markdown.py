@@ -17,7 +17,6 @@ from relaykit.conformance.reports.text import (
     blamed,
     json_lines,
     one_line,
-    plural,
     rerun,
     sent_text,
     shorten,
@@ -25,6 +24,7 @@ from relaykit.conformance.reports.text import (
     steadiness_text,
     visible,
 )
+from relaykit.schemas.wording import counted
 
 Data = Mapping[str, Any]
 
@@ -117,7 +117,7 @@ def _told(data: Data, group: view.Group) -> Iterator[str]:
         for scene in played[:1]:
             where = f" in {scene.origin}" if scene.origin else ""
             lines = [
-                f"⋯ {plural(each.count, 'line')} not shown{' (fences)' if each.kit else ''}"
+                f"⋯ {counted(each.count, 'line')} not shown{' (fences)' if each.kit else ''}"
                 if isinstance(each, Gap)
                 else _line(each.entry, [point.number for point in each.points])
                 for each in scene.lines

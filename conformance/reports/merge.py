@@ -7,9 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from relaykit.conformance.reports.claims import claims, outcome_text
-from relaykit.conformance.reports.text import plural
 from relaykit.conformance.results import GATHERED
 from relaykit.errors import ExitCode, UsageError
+from relaykit.schemas.wording import counted
 
 Data = Mapping[str, Any]
 
@@ -64,7 +64,7 @@ def merge(named: Sequence[tuple[str, Data]], *, force: bool = False) -> dict[str
         "requirements": _requirements(reports),
     }
     merged["notes"] += [*_missing(reports), *_twice(named)]
-    merged["notes"].append(f"merged from {plural(len(named), 'report')}; the duration is their sum")
+    merged["notes"].append(f"merged from {counted(len(named), 'report')}; the duration is their sum")
     merged["outcome"] = _outcome(merged, reports)
     merged["outcome"]["profiles"] = claims(merged)
     return merged

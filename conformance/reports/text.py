@@ -11,6 +11,7 @@ from typing import Any
 from relaykit.conformance.results import GATHERED
 from relaykit.pointers import escape
 from relaykit.redaction import REDACTED
+from relaykit.schemas.wording import counted
 
 Data = Mapping[str, Any]
 
@@ -165,11 +166,6 @@ def anchor(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_-]", lambda found: f".{ord(found[0]):x}", name)
 
 
-def plural(count: int, one: str, many: str | None = None) -> str:
-    """`1 case`, `2 cases`."""
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
 _BLAMES = {
     "target": "the target",
     "kit": "the kit, not the target",
@@ -209,7 +205,7 @@ def steadiness_text(case: Data) -> str:
     if not found.get("alone"):
         return f"{verdict} in {'each' if same == runs else same} of {runs} runs beside other cases"
     if same == 0:
-        return f"it failed beside other cases, and in none of {plural(runs, 'run')} alone"
+        return f"it failed beside other cases, and in none of {counted(runs, 'run')} alone"
     if same == runs:
-        return f"it failed again in {'each of ' if runs > 1 else ''}{plural(runs, 'run')} alone"
+        return f"it failed again in {'each of ' if runs > 1 else ''}{counted(runs, 'run')} alone"
     return f"it failed again in {same} of {runs} runs alone"

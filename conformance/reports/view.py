@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from relaykit.conformance.reports.claims import against, claim_text, claimed
-from relaykit.conformance.reports.text import one_line, plural, scrubbed, shorten, visible
+from relaykit.conformance.reports.text import one_line, scrubbed, shorten, visible
+from relaykit.schemas.wording import counted
 
 Data = Mapping[str, Any]
 
@@ -111,12 +112,12 @@ def headline(data: Data) -> tuple[str, str]:
     if data["outcome"].get("interrupted"):
         return "Interrupted", "warn"
     if counts.get("error"):
-        return f"The kit failed in {plural(counts['error'], 'case')}", "bad"
+        return f"The kit failed in {counted(counts['error'], 'case')}", "bad"
     if unexpected:
-        of = f", {plural(len(broken), 'MUST')} broken" if broken else ""
-        return f"{plural(unexpected, 'case')} failed{of}", "bad"
+        of = f", {counted(len(broken), 'MUST')} broken" if broken else ""
+        return f"{counted(unexpected, 'case')} failed{of}", "bad"
     if data.get("stale"):
-        return f"{plural(len(data['stale']), 'expectation')} out of date", "bad"
+        return f"{counted(len(data['stale']), 'expectation')} out of date", "bad"
     if not any(counts.get(verdict) for verdict in ("pass", "warn", "fail")):
         return "Nothing was executed", "warn"
     if data["outcome"]["exit_code"]:

@@ -8,9 +8,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import TaskID
 from rich.text import Text
 
+from relaykit.conformance import terminal
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.selftest.judging import Outcome, Row, Verdicts
 from relaykit.conformance.selftest.seeded import Seeded
@@ -46,16 +47,7 @@ class Live:
         self._counts: Counter[Outcome] = Counter()
         self._count = count
         self._task: TaskID | None = None
-        self._bar = Progress(
-            TextColumn("{task.description}"),
-            BarColumn(bar_width=30),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TextColumn("{task.fields[counts]}"),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        )
+        self._bar = terminal.bar(console)
 
     def __enter__(self) -> Live:
         self._bar.start()

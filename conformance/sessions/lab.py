@@ -138,8 +138,7 @@ class Lab:
                 finally:
                     await self.env.close()
         except RelaykitError as error:
-            redact = self.aimed.redactor.text
-            raise type(error)(redact(str(error)), hint=redact(error.hint or "") or None) from None
+            raise self.aimed.redactor.error(error) from None
 
     def interrupt(self, signum: int, frame: FrameType | None) -> None:
         """A handler of Ctrl-C, and of a polite kill.

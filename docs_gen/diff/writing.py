@@ -13,7 +13,7 @@ import click
 
 from relaykit.docs_gen.diff.changes import Change
 from relaykit.docs_gen.diff.editions import Edition
-from relaykit.docs_gen.text import counted
+from relaykit.schemas.wording import counted
 
 _SAYS = {"yes": "BREAKS", "unknown": "unknown", "no": "fine"}
 _COLOURS = {"yes": "red", "unknown": "yellow", "no": "green"}

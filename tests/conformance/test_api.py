@@ -74,3 +74,30 @@ def test_a_target_that_is_launched() -> None:
     result = api.run(prepared.target, api.cases(run=["message-life"]), launch=prepared.launch)
     assert result.count(api.Verdict.FAIL) == 0
     assert not result.notes
+
+
+DEAF = """\
+import socket, sys
+print("a line of its log", flush=True)
+server = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+while True:
+    server.accept()[0].close()
+"""
+
+
+@pytest.mark.parametrize("by", ["run", "session"])
+def test_what_a_launched_target_wrote_is_in_the_hint(tmp_path: Path, by: str) -> None:
+    (tmp_path / "deaf.py").write_text(DEAF)
+    prepared = api.prepare(launch=f"{sys.executable} {tmp_path / 'deaf.py'} {{port}}")
+
+    async def one_by_one() -> None:
+        async with api.session(prepared.target, launch=prepared.launch):
+            raise AssertionError("there is nobody to talk to")
+
+    with pytest.raises(UnreachableError) as caught:
+        if by == "run":
+            api.run(prepared.target, api.cases(run=["message-life"]), launch=prepared.launch)
+        else:
+            asyncio.run(one_by_one())
+    assert "does it speak WebSocket there" in str(caught.value.hint)
+    assert str(caught.value.hint).endswith("; its last lines:\n    a line of its log")
