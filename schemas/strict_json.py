@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Mapping
 from typing import Any, Never
 
@@ -97,7 +98,7 @@ def glance(data: bytes, max_depth: int) -> dict[str, Any] | None:
     slow look."""
     try:
         value = _parse(data)
-        if type(value) is dict and data.count(b"{") + data.count(b"[") <= max_depth:
+        if type(value) is dict and not _is_deep(data, value, max_depth):
             written = _write(value, None, AS_FRAME)
             if written == data or written == tightened(data):
                 return value
@@ -127,7 +128,8 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH, wary: bool = False) 
             ) from None
     closely = not (wary and len(data) > LONG)
     try:  # first, since keys that stand twice are not for orjson; see `leaky`
-        json.loads(data, object_pairs_hook=_distinct, parse_int=_exact)
+        # Without the look at each integer where none is long enough: what it takes is a call for each.
+        json.loads(data, object_pairs_hook=_distinct, parse_int=_exact if _LONG_NUMBER(data) else None)
     except _Suspect as fault:
         _explain(data, max_depth, closely, fault.reason, fault.message)
     except RecursionError:
@@ -138,13 +140,17 @@ def loads(data: bytes | str, *, max_depth: int = MAX_DEPTH, wary: bool = False) 
         value = orjson.loads(data)
     except orjson.JSONDecodeError as error:
         _explain(data, max_depth, closely, "json", f"not JSON: {error.msg}", error.pos)
-    if data.count(b"{") + data.count(b"[") > max_depth and _deeper_than(value, max_depth):
+    if _is_deep(data, value, max_depth):
         _explain(data, max_depth, closely, "depth", f"nested deeper than {max_depth} levels")
     return value
 
 
 LONG = 4096
 """Bytes of a text that takes time to scan: about a millisecond for each kilobyte."""
+
+
+_LONG_NUMBER = re.compile(rb"[0-9]{%d}" % len(str(MAX_INTEGER))).search
+"""Finds what an integer beyond `MAX_INTEGER` has, at the least."""
 
 
 class _Suspect(Exception):
@@ -166,7 +172,10 @@ def _exact(digits: str) -> None:
         raise _Suspect("integer", f"an integer is beyond ±2^53: {shorten(digits)}")
 
 
-def _deeper_than(value: Any, limit: int) -> bool:
+def _is_deep(data: bytes, value: Any, limit: int) -> bool:
+    """Whether a text, of which this is the value, is nested deeper than `limit` levels."""
+    if data.count(b"{") + data.count(b"[") <= limit:
+        return False
     level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(limit):
         level = [

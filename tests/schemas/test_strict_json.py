@@ -191,6 +191,15 @@ def test_the_quick_look_takes_blanks_between_values_but_no_duplicates() -> None:
     assert strict_json.glance(json.dumps({"type": "ping", "payload": {}}).encode(), 64) is not None
 
 
+def test_the_quick_look_takes_many_containers_but_no_deep_ones() -> None:
+    """What is wide costs a parse, and no slow look for its brackets alone."""
+    wide = json.dumps({"x": [[], {}] * 5000}, separators=(",", ":")).encode()
+    assert strict_json.glance(wide, 3) == json.loads(wide)
+    assert strict_json.glance(wide, 2) is None
+    with pytest.raises(FrameError, match="nested deeper than 2 levels"):
+        decode(wide, max_depth=2)
+
+
 @pytest.mark.parametrize(
     "make",
     [

@@ -314,6 +314,12 @@ def test_who_tells_the_first_faults_only_need_not_wait_for_all() -> None:
     assert len(first) == 1
     assert first[0].pointer == "/payload/message_ids"
     assert first[0] in catalogue.judge(receipt, "c2s").findings
+    for payload in ({f"k{i}": i for i in range(6500)}, {"deep": [{f"k{i}": i} for i in range(3000)]}):
+        # As many members of objects, which the validator looks at one by one as well.
+        send = {"type": "send", "payload": payload}
+        few = catalogue.judge(send, "c2s", most=20).findings
+        assert len({(finding.pointer.count("/"), finding.keyword) for finding in few}) == 1
+        assert len({finding.keyword for finding in catalogue.judge(send, "c2s").findings}) > 1
     odd = {"type": "heartbeat", **{f"x{number}": 1 for number in range(1000)}}
     found = catalogue.judge(odd, "c2s", most=20).findings
     assert len(found) == 21
