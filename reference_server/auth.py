@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import jwt
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed448 import Ed448PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from jwt.algorithms import get_default_algorithms
@@ -23,10 +24,13 @@ from jwt.algorithms import get_default_algorithms
 from relaykit.errors import UsageError
 from relaykit.reference_server.clock import LAST, Clock
 from relaykit.reference_server.ids import canonical_uuid
+from relaykit.schemas.wording import kind_of, shorten
 
 _MIN_RSA_BITS = 2048
 _COMPACT = re.compile(r"([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)\.([A-Za-z0-9_-]+)")
 _ALGORITHMS = get_default_algorithms()
+# What the libraries raise for what is no key that they know.
+_NO_KEY = (jwt.PyJWTError, UnsupportedAlgorithm, ValueError, TypeError, KeyError, AttributeError)
 
 
 class AuthError(Exception):
@@ -185,7 +189,7 @@ def make_key(algorithm: str, text: str, kid: str | None = None) -> Key:
     """
     try:
         return Key(algorithm, _material(_ALGORITHMS[algorithm].prepare_key(text)), kid)
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError) as error:
+    except _NO_KEY as error:
         raise UsageError(f"not a key for {algorithm}: {_in_short(error)}") from error
 
 
@@ -195,41 +199,80 @@ def keys_of_set(text: str, algorithms: Sequence[str]) -> list[Key]:
     What the set holds for others is passed over: unknown kinds, other algorithms, other uses.
 
     Raises:
-        UsageError: not a JWKS, or it holds no key for the permitted algorithms.
+        UsageError: not a JWKS, or it holds no key for the permitted algorithms. The text shows nothing of
+            an entry but its number, `kty` and `alg`.
     """
-    try:
-        entries = [entry for entry in json.loads(text)["keys"] if _for_signatures(entry)]
-    except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise UsageError(f"not a JWKS: {_in_short(error)}") from error
     found: list[Key] = []
     reasons: list[str] = []
-    for entry in entries:
+    for number, entry in enumerate(_entries(text)):
         try:
-            key = jwt.PyJWK(entry)
-            if key.algorithm_name in algorithms:
-                found.append(Key(key.algorithm_name, _material(key.key), key.key_id))
-        except (jwt.PyJWTError, ValueError, TypeError, KeyError, AttributeError) as error:
-            reasons.append(_in_short(error))
+            key = _key_of(entry, algorithms)
+        except _Unfit as error:
+            said = [f"{name} {shorten(entry[name], 20)}" for name in ("kty", "alg") if name in entry]
+            about = f" ({', '.join(said)})" if said else ""
+            reasons.append(f"/keys/{number}{about}: {error}")
+        else:
+            if not isinstance(entry.get("kid"), str | None):
+                raise UsageError(f"not a JWKS: /keys/{number}/kid must be a string")
+            found.append(key)
     if not found:
         why = f" ({'; '.join(reasons[:3])})" if reasons else ""
         raise UsageError(f"the JWKS holds no key for {', '.join(algorithms)}{why}")
     return found
 
 
-def _for_signatures(entry: dict[str, Any]) -> bool:
+def _entries(text: str) -> list[dict[str, Any]]:
+    try:
+        value = json.loads(text)
+    except RecursionError:
+        raise UsageError("not a JWKS: nested too deeply") from None
+    except json.JSONDecodeError as error:
+        raise UsageError(
+            f"not a JWKS: no JSON on line {error.lineno}, column {error.colno}: {error.msg}"
+        ) from None
+    except ValueError:  # an integer of thousands of digits
+        raise UsageError("not a JWKS: a number is too large") from None
+    entries = value.get("keys") if isinstance(value, dict) else None
+    if not isinstance(entries, list):
+        raise UsageError('not a JWKS: it is a JSON object with an array "keys"')
+    for number, entry in enumerate(entries):
+        if not isinstance(entry, dict):
+            raise UsageError(f"not a JWKS: /keys/{number} must be an object, not {kind_of(entry)}")
+    return entries
+
+
+class _Unfit(ValueError):
+    """A key that is not used, with the reason in words that show nothing of it."""
+
+
+def _key_of(entry: dict[str, Any], algorithms: Sequence[str]) -> Key:
     operations = entry.get("key_ops", ["verify"])
-    return entry.get("use", "sig") == "sig" and ("verify" in operations or "sign" in operations)
+    if not isinstance(operations, list):
+        raise _Unfit("key_ops must be an array")
+    if entry.get("use", "sig") != "sig" or not ("verify" in operations or "sign" in operations):
+        raise _Unfit("it is not for signatures")
+    if entry.get("alg") is not None and entry["alg"] not in algorithms:
+        raise _Unfit("it is for another algorithm")
+    try:
+        key = jwt.PyJWK(entry)
+        if key.algorithm_name not in algorithms:
+            raise _Unfit("it is for another algorithm")
+        return Key(key.algorithm_name, _material(key.key), key.key_id)
+    except _Unfit:
+        raise
+    except _NO_KEY:  # PyJWT's text may show the whole entry
+        raise _Unfit("it is not a whole key of a known kind") from None
 
 
 def _material(key: Any) -> Any:
     """What verifies: a secret, or the public half of a key that is strong enough (RFC 7518, 3.3)."""
     public = key.public_key() if hasattr(key, "public_key") else key
     if isinstance(public, RSAPublicKey) and public.key_size < _MIN_RSA_BITS:
-        raise ValueError(f"an RSA key has at least {_MIN_RSA_BITS} bits")
+        raise _Unfit(f"an RSA key has at least {_MIN_RSA_BITS} bits")
     if isinstance(public, Ed448PublicKey):
-        raise TypeError("only Ed25519 is supported")  # the library takes either for EdDSA
+        raise _Unfit("only Ed25519 is supported")  # the library takes either for EdDSA
     if not public:
-        raise ValueError("the secret is empty")
+        raise _Unfit("the secret is empty")
     return public
 
 

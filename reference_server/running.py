@@ -13,6 +13,7 @@ import signal
 import sys
 import tempfile
 import warnings
+from base64 import urlsafe_b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from relaykit.reference_server.open_files import connections_for
 from relaykit.reference_server.server import Server
 from relaykit.reference_server.settings import Settings
 from relaykit.schemas import load_catalogue
-from relaykit.tokens import SHORT_SECRET, is_short
+from relaykit.tokens import SHORT_SECRET
 
 log = logging.getLogger(__name__)
 
@@ -56,11 +57,11 @@ def run(*, config: Path | None, print_config: bool, print_schema: bool, flags: M
         click.echo(settings_.as_text(settings, catalogue.protocol))
         return
     redactor = Redactor()
+    logs.set_up(redactor, style=settings.log_format, verbose=settings.verbose, dev=settings.dev)
     keys, made = _keys(settings, catalogue.protocol.algorithms, redactor)
     control_token = _control_token(settings, redactor)
     if settings.dev:
         settings = dev.settings_for(settings, control=control_token is not None)
-    logs.set_up(redactor, style=settings.log_format, verbose=settings.verbose, dev=settings.dev)
     settings = replace(settings, max_connections=connections_for(settings.max_connections))
     if settings.ready_file is not None:
         _forget(Path(settings.ready_file))
@@ -278,7 +279,11 @@ def _configured(
     try:
         if "jwks" in spec:
             chosen = (spec["algorithm"],) if "algorithm" in spec else algorithms
-            return keys_of_set(read_secret(spec["jwks"], base=base), chosen)
+            found = keys_of_set(read_secret(spec["jwks"], base=base), chosen)
+            for key in found:
+                if isinstance(key.material, bytes):
+                    _note_secret(key.material, redactor)
+            return found
         if "secret" in spec:
             secret = read_secret(spec["secret"], base=base)
             return [_secret_key(secret, redactor, spec["algorithm"], spec.get("kid"))]
@@ -291,11 +296,21 @@ def _configured(
 
 
 def _secret_key(secret: str, redactor: Redactor, algorithm: str = "HS256", kid: str | None = None) -> Key:
-    redactor.add(secret)
-    if is_short(secret):
-        click.echo(f"warning: the signing key is shorter than {SHORT_SECRET} bytes", err=True)
-        warnings.filterwarnings("ignore", message="The HMAC key is")
+    try:
+        _note_secret(secret.encode(), redactor)
+    except UnicodeEncodeError:
+        raise UsageError("the signing key is not UTF-8") from None
     return make_key(algorithm, secret, kid)
+
+
+def _note_secret(secret: bytes, redactor: Redactor) -> None:
+    """Keep a signing key out of the log, as text and as a JWKS writes it, and say so if it is short."""
+    redactor.add(urlsafe_b64encode(secret).rstrip(b"=").decode())
+    with contextlib.suppress(UnicodeDecodeError):
+        redactor.add(secret.decode())
+    if len(secret) < SHORT_SECRET:
+        log.warning("the signing key is shorter than %d bytes", SHORT_SECRET)
+        warnings.filterwarnings("ignore", message="The HMAC key is")
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

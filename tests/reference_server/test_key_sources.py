@@ -24,7 +24,7 @@ from support.server import in_loop, running_server
 
 from relaykit.config import parse_yaml
 from relaykit.errors import UsageError
-from relaykit.redaction import Redactor
+from relaykit.redaction import REDACTED, Redactor
 from relaykit.reference_server import running, settings
 from relaykit.reference_server.auth import Key, keys_of_set, make_key
 from relaykit.schemas import load_catalogue
@@ -98,6 +98,40 @@ def test_what_is_no_jwks_is_a_mistake_of_the_user(text: str) -> None:
         keys_of_set(text, ALGORITHMS)
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "no JSON on line 1, column 2"),
+        ("[" * 100_000, "nested too deeply"),
+        ("[]", 'a JSON object with an array "keys"'),
+        ('{"keys": [{"kty": "XYZ"}, null]}', "/keys/1 must be an object, not null"),
+        ('{"keys": [{"kty": "oct", "k": "c2VjcmV0", "kid": 5}]}', "/keys/0/kid must be a string"),
+        (
+            '{"keys": [{"kty": "oct", "alg": "none"}]}',
+            r'/keys/0 \(kty "oct", alg "none"\): it is for another',
+        ),
+        ('{"keys": [{"kty": "RSA", "key_ops": 5}]}', "key_ops must be an array"),
+        ('{"keys": [{"kty": "RSA", "n": 5, "e": []}]}', r'/keys/0 \(kty "RSA"\): it is not a whole key'),
+        ('{"keys": [{"kty": "EC", "crv": {}, "kid": "a"}]}', "not a whole key of a known kind"),
+    ],
+)
+def test_what_is_wrong_with_a_jwks_is_said_in_the_projects_words(text: str, words: str) -> None:
+    with pytest.raises(UsageError, match=f"JWKS.*{words}"):
+        keys_of_set(text, ALGORITHMS)
+
+
+@pytest.mark.parametrize(
+    "more", [{"alg": "HS1"}, {"alg": "A128KW"}, {"alg": "none"}, {"kty": None}, {"kty": 5}]
+)
+def test_no_error_shows_the_secret_of_a_jwks(more: dict[str, Any]) -> None:
+    entry = {"kty": "oct", "k": "c2VjcmV0LW9mLXRoZS10ZXN0LXdoaWNoLWlzLWxvbmc", **more}
+    with pytest.raises(UsageError, match="JWKS") as refused:
+        keys_of_set(json.dumps({"keys": [entry]}), ALGORITHMS)
+    assert entry["k"] not in f"{refused.value}{refused.value.hint}"
+    ours = {**entry, "kty": "oct", "alg": "HS256"}
+    assert len(keys_of_set(json.dumps({"keys": [entry, ours]}), ALGORITHMS)) == 1
+
+
 def weak_rsa() -> str:
     return pem(rsa.generate_private_key(65537, 1024))  # noqa: S505
 
@@ -131,11 +165,11 @@ def test_what_is_no_key_for_its_algorithm_is_a_mistake_of_the_user(
 # --- from the configuration to the door ---
 
 
-def configured(tmp_path: Path, *keys: dict[str, Any]) -> list[Key]:
+def configured(tmp_path: Path, *keys: dict[str, Any], redactor: Redactor | None = None) -> list[Key]:
     document = parse_yaml(json.dumps({"keys": keys}), str(tmp_path / "serve.yaml"))
     protocol = load_catalogue().protocol
     chosen = settings.load(protocol, file=document)
-    return running._keys(chosen, protocol.algorithms, Redactor())[0]
+    return running._keys(chosen, protocol.algorithms, redactor or Redactor())[0]
 
 
 @in_loop
@@ -156,6 +190,17 @@ async def test_keys_of_all_kinds_come_from_the_configuration(
         assert await admits(server, "ES256", private("ES256"), kid="e")
         assert await admits(server, "HS256", SECRET)
         assert not await admits(server, "EdDSA", private("EdDSA"))
+
+
+def test_the_secrets_of_a_jwks_are_kept_out_of_logs_and_short_ones_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    secret = "c2VjcmV0LW9mLXRoZS1zZXQ"
+    (tmp_path / "keys.json").write_text(json.dumps({"keys": [{"kty": "oct", "k": secret}]}))
+    redactor = Redactor()
+    configured(tmp_path, {"jwks": {"file": "keys.json"}}, redactor=redactor)
+    assert redactor.text(f"{secret} secret-of-the-set") == f"{REDACTED} {REDACTED}"
+    assert "shorter than 32 bytes" in caplog.text
 
 
 def test_a_jwks_can_be_held_to_one_algorithm(tmp_path: Path) -> None:

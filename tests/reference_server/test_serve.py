@@ -167,6 +167,9 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     result = run("serve", RELAYKIT_SERVE_CONTROL_TOKEN="a secret of mine")
     assert (result.returncode, "RELAYKIT_CONTROL_TOKEN" in result.stderr) == (2, True)
     assert "a secret of mine" not in result.stderr
+    result = run("serve", "--log-format", "json", "--port", port, RELAYKIT_SECRET="short")
+    warning = json.loads(result.stderr.splitlines()[0])
+    assert (warning["level"], "shorter than 32 bytes" in warning["message"]) == ("warning", True)
     taken.close()
 
 
