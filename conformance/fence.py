@@ -75,15 +75,24 @@ async def _marked(context: Context, acted: Iterable[Device], observer: Device) -
         if not connected or device.user is observer.user or pair in context.fenced:
             continue
         context.fenced.add((device.user.name, observer.user.name))
-        name = fresh_uuid(context.marks)
-        recorder.fences.add(name)
-        payload = {"receiver_id": observer.user.id, "ciphertext": "cmVsYXlraXQ=", "message_type": "text"}
-        device.live.send({"type": "send", "message_id": name, "payload": payload}, kit=True)
-        waiting.add((observer.label, name))
+        waiting.add((observer.label, send_mark(context, device, observer.user.id)))
     deadline = asyncio.get_running_loop().time() + context.env.waits.reply + context.lag
     while not waiting <= recorder.reached and _alive(observer) and await context.wait(deadline):
         pass
     return bool(waiting) and waiting <= recorder.reached
+
+
+def send_mark(context: Context, sender: Device, receiver: str) -> str:
+    """Send a user a message of the suite's own, which no case sees; its id, which `Recorder.reached` gets.
+
+    Raises:
+        ConnectionEnded, UntestableError: it cannot be sent.
+    """
+    name = fresh_uuid(context.marks)
+    context.recorder.fences.add(name)
+    payload = {"receiver_id": receiver, "ciphertext": "cmVsYXlraXQ=", "message_type": "text"}
+    sender.live.send({"type": "send", "message_id": name, "payload": payload}, kit=True)
+    return name
 
 
 def _alive(device: Device) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,6 +28,7 @@ from relaykit.conformance.grammar import (
     Unordered,
     walk,
 )
+from relaykit.conformance.hearing import control_silence
 from relaykit.conformance.hints import CONTROL_FAILED
 from relaykit.conformance.refusal import PERMITTED, attempt, judge_form
 from relaykit.conformance.restarting import ask_to_stop, launched_target, restart, settled
@@ -42,6 +44,8 @@ class Play:
         self.scenario = scenario
         self.watches: dict[int, Watch] = {}
         self.said: dict[Device, closing.Said] = {}
+        self.arranged: set[str] = set()
+        """Ids of devices that something was arranged for: they may be pending, denied or revoked."""
 
     def device(self, ref: ActorRef) -> Device:
         """The one device that a reference means."""
@@ -77,6 +81,8 @@ async def play(context: Context, scenario: Scenario) -> None:
         return
     for watch in this.watches.values():
         report(context, watch, unwanted(watch), late=True)
+    with contextlib.suppress(CaseStop):
+        await control_silence(this)
 
 
 def about(scenario: Scenario) -> frozenset[str]:
@@ -128,7 +134,9 @@ async def _step(this: Play, step: Step) -> None:
         case Restart():
             await _restart(this, step)
         case Control():
-            result = await control(context, step.operation, context.scope.fill(step.arguments))
+            arguments = context.scope.fill(step.arguments)
+            this.arranged.add(str(arguments.get("device_id")))
+            result = await control(context, step.operation, arguments)
             if step.name is not None:
                 context.scope.given[step.name] = result
         case Advance():
