@@ -176,6 +176,10 @@ def _stamped_with(argument: str, pick: Callable[[Frame], str | None]) -> Handler
     return wrapper
 
 
+def _claimed_sender(frame: Frame) -> str | None:
+    return frame.get("sender_id")
+
+
 def _claimed_time(frame: Frame) -> str | None:
     found = frame.get("timestamp", frame.get("payload", {}).get("timestamp"))
     return found if isinstance(found, str) else None
@@ -186,13 +190,13 @@ CLAIMS = (
         "message-sender-as-claimed",
         "A message names the sender that the client's frame claims.",
         ("ENV-08",),
-        handling("send", _stamped_with("user", lambda frame: frame.get("sender_id"))),
+        handling("send", _stamped_with("user", _claimed_sender)),
     ),
     Defect(
         "call-sender-as-claimed",
         "Signaling names the sender that the client's frame claims.",
         ("ENV-08",),
-        handling(SIGNALS, _stamped_with("user", lambda frame: frame.get("sender_id"))),
+        handling(SIGNALS, _stamped_with("user", _claimed_sender)),
     ),
     Defect(
         "sync-device-as-claimed",
@@ -211,6 +215,49 @@ CLAIMS = (
         "What is relayed has the timestamp that the client's frame claims.",
         ("ENV-10",),
         handling(("typing", "media_key", *SIGNALS, *_SYNC), _stamped_with("at", _claimed_time)),
+    ),
+)
+
+
+def _to_groups(what: Handler) -> Handler:
+    """What is done with messages to groups alone."""
+
+    def wrapper(original: Handler, app: App, session: Session, frame: Frame) -> None:
+        if frame["payload"].get("group_id"):
+            what(original, app, session, frame)
+        else:
+            original(app, session, frame)
+
+    return wrapper
+
+
+ONE_WAY_ONLY = (
+    Defect(
+        "group-sender-as-claimed",
+        "A message to a group names the sender that the client's frame claims.",
+        ("ENV-08",),
+        handling("send", _to_groups(_stamped_with("user", _claimed_sender))),
+    ),
+    Defect(
+        "group-time-as-claimed",
+        "A message to a group has the timestamp that the client's frame claims.",
+        ("ENV-10",),
+        handling("send", _to_groups(_stamped_with("at", _claimed_time))),
+    ),
+    Defect(
+        "message-from-a-device-of-nobody",
+        "A message names a device that is nobody's.",
+        ("ENV-09",),
+        saying("deliver", "/device_id", "5d2b1f5e-6a0d-4c57-9d0e-3f5a3b1c7e90"),
+    ),
+    *(
+        Defect(
+            f"{kind.replace('_', '-')}-sender-as-claimed",
+            f"A {kind} names the sender that the client's frame claims, other signaling the true one.",
+            ("ENV-08",),
+            handling(kind, _stamped_with("user", _claimed_sender)),
+        )
+        for kind in ("call_answer", "call_reject", "call_busy", "ice_candidate")
     ),
 )
 
