@@ -7,7 +7,6 @@ machine and at every start, so they may stand in scripts and notes.
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shlex
 import shutil
@@ -23,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import jwt
 
 from relaykit.errors import UsageError
+from relaykit.reference_server import one_step
 from relaykit.reference_server.auth import Key
 from relaykit.reference_server.devices_store import ACTIVE
 from relaykit.reference_server.faults import Names
@@ -93,22 +93,10 @@ def kept_key(settings: Settings) -> str | None:
         kept = path.read_text(encoding="ascii").strip() if path.exists() else ""
         if not kept:  # an empty file holds none: something ended while it was written
             kept = secrets.token_urlsafe(32)
-            _keep(path, kept + "\n")
+            one_step.write(path, kept + "\n", private=True)
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{path}: the signing key of --dev cannot be kept here") from error
     return kept
-
-
-def _keep(path: Path, text: str) -> None:
-    """Write a file that only its owner may read, in one step and for good."""
-    part = path.with_name(path.name + ".part")
-    part.unlink(missing_ok=True)  # of an earlier try
-    part.touch(mode=0o600)
-    with part.open("w", encoding="ascii") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 # --- the people ---

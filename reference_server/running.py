@@ -24,7 +24,7 @@ import click
 from relaykit.config import load_yaml, read_secret
 from relaykit.errors import ExitCode, UsageError
 from relaykit.redaction import Redactor
-from relaykit.reference_server import dev, logs
+from relaykit.reference_server import dev, logs, one_step
 from relaykit.reference_server import settings as settings_
 from relaykit.reference_server.auth import Key, keys_of_set, make_key
 from relaykit.reference_server.open_files import connections_for
@@ -209,11 +209,8 @@ def _is_running(ready: bytes) -> bool:
 
 
 def _write(path: Path, text: str, what: str) -> None:
-    """Write a file in one step, so that whoever waits for it never reads half of it."""
-    part = path.with_name(path.name + ".part")
     try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
+        one_step.write(path, text)
     except OSError as error:
         raise UsageError(f"{path}: the {what} cannot be written: {error.strerror}") from error
 
