@@ -5,11 +5,13 @@ Every operation's arguments and result are those of the HTTP interface; nothing 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from relaykit.errors import UsageError
 from relaykit.schemas.bundle import DIALECT
 from relaykit.schemas.control import Operation, control_operations
 from relaykit.schemas.frozen import freeze, thaw
@@ -20,9 +22,23 @@ MISSING = {"id": 1, "error": "this operation is not offered", "missing": True}
 
 
 def line_examples(operation: Operation) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A request, and the answer to it if it is carried out."""
-    request = {"id": 1, "operation": operation.name, "arguments": _sample(thaw(operation.request))}
-    return request, {"id": 1, "result": _sample(thaw(operation.response))}
+    """A request, and the answer to it if it is carried out.
+
+    Raises:
+        UsageError: something in the description has no example.
+    """
+    try:
+        arguments, result = _sample(thaw(operation.request)), _sample(thaw(operation.response))
+    except _NothingToShowError as error:
+        raise UsageError(
+            f"the control operation {operation.name} has no example of {error}",
+            hint="give it `examples` in control.openapi.yaml",
+        ) from None
+    return {"id": 1, "operation": operation.name, "arguments": arguments}, {"id": 1, "result": result}
+
+
+class _NothingToShowError(Exception):
+    """A schema, as text, that neither has an example nor is made of parts that have."""
 
 
 def _sample(schema: Mapping[str, Any], defs: Mapping[str, Any] | None = None) -> Any:
@@ -46,8 +62,8 @@ def _sample(schema: Mapping[str, Any], defs: Mapping[str, Any] | None = None) ->
             return True
         case "integer" | "number":
             return 1
-        case kind:
-            raise AssertionError(f"nothing to show for {kind}: {schema}")
+        case _:
+            raise _NothingToShowError(json.dumps(schema, ensure_ascii=False)[:80])
 
 
 @cache

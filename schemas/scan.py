@@ -116,6 +116,7 @@ def representable(digits: str) -> bool:
 
 
 def lone_surrogate(text: str) -> bool:
+    """Whether a text holds half of a pair of surrogates, which no UTF-8 can say."""
     try:
         text.encode()
     except UnicodeEncodeError:

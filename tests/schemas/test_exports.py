@@ -15,6 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from support.catalogues import copied, named
 from support.node_tools import run_node
 
+from relaykit.errors import UsageError
 from relaykit.schemas import Vector, control_operations, load_catalogue
 from relaykit.schemas.export.asyncapi import VIEWS, View, asyncapi
 from relaykit.schemas.export.commands import export, exports
@@ -249,3 +250,14 @@ def test_each_command_writes_what_the_documentation_holds(
     assert out.read_text("utf-8") == exports(CATALOGUE)[name]
     printed = run(*arguments).stdout
     assert printed == out.read_text("utf-8") or json.loads(printed) == json.loads(out.read_text("utf-8"))
+
+
+def test_a_control_operation_without_an_example_is_the_catalogues_mistake(tmp_path: Path) -> None:
+    folder = copied(tmp_path)
+    path = folder / "control.openapi.yaml"
+    text = path.read_text("utf-8")
+    path.write_text(text.replace('examples: [["drop@deliver:3"]]', "title: Faults"), "utf-8")
+    assert path.read_text("utf-8") != text
+    result = run("control-lines", "--catalogue", str(folder))
+    assert isinstance(result.exception, UsageError), result.output
+    assert 'set_faults has no example of {"type": "string", "minLength": 1}' in str(result.exception)
