@@ -35,9 +35,8 @@ ANSWER_HEADERS: Mapping[int, Mapping[str, str]] = {
 _TOKEN_PARAMETER = "token"  # noqa: S105  (a name)
 _LEGACY_PARAMETER = "frames"
 _MAX_PARAMETERS = 32
-_ABSOLUTE = re.compile(
-    r"\A(?:http|ws)s?://[^/?]*", re.IGNORECASE
-)  # as to a proxy; taken, too (RFC 9112, 3.2.2)
+# As requests to a proxy begin; taken, too (RFC 9112, 3.2.2).
+_ABSOLUTE = re.compile(r"\A(?:http|ws)s?://[^/?]*", re.IGNORECASE)
 _ORIGIN = re.compile(r"[a-z*][a-z0-9+.*-]*://[^/?#\s]+", re.IGNORECASE)
 
 

@@ -93,10 +93,9 @@ def _warn_full(app: App, target: str, users: Iterable[str]) -> None:
     A group is held up by one of its members' devices: that device is to get whatever is acknowledged
     (GRP-02, GRP-03, LIM-20), and here it would lose some.
     """
-    for user, box in app.mailboxes.full(users):
-        device = f"device {box.device}" if box.device else "the first device"
-        app.sparing.warn(log, _FULL, target, device, user, box.waiting)
-        return
+    user, box = next(app.mailboxes.full(users))
+    device = f"device {box.device}" if box.device else "the first device"
+    app.sparing.warn(log, _FULL, target, device, user, box.waiting)
 
 
 def _deliver(app: App, user: str, data: bytes) -> None:
