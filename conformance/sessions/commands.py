@@ -89,6 +89,19 @@ def progress_text(tally: Tally, moves: Collection[str], transitions: Collection[
     )
 
 
+def cut_short(tally: Tally) -> dict[str, Any]:
+    """How many sessions were cut short, and why most of them."""
+    return {"cut_short": tally.cut.total(), "cut_short_by": dict(tally.cut.most_common(3))}
+
+
+def show_cut_short(data: Mapping[str, Any], console: Console) -> None:
+    """Print that."""
+    if data["cut_short"]:
+        console.print(Text(f"{data['cut_short']} sessions were cut short: nothing could be said of them"))
+    for reason, count in data["cut_short_by"].items():
+        console.print(Text(f"    {count} × {visible(reason)}", style="dim"))
+
+
 def hunt(
     aimed: Aim, catalogue: Catalogue, seed: str, limits: Limits, out: Path, format_: str, *, restarts: bool
 ) -> int:
@@ -172,7 +185,7 @@ def report(
         "steps": tally.steps,
         "frames": tally.frames,
         "steps_per_second": round(tally.rate, 1),
-        "cut_short": tally.over,
+        **cut_short(tally),
         "moves": {name: tally.moves.get(name, 0) for name in moves},
         "transitions": {name: tally.transitions.get(name, 0) for name in transitions},
         "memory_mb": memory.megabytes(),
@@ -254,8 +267,7 @@ def show(data: Mapping[str, Any], console: Console) -> None:
         console.print(
             Text(f"memory of the launched target: {first} MB at first, {last} MB at last", style="dim")
         )
-    if data["cut_short"]:
-        console.print(Text(f"{data['cut_short']} sessions were cut short: nothing could be said of them"))
+    show_cut_short(data, console)
     count = sum(each["expected_failure"] is None for each in data["findings"])
     found = found_in_all(data["findings"])
     reached = sum(bool(value) for value in transitions.values())

@@ -217,8 +217,8 @@ class Differential:
                 difference = self._compare(step, sessions, found)
                 if difference is not None or any(found):
                     break
-        except SessionOver:
-            self.tally.over += 1
+        except SessionOver as reason:
+            self.tally.cut_short(reason)
             found = [None, None]
         finally:
             for lab, session in zip(labs, sessions, strict=True):

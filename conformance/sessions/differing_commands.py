@@ -19,7 +19,7 @@ from relaykit.conformance.fuzz.hunt import Limits
 from relaykit.conformance.fuzz.showing import UNTRIED, start_line
 from relaykit.conformance.launch import ports_for
 from relaykit.conformance.reports.text import visible
-from relaykit.conformance.sessions.commands import Progress
+from relaykit.conformance.sessions.commands import Progress, cut_short, show_cut_short
 from relaykit.conformance.sessions.differing import Broken, Differential, Unspecified, common
 from relaykit.conformance.sessions.hunt import describe
 from relaykit.conformance.sessions.lab import Lab
@@ -91,7 +91,7 @@ def _report(search: Differential, catalogue: Catalogue, *, interrupted: bool) ->
         "sessions": tally.sessions,
         "steps": tally.steps,
         "frames": tally.frames,
-        "cut_short": tally.over,
+        **cut_short(tally),
         "notes": [*dict.fromkeys((*search.mine.notes, *search.other.notes))],
         "broken": [_broken(each, catalogue) for each in search.broken.values()],
         "unspecified": [_unspecified(each) for each in search.unspecified.values()],
@@ -167,8 +167,7 @@ def _show(data: Mapping[str, Any], console: Console) -> None:
             console.print(Text(f"    step  {visible(step)}", style="dim"))
     for note in data["notes"]:
         console.print(Text(f"note {visible(note)}", style="dim"))
-    if data["cut_short"]:
-        console.print(Text(f"{data['cut_short']} sessions were cut short: nothing could be said of them"))
+    show_cut_short(data, console)
     count = sum(each["expected_failure"] is None for each in data["broken"])
     expected = len(data["broken"]) - count
     console.print(

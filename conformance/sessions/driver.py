@@ -313,11 +313,11 @@ class Session:
     async def _beat(self, step: Step, device: str) -> Problem | None:
         connection = self._device(device).live
         await self._budgets[device].spend()
-        if await connection.beat(self.env.waits.reply):
+        if await connection.beat(self.patience_s):
             return None
         if not connection.alive:
             return self._ended(step, device)
-        said = f"{device} gets no answer to a heartbeat within {self.env.waits.reply:g} s"
+        said = f"{device} gets no answer to a heartbeat"
         return Problem("hang", device, ("KEEP-03",), said, ({"type": "heartbeat_ack"},))
 
     def _ended(self, step: Step, device: str) -> Problem:

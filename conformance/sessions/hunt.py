@@ -28,6 +28,10 @@ _BATCH = 20
 _SHRINK_S, _POLISH_S = 6.0, 24.0
 """What shrinking one failure may take: by Hypothesis, which knows how the steps were chosen; and then by
 leaving steps out and saying them plainer, which gets further."""
+_REPLIES = 3
+"""How many times as long as a reply may take, a session after which the target hangs is made shorter."""
+_REASONS = 20
+"""Reasons why sessions were cut short that are told apart."""
 EXTRA_S = 15.0
 """What all shrinking may take beyond the time that was given."""
 
@@ -68,13 +72,20 @@ class Finding:
 
 @dataclass(slots=True)
 class Tally:
-    """What has been done until now; `shrinking` says of what, while it does."""
+    """What has been done until now.
+
+    Attributes:
+        step_s: when the last step began, in seconds after the start.
+        shrinking: what is being made shorter.
+        cut: why sessions were cut short, and how many.
+    """
 
     sessions: int = 0
     steps: int = 0
     frames: int = 0
-    over: int = 0
+    step_s: float = 0.0
     shrinking: str = ""
+    cut: Counter[str] = field(default_factory=Counter)
     moves: Counter[str] = field(default_factory=Counter)
     transitions: Counter[str] = field(default_factory=Counter)
     started: float = field(default_factory=time.monotonic)
@@ -90,13 +101,18 @@ class Tally:
 
     def note(self, step: Step) -> None:
         """Count a step, and the frames that it sends."""
-        self.steps += 1
+        self.steps, self.step_s = self.steps + 1, self.seconds
         if step.move not in (*model.CONTROLS, *model.ARRIVALS):
             self.frames += len(all_sent(step))
 
     def over_limit(self, limits: Limits) -> bool:
         """Whether time is up, or enough frames were sent."""
         return self.seconds >= limits.seconds or (limits.frames is not None and self.frames >= limits.frames)
+
+    def cut_short(self, reason: SessionOver) -> None:
+        """A session ended early, and nothing can be said of it."""
+        said = str(reason).splitlines()[0]
+        self.cut[said if said in self.cut or len(self.cut) < _REASONS else "…"] += 1
 
     def add(self, state: State) -> None:
         self.transitions.update(state.transitions)
@@ -127,6 +143,8 @@ class Hunt:
     _shortest: dict[str, Played] = field(default_factory=dict)
     _seed: str = ""
     _at_s: float = 0.0
+    _hangs: bool = False
+    _end: float = math.inf
     _sought: str = ""
     _suspected: str = ""
     _until: float = 0.0
@@ -198,14 +216,15 @@ class Hunt:
         problem = played.problem
         if problem is None or problem.name in self._known:
             return
-        expected, now = self.lab.excuse(problem), self.tally.seconds
+        expected, at = self.lab.excuse(problem), self.tally.step_s
         if expected is not None:
             self._known.add(problem.name)
             steps = writing.actions(played.program)
-            seen = Finding(problem, self.seed, played.program, steps, None, "", True, expected, now)
+            seen = Finding(problem, self.seed, played.program, steps, None, "", True, expected, at)
             self.findings.append(seen)
             return
-        self._at_s = self._at_s if self._sought else now
+        self._at_s = self._at_s if self._sought else at
+        hangs = self.lab.hangs
         lost = self.lab.comes_back() if problem.died else None
         if lost is not None:
             self.ended = lost
@@ -213,7 +232,11 @@ class Hunt:
                 self._found(self._seed, self._shortest.get(key, played), steady=False, replay=False)
             return
         if not self._sought:
-            self._sought, self._until = problem.key, self._by(_SHRINK_S)
+            self._sought, self._hangs = problem.key, hangs
+            self._end = self.tally.started + self.limits.seconds + EXTRA_S
+            if hangs:  # each try takes as long as no answer comes: leave out as much as possible in each
+                self._end = min(self._end, time.monotonic() + _REPLIES * self.lab.env.waits.reply)
+            self._until = self._by(0 if hangs else _SHRINK_S)
             self._suspected = problem.name
             self.lab.hurry()
         elif problem.key != self._sought:
@@ -235,8 +258,7 @@ class Hunt:
 
     def _by(self, seconds: float) -> float:
         """So many seconds from now, but no later than the extra time lasts."""
-        end = self.tally.started + self.limits.seconds + EXTRA_S
-        return min(time.monotonic() + seconds, end)
+        return min(time.monotonic() + seconds, self._end)
 
     def _shorter(self, played: Played) -> None:
         """A shorter session shows what is being shrunk."""
@@ -253,8 +275,9 @@ class Hunt:
             self.lab.play, self._shortest[key], lambda tried: _is(tried, key), until, self._shorter
         )
         self.lab.be_patient()
-        # With all patience: what was only slow is no failure.
-        for _ in range(2):
+        # With all patience: what was only slow is no failure. Where it hangs, replaying it tells that.
+        steady, confirmed = False, best
+        for _ in range(0 if self._hangs else 2):
             confirmed = self.lab.play(best.program)
             steady = _is(confirmed, key)
             if steady or time.monotonic() > self._by(math.inf):
@@ -273,6 +296,7 @@ class Hunt:
         if self.folder is not None:
             said = f"relaykit fuzz --sessions --seed {seed} found this against {self.lab.aimed.target.name}:"
             file, outcome = keep(self.lab, self.folder, "sessions", shown, said, replay=replay)
+        steady = steady or (self._hangs and outcome == Outcome.REPRODUCED)
         if replay and not steady and file is not None and outcome != Outcome.REPRODUCED:
             outcome = "passing"
         actions = writing.actions(shown.program)
@@ -301,8 +325,8 @@ class _Run:
             hunt.tally.note(step)
         try:
             problem = hunt.lab.perform(session, step)
-        except SessionOver:
-            hunt.tally.over += 1
+        except SessionOver as reason:
+            hunt.tally.cut_short(reason)
             self.over = True
             return
         if problem is None:

@@ -202,6 +202,11 @@ class Lab:
         self._gone = ""
         self.env.clock_offset_s = 0.0  # a clock that was moved is right again
 
+    @property
+    def hangs(self) -> bool:
+        """Whether a launched target that was found gone runs on: then it answers nothing."""
+        return bool(self._gone) and self.server is not None and self.server.ended is None
+
     def comes_back(self) -> str | None:
         """Why the target, which was gone, does not come back; None: it does."""
         try:
@@ -277,7 +282,8 @@ class Lab:
     async def _is_silent(self) -> bool:
         """Whether the target takes connections, perhaps, but answers on none."""
         try:
-            return await asyncio.wait_for(unanswered(self.env), self.env.waits.connect) is not None
+            silent = unanswered(self.env, self.patience_s / 2)
+            return await asyncio.wait_for(silent, 1.5 * self.patience_s) is not None
         except TimeoutError:
             return True
 

@@ -109,6 +109,23 @@ def test_a_crash_is_a_finding_and_the_target_is_started_again(tmp_path: Path) ->
     asyncio.run(main())
 
 
+def test_a_target_that_freezes_is_found_and_does_not_hold_it_up(tmp_path: Path) -> None:
+    """It is made shorter for as long as three replies may take: then it is replayed, and that is all."""
+
+    async def main() -> Ended:
+        file = target_file(tmp_path)
+        file.write_text(TARGET.replace("reply_ms: 8000", "reply_ms: 1000"))
+        words = ("--sessions", "--seed", "1", "--seconds", "1", "--most", "1", "--format", "json")
+        aim = ("-t", str(file), "--launch", f"{PROCESS} {{port}} freezes", "--out", str(tmp_path))
+        return await relaykit("fuzz", *words, *aim, RELAYKIT_SECRET=SECRET, seconds=100)
+
+    data = json.loads(asyncio.run(main()).out)
+    (found,) = data["findings"]
+    assert (found["kind"], found["replayed"], found["steady"]) == ("hang", "reproduced", True)
+    assert "answers no handshake any more" in found["message"]
+    assert 0 < found["at_s"] < data["duration_s"] < 16, "though 15 s more are there for what was found"
+
+
 def test_a_target_of_somebody_else_that_dies_is_one_finding_and_the_end(tmp_path: Path) -> None:
     """Nobody starts it again: what was played until then is left as it was, and nothing more is tried."""
 
