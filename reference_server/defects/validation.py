@@ -12,10 +12,9 @@ from relaykit.reference_server.app import App
 from relaykit.reference_server.calls_state import OFFER
 from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import Frame, Handler, decoding, handling, loosened
-from relaykit.reference_server.defects.blocks_said import refusing
 from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.dispatch import Dispatcher
-from relaykit.reference_server.refused import INVALID, SERVER_ERROR, Refused
+from relaykit.reference_server.refused import SERVER_ERROR, Refused
 from relaykit.reference_server.session import Session
 from relaykit.schemas import Catalogue, FrameError
 
@@ -279,42 +278,6 @@ EFFECTS = (
         invalid(_of_types(OFFER), _after_all),
     ),
 )
-
-
-def _and_closed(
-    original: Callable[..., None], it: Dispatcher, session: Session, code: str, text: str, frame: Frame | None
-) -> None:
-    original(it, session, code, text, frame)
-    if code == INVALID:
-        it._app.end(session, 1008, "invalid frame")
-
-
-CLOSED = (
-    Defect(
-        "closed-on-bad-input",
-        "A connection on which a frame was refused is closed.",
-        ("VAL-13",),
-        refusing(_and_closed),
-    ),
-)
-
-
-@defect("deaf-after-bad-input", "After a refused frame nothing more is taken on its connection.", "VAL-13")
-def deaf_after_bad_input(seams: Seams) -> None:
-    deaf: set[Session] = set()
-
-    def refuse(original: Callable[..., None], self: Dispatcher, session: Session, *words: Any) -> None:
-        original(self, session, *words)
-        deaf.add(session)
-
-    def receive(
-        original: Callable[..., None], self: Dispatcher, session: Session, data: bytes, text: bool = True
-    ) -> None:
-        if session not in deaf:
-            original(self, session, data, text=text)
-
-    seams.around(Dispatcher, "_refuse", refuse)
-    seams.around(Dispatcher, "receive", receive)
 
 
 @defect("twin-keys-smuggled", "Of two equal keys the first is checked, and the last passed on.", "VAL-16")
