@@ -38,6 +38,7 @@ class Place:
         nullable: whether null is permitted, and means that there is nothing.
         closed: whether an object here may have no property beyond the listed ones.
         optional: the listed properties that an object here need not have.
+        barred: properties that are described for such objects, but that this one may not have.
     """
 
     path: Path
@@ -47,6 +48,7 @@ class Place:
     nullable: bool
     closed: bool
     optional: tuple[str, ...]
+    barred: tuple[str, ...]
 
     @property
     def name(self) -> str:
@@ -151,6 +153,7 @@ def _place(
         nullable=nullable,
         closed=permitted is not None,
         optional=tuple(name for name in optional if permitted is None or name in permitted),
+        barred=tuple(name for name in listed if permitted is not None and name not in permitted),
     )
 
 

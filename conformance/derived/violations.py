@@ -221,10 +221,14 @@ def _properties(place: Place) -> Iterator[Draft]:
             yield Draft(place.name, name, about, False, frame, aims=(rule.pointer,))
     closed = place.rule("additionalProperties")
     if closed is not None:
-        about = "with a property that is not documented"
-        more = {**place.value, STOWAWAY: CARGO}
-        frame = with_here(place, more) if place.path else more
-        yield Draft(place.name, "unknown-property", about, False, frame, aims=(closed.pointer,))
+        for name, about, value in (
+            (STOWAWAY, "with a property that is not documented", CARGO),
+            *((name, f"with {name!r}, which clients never send", "cargo") for name in place.barred),
+        ):
+            more = {**place.value, name: value}
+            frame = with_here(place, more) if place.path else more
+            label = "unknown-property" if name == STOWAWAY else f"unknown-property-{name}"
+            yield Draft(place.name, label, about, False, frame, aims=(closed.pointer,))
 
 
 def combinations(place: Place, others: dict[str, Any]) -> Iterator[Draft]:

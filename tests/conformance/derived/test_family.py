@@ -91,6 +91,16 @@ def test_every_constraint_is_violated_or_left_out_with_a_reason(spec: Any) -> No
     assert spec.schema["required"][0] == "type"
 
 
+@pytest.mark.parametrize("spec", TYPES)
+def test_what_the_envelope_describes_but_clients_may_not_send_is_tried(spec: Any) -> None:
+    described = thaw(spec.bundled)["$defs"]["envelope"]["properties"].keys()
+    barred = described - spec.schema["properties"].keys()
+    assert barred
+    found = {each.id: each for each in _of(spec.type)}
+    for name in barred:
+        assert name in found[f"derived/{spec.type}/envelope/unknown-property-{name}"].draft.template
+
+
 def test_the_table_shows_every_constraint_of_every_place() -> None:
     rows = table(CATALOGUE)
     assert not [row for row in rows if not row.refused and not row.served and not row.reason]
