@@ -21,6 +21,7 @@ from rich.console import Console
 
 from relaykit.conformance import terminal
 from relaykit.conformance.cases import load_cases
+from relaykit.conformance.reports.formats import writable
 from relaykit.conformance.selftest import matrix, show
 from relaykit.conformance.selftest.judging import Outcome, Verdicts, rows
 from relaykit.conformance.selftest.nursery import nursery
@@ -29,7 +30,7 @@ from relaykit.conformance.selftest.seeded import PROGRAM, Listing, Seeded, choos
 from relaykit.errors import ExitCode, UsageError
 from relaykit.schemas import Catalogue, load_catalogue
 
-_PATH: Any = click.Path(path_type=Path, dir_okay=False)
+_PATH: Any = click.Path(path_type=Path)
 
 
 @dataclass(slots=True)
@@ -123,6 +124,8 @@ def selftest(
     5 a defect of the kit.
     """
     files = [_json_file(spec) for spec in reports]
+    for path in (*files, *([matrix_file] if matrix_file is not None else ())):
+        writable(path)  # before the run, that nobody waits in vain
     catalogue = load_catalogue()
     words = tuple(shlex.split(program)) if program else PROGRAM
     listing = asyncio.run(list_defects(words, catalogue.requirements))
@@ -260,10 +263,7 @@ def _json_file(spec: str) -> Path:
     kind, equals, name = spec.partition("=")
     if kind != "json" or not equals or not name:
         raise UsageError(f"--report {spec}: json=FILE is all there is")
-    path = Path(name)
-    if not path.absolute().parent.is_dir():
-        raise UsageError(f"--report {spec}: the folder does not exist")
-    return path
+    return Path(name)
 
 
 def _as_json(defects: tuple[Seeded, ...]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 
 from relaykit import __version__
 from relaykit.config import Document, problems
+from relaykit.conformance.reports.formats import save
 from relaykit.conformance.selftest.judging import Kill, Outcome, Row, Verdicts
 from relaykit.conformance.selftest.seeded import Seeded
 from relaykit.conformance.selftest.show import Spent
@@ -89,8 +90,12 @@ def as_data(
 
 
 def write(path: Path, data: Mapping[str, Any]) -> None:
-    """Write the matrix as a file that changes line by line."""
-    path.write_text(json.dumps(data, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    """Write the matrix as a file that changes line by line, making its folder.
+
+    Raises:
+        UsageError: it cannot be written.
+    """
+    save((json.dumps(data, indent=1, ensure_ascii=False) + "\n").encode(), path)
 
 
 def recorded(data: Mapping[str, Any], defects: Sequence[Seeded]) -> tuple[Verdicts, ...]:

@@ -34,6 +34,8 @@ class Spent:
     cpu_s: float
 
 
+_HALF = 600
+"""Of a long reason, so many characters are shown of its beginning, and of its end."""
 _EVERY = 50
 """Without a terminal, a line of progress for so many defects."""
 
@@ -111,7 +113,12 @@ def alive(console: Console, verdicts: Iterable[Verdicts]) -> None:
         if verdict.outcome is not Outcome.KILLED:
             console.print(_line(verdict))
             if verdict.reason:
-                console.print(Text(textwrap.indent(visible(verdict.reason)[:600], "    "), "dim"))
+                console.print(Text(textwrap.indent(_middle_out(visible(verdict.reason)), "    "), "dim"))
+
+
+def _middle_out(text: str) -> str:
+    """A long text without its middle: what happened stands first, and why, in a server's words, last."""
+    return text if len(text) <= 2 * _HALF else f"{text[:_HALF]}\n…\n{text[-_HALF:]}"
 
 
 def _line(verdict: Verdicts) -> Text:

@@ -26,7 +26,7 @@ if sys.argv[1] == "--list":
     found["defects"] = [{"id": name, "breaks": ["TYP-09"], **claim} for name in ("none", "gone")]
     print(json.dumps(found))
 elif sys.argv[1] == "gone":
-    sys.exit("no")
+    sys.exit("why it began\\n" * 200 + "why it ended")
 else:
     main()
 """
@@ -60,6 +60,7 @@ def test_a_defect_that_survives_or_does_not_start_fails_the_run(tmp_path: Path) 
     ended = asyncio.run(relaykit("selftest", "--defects", command, "--run", "gone", seconds=120))
     assert ended.code == 5, ended
     assert "unusable" in ended.out
+    assert "why it ended" in ended.out
 
 
 def test_mistakes_are_usage_errors(tmp_path: Path) -> None:
@@ -69,6 +70,10 @@ def test_mistakes_are_usage_errors(tmp_path: Path) -> None:
         (("--run", "no-such-thing"), "no defect fits"),
         (("--run", "colour:red"), "the part before ':'"),
         (("--report", "html=x.html"), "json=FILE"),
+        (("--report", f"json={tmp_path}"), "this is a folder"),
+        (("--report", f"json={broken}/x"), "cannot be written there"),
+        (("--matrix", str(tmp_path)), "this is a folder"),
+        (("--matrix", f"{broken}/x"), "cannot be written there"),
         (("--defects", "/no/such/program"), "cannot be run"),
         (("--defects", "false"), "exit status 1"),
         (("--run", "time-as-a-number", "--matrix", str(broken)), "not a matrix"),
