@@ -5,11 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from rich.console import Console
 from support.suite import every_case
 
 from relaykit.config import Document, problems
 from relaykit.conformance.results import CaseResult, Finding, RunResult, Verdict
-from relaykit.conformance.selftest import matrix
+from relaykit.conformance.selftest import matrix, show
 from relaykit.conformance.selftest.judging import Outcome, Row, complaints, judge, rows, together, unusable
 from relaykit.conformance.selftest.seeded import Seeded
 from relaykit.schemas import load_catalogue
@@ -148,3 +149,13 @@ def test_the_matrix_is_as_its_schema_says_and_notices_drift() -> None:
     elsewhere = judge(DEFECT, result(failing(finding("MSG-12"), case="two")), KNOWN)
     assert "no longer kill it" in matrix.drift(data, (elsewhere,))[0]
     assert matrix.drift(data, (unusable(replace(DEFECT, id="new"), ""),)) == ["new is not in it"]
+
+
+def test_of_a_server_that_does_not_start_the_last_of_its_words_are_shown() -> None:
+    words = "it began so\n" + "line\n" * 500 + "RuntimeError: it ended so"
+    console = Console(record=True, width=100)
+    show.alive(console, [unusable(DEFECT, words)])
+    text = console.export_text()
+    assert "it began so" in text
+    assert "RuntimeError: it ended so" in text
+    assert text.count("line\n") < 300
