@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from relaykit.conformance import closing
-from relaykit.conformance.awaiting import kind_of, settle, until
+from relaykit.conformance.awaiting import kind_of, named, settle, until
 from relaykit.conformance.context import CaseStop
 from relaykit.conformance.fence import devices, fence
 from relaykit.conformance.grammar import AnyOf, Expect, ExpectClose, Nothing, Step, Unordered
@@ -135,6 +135,4 @@ def _describe(this: Play, head: Expect | ExpectClose) -> dict[str, object]:
         codes = f" ({', '.join(map(str, head.codes))})" if head.codes else ""
         return {"says": f"a close{codes} for {head.who}", "expected": f"a close{codes}"}
     pattern = this.context.scope.fill(head.frame)
-    code = pattern.get("payload", {}).get("error_code") if isinstance(pattern.get("payload"), dict) else None
-    kind = f"{pattern['type']} {code}" if isinstance(code, str) else pattern["type"]
-    return {"says": f"{kind} for {head.who}", "expected": plain(pattern)}
+    return {"says": f"{named(pattern)} for {head.who}", "expected": plain(pattern)}

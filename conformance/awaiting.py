@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from relaykit.conformance import closing
+from relaykit.conformance.codes import code_of
 from relaykit.conformance.context import CaseStop, Context, Device
 from relaykit.conformance.fence import devices
 from relaykit.conformance.grammar import Expect, ExpectClose, Unordered
@@ -45,8 +46,7 @@ def kind_of(frame: Any) -> str:
         return "an unreadable message"
     kind = frame.get("type")
     if kind == "error":
-        payload = frame.get("payload")
-        code = payload.get("error_code") if isinstance(payload, dict) else None
+        payload, code = frame.get("payload"), code_of(frame)
         said = payload.get("message") if isinstance(payload, dict) else None
         return f"error {code} ({_line(said)})" if said else f"error {code}"
     return short(kind, 40) if not isinstance(kind, str) else kind
@@ -60,9 +60,8 @@ def _line(said: Any) -> str:
 
 def named(pattern: Mapping[str, Any]) -> str:
     """An expected frame in two words: its type, and for errors the code."""
-    payload = pattern.get("payload")
-    code = payload.get("error_code") if isinstance(payload, Mapping) else None
-    return f"{pattern['type']} {code}" if isinstance(code, str) else str(pattern["type"])
+    code = code_of(pattern)
+    return f"{pattern['type']} {code}" if code is not None else str(pattern["type"])
 
 
 def elsewhere(context: Context, connection: Connection, pattern: Mapping[str, Any]) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
 
+from relaykit.conformance.codes import check_codes
 from relaykit.conformance.coverage import check_moves
 from relaykit.conformance.derived.family import derived_cases
 from relaykit.conformance.gathered import Gathered, meant
@@ -50,6 +51,7 @@ def load_cases(catalogue: Catalogue, folders: Iterable[Path] = ()) -> tuple[Case
     for case in cases[len(scenarios) :]:
         if case.id in ids:
             raise UsageError(f"{case.source}: the id {case.id!r} is already a scenario's")
+    check_codes(catalogue)
     check_moves(catalogue, cases)
     areas = [area.file for area in catalogue.protocol.areas.values()]
     ordered = sorted(cases, key=lambda case: areas.index(case.area))

@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from relaykit.conformance.codes import INVALID_MESSAGE, code_of
 from relaykit.conformance.context import CaseStop, Device
-from relaykit.conformance.matching import compare, message_id_of
+from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.wire import ABNORMAL, Connection
 
 if TYPE_CHECKING:
@@ -82,8 +83,7 @@ def _came(this: Play, said: Said) -> list[Mapping[str, Any]]:
 
 def _violations(this: Play, said: Said) -> int:
     """How many frames on the connection were wrong, or refused as if they were."""
-    refused = {"type": "error", "payload": {"error_code": "invalid_message"}}
-    told = sum(compare(refused, frame) is None for frame in _came(this, said))
+    told = sum(code_of(frame) == INVALID_MESSAGE for frame in _came(this, said))
     return max(told, sum(sent.invalid for sent in said.frames))
 
 

@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from relaykit.config import suggest
+from relaykit.conformance.codes import code_of
 from relaykit.conformance.grammar import Expect, Send, walk
 from relaykit.conformance.judge import JUDGE_ALL, shape_cases
 from relaykit.conformance.record import ShapeBook
@@ -179,11 +180,8 @@ def _codes(catalogue: Catalogue, case: Case) -> Iterator[str]:
                 yield from catalogue.requirements[name].error_codes
         return
     for step in walk(case.scenario.steps):
-        if isinstance(step, Expect) and step.frame["type"] == "error":
-            payload = step.frame.get("payload")
-            code = payload.get("error_code") if isinstance(payload, Mapping) else None
-            if isinstance(code, str):
-                yield code
+        if isinstance(step, Expect) and (code := code_of(step.frame)) is not None:
+            yield code
 
 
 def as_json(catalogue: Catalogue, found: Coverage) -> dict[str, Any]:

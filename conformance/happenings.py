@@ -11,6 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from relaykit.conformance.codes import NOT_UTF8
 from relaykit.conformance.derived.binding import sample
 from relaykit.conformance.derived.effects import effects
 from relaykit.conformance.derived.family import ON_REFUSAL, family
@@ -56,7 +57,7 @@ def _derived(catalogue: Catalogue, case: Case) -> Iterator[str]:
         yield arrow(_NAMES[0], "◀──", f"no error   [{', '.join(rules)}]")
         return
     if catalogue.protocol.faults["c2s"]["utf8"] in each.refusal:
-        yield arrow(_NAMES[0], "◀──", f"close 1007   [{', '.join(each.refusal)}]")
+        yield arrow(_NAMES[0], "◀──", f"close {NOT_UTF8}   [{', '.join(each.refusal)}]")
         return
     yield arrow(_NAMES[0], "◀──", f"one error, invalid_message   [{', '.join((*each.refusal, 'ERR-04'))}]")
     yield f"  {'':>{width}}              nothing else comes of it, to nobody   [VAL-11, VAL-12]"

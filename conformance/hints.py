@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from relaykit.conformance.codes import RATE_LIMITED, code_of
 from relaykit.conformance.record import Entry
 from relaykit.conformance.results import CaseResult, Verdict
 from relaykit.conformance.target import Target
@@ -113,12 +114,4 @@ def is_limited(result: CaseResult, target: Target) -> bool:
 
 def came(transcript: Sequence[Entry]) -> bool:
     """Whether the target said `rate_limited`."""
-    for line in transcript:
-        payload = line.frame.get("payload") if isinstance(line.frame, dict) else None
-        if (
-            line.direction == "s2c"
-            and isinstance(payload, dict)
-            and payload.get("error_code") == "rate_limited"
-        ):
-            return True
-    return False
+    return any(line.direction == "s2c" and code_of(line.frame) == RATE_LIMITED for line in transcript)

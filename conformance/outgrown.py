@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from relaykit.conformance.codes import INVALID_MESSAGE, TOO_BIG, code_of
 from relaykit.conformance.judge import Rules, judge
 from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.results import CaseResult, Verdict
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from relaykit.conformance.context import Context
 
 _LIMIT = "max_frame_bytes"
-_CLOSED = "closed (1009"
+_CLOSED = f"closed ({TOO_BIG}"
 """How the end of a connection begins in a transcript that was closed for the size of a message."""
 
 
@@ -57,7 +58,7 @@ def outgrown(context: Context) -> Met | None:
         who, large = line.actor, largest.get(line.actor, 0) > least
         if line.event is not None:
             if line.direction == "s2c" and large and line.event.startswith(_CLOSED):
-                return Met(line.t_ms, "closes with 1009 (message too big) on one")
+                return Met(line.t_ms, f"closes with {TOO_BIG} (message too big) on one")
             if line.event == "connected":
                 largest[who] = 0
                 refusable.pop(who, None)
@@ -72,7 +73,7 @@ def outgrown(context: Context) -> Met | None:
                     refusable[who] = line.frame
         elif line.direction == "s2c" and who in refusable:
             if _refuses(line.frame, refusable[who]):
-                return Met(line.t_ms, "answers a valid one with invalid_message")
+                return Met(line.t_ms, f"answers a valid one with {INVALID_MESSAGE}")
             if _is_past(line.frame, refusable[who]):
                 del refusable[who]
     return None
@@ -115,8 +116,4 @@ def _is_past(answer: Any, frame: Any) -> bool:
 
 def _refuses(answer: Any, frame: Any) -> bool:
     """Whether an answer may be the refusal of a frame."""
-    if not isinstance(answer, dict) or answer.get("type") != "error":
-        return False
-    payload = answer.get("payload")
-    code = payload.get("error_code") if isinstance(payload, dict) else None
-    return code == "invalid_message" and message_id_of(answer) in ("", message_id_of(frame))
+    return code_of(answer) == INVALID_MESSAGE and message_id_of(answer) in ("", message_id_of(frame))

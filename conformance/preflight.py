@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from relaykit.conformance.advice import cut_hint, hopeless, refused_hint
+from relaykit.conformance.codes import AUTH_FAILED, code_of
 from relaykit.conformance.context import Context, Environment, present
 from relaykit.conformance.control_spec import ControlFailedError, ControlMissingError
 from relaykit.conformance.issuing import TokenError
@@ -151,7 +152,11 @@ async def _try(
     answered = await connection.beat(env.waits.reply)
     elapsed = round((time.perf_counter() - started) * 1000, 2)
     skew = _skew(context, clock + elapsed / 2000) if answered else None
-    if not connection.alive and not answered and any(_is_refusal(a.frame) for a in connection.inbox):
+    if (
+        not connection.alive
+        and not answered
+        and any(code_of(a.frame) == AUTH_FAILED for a in connection.inbox)
+    ):
         return None
     notes = [f"the token is presented as {carrier}, since others were refused: {line}" for line in tried]
     if not answered:
@@ -244,12 +249,7 @@ def _resolution_s(timestamp: str) -> float:
     return 10.0 ** -len(digits[1]) if digits else 1.0
 
 
-def _is_refusal(frame: object) -> bool:
-    payload = frame.get("payload") if isinstance(frame, dict) else None
-    return isinstance(payload, dict) and payload.get("error_code") == "auth_failed"
-
-
 def _last_word(connection: Connection) -> str:
-    frames = [a.frame for a in connection.inbox if _is_refusal(a.frame)]
+    frames = [a.frame for a in connection.inbox if code_of(a.frame) == AUTH_FAILED]
     said = frames[0]["payload"].get("message") if frames else None
-    return f"error auth_failed ({said}), {connection.ended}" if said else str(connection.ended)
+    return f"error {AUTH_FAILED} ({said}), {connection.ended}" if said else str(connection.ended)

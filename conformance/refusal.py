@@ -100,10 +100,3 @@ def judge_form(context: Context, outcome: Refusal, what: str, actor: str = "") -
     elif outcome.form == "http":
         context.prove(("CONN-08",), actor)
     return True
-
-
-def error_code(refusal: Refusal) -> str | None:
-    """The error code that came with a refusal, if one did."""
-    payload = refusal.error.get("payload") if isinstance(refusal.error, dict) else None
-    code = payload.get("error_code") if isinstance(payload, dict) else None
-    return code if isinstance(code, str) else None

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from relaykit.conformance.awaiting import Miss, kind_of, take, until
+from relaykit.conformance.codes import INVALID_MESSAGE, code_of
 from relaykit.conformance.context import CaseStop, Context, Device
 from relaykit.conformance.fence import fence
-from relaykit.conformance.matching import compare, plain
+from relaykit.conformance.matching import plain
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import Connection
 
@@ -98,7 +99,7 @@ async def judge_refusal(
         pass
     first = connection.inbox[0].frame if connection.inbox else None
     if first is not None:
-        right = compare({"type": "error", "payload": {"error_code": "invalid_message"}}, first) is None
+        right = code_of(first) == INVALID_MESSAGE
         said = f"got {kind_of(first)}"
     else:
         right = not connection.alive and connection.close_code in codes
@@ -110,7 +111,7 @@ async def judge_refusal(
     context.fail(
         (requirement,),
         f"{what}: {said}",
-        expected=f"error invalid_message, or a close with {permitted}",
+        expected=f"error {INVALID_MESSAGE}, or a close with {permitted}",
         actual=first or said,
         actor=device.label,
     )

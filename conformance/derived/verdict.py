@@ -9,13 +9,13 @@ from typing import Any
 import orjson
 
 from relaykit.conformance.awaiting import kind_of
+from relaykit.conformance.codes import INVALID_MESSAGE, NOT_UTF8, an_error, code_of
 from relaykit.conformance.derived.violations import STOWAWAY
 from relaykit.conformance.results import Outcome
 from relaykit.schemas import Catalogue
 
 FORWARDING = frozenset({"VAL-09", "VAL-11", "VAL-12"})
 """Requirements about what must not come of a refused frame."""
-_NO_UTF8 = 1007
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,9 @@ def judged(
     others = [frame for frame in seen.answers if not _is(frame, "error")]
     found: list[Outcome] = []
     if catalogue.protocol.faults["c2s"]["utf8"] in refusal:
-        refused = seen.ended is not None and seen.close_code == _NO_UTF8
+        refused = seen.ended is not None and seen.close_code == NOT_UTF8
         what = seen.ended or "the connection stays open"
-        wanted = f"a close with {_NO_UTF8}"
+        wanted = f"a close with {NOT_UTF8}"
         found.append(said(refused, refusal, f"a text message that is no UTF-8: {what}", wanted, what))
     else:
         refused = bool(errors)
@@ -87,20 +87,15 @@ def _is(frame: Any, kind: str) -> bool:
     return isinstance(frame, dict) and frame.get("type") == kind
 
 
-def _code(error: Any) -> Any:
-    payload = error.get("payload")
-    return payload.get("error_code") if isinstance(payload, dict) else None
-
-
 def _answer(
     said: Any, refusal: Sequence[str], errors: list[Any], others: list[Any], ended: str | None
 ) -> Iterator[Outcome]:
-    expected = {"type": "error", "payload": {"error_code": "invalid_message"}}
+    expected = an_error(INVALID_MESSAGE)
     if not errors:
         came = f"{kind_of(others[0])} came" if others else "nothing came"
         what = f"it was not refused: {came}" if ended is None else f"no error for it: {came}, {ended}"
         yield said(False, refusal, what, expected, others[0] if others else ended)
-    elif _code(errors[0]) != "invalid_message":
+    elif code_of(errors[0]) != INVALID_MESSAGE:
         yield said(False, refusal, f"it was refused with {kind_of(errors[0])}", expected, errors[0])
     else:
         yield said(True, refusal)

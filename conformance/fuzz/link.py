@@ -22,6 +22,7 @@ try:
 except ImportError:
     from websockets.utils import apply_mask
 
+from relaykit.conformance.codes import RATE_LIMITED, code_of
 from relaykit.conformance.fuzz.generator import FORBIDDEN, Who
 from relaykit.conformance.fuzz.oracle import Duty
 
@@ -258,8 +259,7 @@ class Link(asyncio.Protocol):
         self.moved.set()
 
     def _error(self, frame: dict[str, Any]) -> None:
-        payload = frame.get("payload")
-        if isinstance(payload, dict) and payload.get("error_code") == "rate_limited":
+        if code_of(frame) == RATE_LIMITED:
             self.limited = True
             self.moved.set()
         if self.inflight:

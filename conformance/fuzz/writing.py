@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from relaykit.conformance.codes import INVALID_MESSAGE, NOT_UTF8, an_error
 from relaykit.conformance.derived.binding import GOT
 from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.fuzz.trial import Failure
@@ -17,7 +18,7 @@ from relaykit.conformance.reproduce import Reproduction, area_of, refer, send_st
 from relaykit.schemas import Catalogue
 
 Step = dict[str, Any]
-_ERROR = {"type": "error", "payload": {"error_code": "invalid_message"}}
+_ERROR = an_error(INVALID_MESSAGE)
 _ANSWERS = ("sent_ack", "heartbeat_ack", "call_busy")
 """What a sender may get for a valid frame."""
 _SILENT = frozenset({"VAL-09", "VAL-12"})
@@ -143,7 +144,7 @@ def _checks(
             yield {"expect": {"as": outcome.actor or "bob", "frame": pattern, "skip": True, **named}}
         return
     if failure.template.duty is Duty.CLOSE and not set(req) & _SILENT:
-        yield {"expect_close": {"as": "alice.phone", "codes": [1007], **named}}
+        yield {"expect_close": {"as": "alice.phone", "codes": [NOT_UTF8], **named}}
     elif "VAL-13" in req or not req:
         yield {"none": {"actors": ["alice.phone"], "open": True, "allow": [{"type": "error"}], **named}}
         yield from _lives(named)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from relaykit.conformance.awaiting import until
+from relaykit.conformance.codes import RATE_LIMITED, code_of
 from relaykit.conformance.context import (
     CaseStop,
     Context,
@@ -13,7 +14,7 @@ from relaykit.conformance.context import (
     UntestableError,
     present,
 )
-from relaykit.conformance.refusal import Refusal, attempt, error_code
+from relaykit.conformance.refusal import Refusal, attempt
 from relaykit.conformance.registry import probe
 from relaykit.conformance.wire import Connection, DialError
 
@@ -52,8 +53,8 @@ def _judge(context: Context, outcome: Refusal, label: str) -> None:
         context.fail(("LIM-02",), said, expected=_RATE_LIMITED, actual=outcome.said, actor=label)
         return
     context.prove(("LIM-02",), label)
-    told = error_code(outcome) if outcome.form == "error" else None
-    if outcome.status == 429 or told == "rate_limited":
+    told = code_of(outcome.error) if outcome.form == "error" else None
+    if outcome.status == 429 or told == RATE_LIMITED:
         context.prove(("LIM-03",), label)
     else:
         context.fail(("LIM-03",), said, expected=_RATE_LIMITED, actual=outcome.said, actor=label)

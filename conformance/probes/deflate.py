@@ -8,6 +8,7 @@ import zlib
 
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory
 
+from relaykit.conformance.codes import TOO_BIG
 from relaykit.conformance.context import (
     CaseStop,
     Context,
@@ -149,7 +150,7 @@ async def deflate_bomb(context: Context) -> None:
     size = limit + 1 if limit > 2**20 else limit * 16
     alice.live.send(sized(context, bob.user.id, size))  # some hundred bytes on the wire
     what = f"a compressed frame that grows to {size} bytes"
-    await judge_refusal(context, alice, what, (1009,), "TRAN-06")
+    await judge_refusal(context, alice, what, (TOO_BIG,), "TRAN-06")
     await nothing_reached(context, bob, what, "TRAN-06")
 
 

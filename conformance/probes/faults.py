@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relaykit.conformance.codes import SERVER_ERROR, an_error
 from relaykit.conformance.context import Context
 from relaykit.conformance.fence import fence
 from relaykit.conformance.record import tells_internals
@@ -32,8 +33,7 @@ async def server_fault(context: Context) -> None:
     await control(context, "inject_fault", {"count": _UNTIL_TOLD})
     try:
         alice.live.send(frame)
-        pattern = {"type": "error", "payload": {"error_code": "server_error"}}
-        error = await expect_frame(context, alice.live, pattern, ("ERR-07", "ERR-09"))
+        error = await expect_frame(context, alice.live, an_error(SERVER_ERROR), ("ERR-07", "ERR-09"))
         context.prove(("ERR-07",))
         if tells_internals(error):
             said = "a server_error tells of the server's inside"

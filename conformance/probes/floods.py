@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from relaykit.conformance.awaiting import kind_of, until
+from relaykit.conformance.codes import RATE_LIMITED, an_error, code_of
 from relaykit.conformance.context import Context, Device, UntestableError
 from relaykit.conformance.fence import fence
 from relaykit.conformance.matching import message_id_of
@@ -24,7 +25,7 @@ _LARGEST = 2000
 _ROUNDS = 4
 _PATIENCE_S = 10
 _LIMITS = ("frames_per_second", "burst")
-_LIMITED = {"type": "error", "payload": {"error_code": "rate_limited"}}
+_LIMITED = an_error(RATE_LIMITED)
 Make = Callable[[], Any]
 
 
@@ -53,12 +54,7 @@ def _at_once(connection: Connection, frames: list[Any], what: str) -> None:
 
 
 def _limited(connection: Connection) -> list[dict[str, Any]]:
-    return [f for f in connection.frames if f.get("type") == "error" and _code(f) == "rate_limited"]
-
-
-def _code(frame: dict[str, Any]) -> Any:
-    payload = frame.get("payload")
-    return payload.get("error_code") if isinstance(payload, dict) else None
+    return [frame for frame in connection.frames if code_of(frame) == RATE_LIMITED]
 
 
 async def _flood(context: Context, device: Device, make: Make, what: str) -> list[Any]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from relaykit.conformance import forging
+from relaykit.conformance.codes import AUTH_FAILED, POLICY, code_of
 from relaykit.conformance.context import Context, Presentation, present
-from relaykit.conformance.refusal import FORM, PERMITTED, Refusal, attempt, error_code, judge_form
+from relaykit.conformance.refusal import FORM, PERMITTED, Refusal, attempt, judge_form
 from relaykit.conformance.registry import probe
 from relaykit.conformance.target import CARRIERS
 from relaykit.conformance.wire import DialError
@@ -47,10 +48,10 @@ def _judge(context: Context, what: str, outcome: Refusal) -> None:
             # What holds for refusals after opening holds of itself where the door stays shut.
             context.prove(("CONN-09", "CONN-10", "CONN-12"))
         case "error":
-            right = error_code(outcome) == "auth_failed" and outcome.alone
+            right = code_of(outcome.error) == AUTH_FAILED and outcome.alone
             _say(context, "CONN-09", right, said, "one error auth_failed, and nothing else")
             context.prove(("CONN-10",))
-            _say(context, "CONN-12", outcome.close_code == 1008, said, "a close with 1008")
+            _say(context, "CONN-12", outcome.close_code == POLICY, said, f"a close with {POLICY}")
         case "bare-close":
             _say(context, "CONN-10", False, said, PERMITTED)
         case "error-open":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relaykit.conformance.codes import GOING_AWAY
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.fence import fence
 from relaykit.conformance.matching import message_id_of
@@ -141,8 +142,8 @@ async def shutdown(context: Context) -> None:
 
 async def _judge_end(context: Context, connection: Connection) -> None:
     ended = await end_of(context, connection)
-    if ended and connection.close_code == 1001:
+    if ended and connection.close_code == GOING_AWAY:
         context.prove(("CONN-18",))
         return
     said = connection.ended or "the connection is still open"
-    context.fail(("CONN-18",), f"SIGTERM: {said}", expected="a close with 1001", actual=said)
+    context.fail(("CONN-18",), f"SIGTERM: {said}", expected=f"a close with {GOING_AWAY}", actual=said)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from relaykit.conformance.codes import AUTH_FAILED, an_error
 from relaykit.conformance.context import Context, NotApplicableError
 from relaykit.conformance.registry import probe
 from relaykit.conformance.steps import advance
@@ -42,7 +43,7 @@ async def expires_in_session(context: Context) -> None:
         )
         return
     context.prove(("AUTH-21",), device.label)
-    pattern = {"type": "error", "payload": {"error_code": "auth_failed", "reconnect": True}}
+    pattern = an_error(AUTH_FAILED, reconnect=True)
     await expect_frame(context, connection, pattern, ("AUTH-22",), skip=True)
     context.prove(("AUTH-22",), device.label)
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 
 from relaykit.conformance.awaiting import until
+from relaykit.conformance.codes import CONNECTION_TIMEOUT, an_error
 from relaykit.conformance.context import CaseStop, Context, Device, NotApplicableError, UntestableError
 from relaykit.conformance.probes.transport import PING, raw_frame
 from relaykit.conformance.registry import probe
@@ -102,7 +103,7 @@ async def _judge_silent(context: Context, connection: Connection) -> None:
             expected="a close",
             actual="an open connection",
         )
-    pattern = {"type": "error", "payload": {"error_code": "connection_timeout", "reconnect": True}}
+    pattern = an_error(CONNECTION_TIMEOUT, reconnect=True)
     await expect_frame(context, connection, pattern, ("KEEP-07",), skip=True)
     context.prove(("KEEP-07",))
 

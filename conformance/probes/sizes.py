@@ -6,6 +6,7 @@ from typing import Any
 
 import orjson
 
+from relaykit.conformance.codes import TOO_BIG
 from relaykit.conformance.context import Context, UntestableError
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import expect_frame, judge_refusal, message, nothing_reached
@@ -75,5 +76,5 @@ async def beyond_the_limit(context: Context) -> None:
         await bob.connect()
         alice.live.send(sized(context, bob.user.id, size))
         what = f"a frame of {size} bytes"
-        await judge_refusal(context, alice, what, (1009,), "LIM-18")
+        await judge_refusal(context, alice, what, (TOO_BIG,), "LIM-18")
         await nothing_reached(context, bob, what, "LIM-17")

@@ -8,6 +8,7 @@ import struct
 from dataclasses import dataclass, replace
 
 from relaykit.conformance.awaiting import until
+from relaykit.conformance.codes import NOT_UTF8, UNSUPPORTED
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.matching import compare
 from relaykit.conformance.registry import Probe, probe
@@ -64,7 +65,7 @@ async def binary_message(context: Context) -> None:
     data = json.dumps(message(context, bob.user.id)).encode()
     await may_send(alice.live, data)
     alice.live.send_binary(data)
-    await judge_refusal(context, alice, "a binary message", (1003,), "TRAN-09")
+    await judge_refusal(context, alice, "a binary message", (UNSUPPORTED,), "TRAN-09")
     await nothing_reached(context, bob, "what the binary message holds", "VAL-12")
 
 
@@ -88,11 +89,11 @@ async def invalid_utf8(context: Context) -> None:
     carol.live.write(raw_frame(CONT, wrong[cut:]), "the rest of the message")
     for device, what in ((alice, "invalid UTF-8"), (carol, "invalid UTF-8 in fragments")):
         connection = device.live
-        if await end_of(context, connection) and connection.close_code == 1007:
+        if await end_of(context, connection) and connection.close_code == NOT_UTF8:
             context.prove(("TRAN-08",), device.label)
         else:
             said = connection.ended or "the connection stays open"
-            context.fail(("TRAN-08",), f"{what}: {said}", expected="a close with 1007", actual=said)
+            context.fail(("TRAN-08",), f"{what}: {said}", expected=f"a close with {NOT_UTF8}", actual=said)
     await nothing_reached(context, bob, "what the message holds", "VAL-12")
 
 

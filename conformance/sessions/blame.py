@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from relaykit.conformance.codes import AUTH_FAILED, RATE_LIMITED
 from relaykit.conformance.sessions import frames
 from relaykit.conformance.sessions.state import Expected, Message, State, Step, user_of
 
@@ -192,9 +193,9 @@ def _error(state: State, step: Step | None, device: str, payload: Mapping[str, A
         return ("ERR-06",)
     if step.move in ("invalid", "ack", "read", "steal") or step.with_.get("claim"):
         return ("ERR-04",)
-    if payload.get("error_code") == "rate_limited":
+    if payload.get("error_code") == RATE_LIMITED:
         return ("LIM-06",)
-    if payload.get("error_code") == "auth_failed":
+    if payload.get("error_code") == AUTH_FAILED:
         return ("AUTH-19",)
     return ("VAL-22",) if step.move != "pong" else ("KEEP-06",)
 

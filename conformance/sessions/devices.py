@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from relaykit.conformance.codes import AUTH_FAILED, an_error
 from relaykit.conformance.sessions import frames, messaging, relays, signaling
 from relaykit.conformance.sessions.state import (
     Branch,
@@ -17,7 +18,7 @@ from relaykit.conformance.sessions.state import (
     user_of,
 )
 
-_REFUSED = {"type": "error", "payload": {"error_code": "auth_failed"}}
+_REFUSED = an_error(AUTH_FAILED)
 
 
 def ask(state: State, step: Step) -> tuple[Branch, ...]:
@@ -158,7 +159,7 @@ def revoke(state: State, step: Step) -> tuple[Branch, ...]:
     if here:
         heard, overheard = relays.went(state, device)
         ended, also, hang_up = signaling.left(state, device)
-        said = {"type": "error", "payload": {"error_code": "auth_failed", "reconnect": False}}
+        said = an_error(AUTH_FAILED, reconnect=False)
         told = must((device,), said, req=("DEV-30", "DEV-29"))
     others = [other for other in state.known[user] if other != device]
     again = () if device != state.primary(user) else shown_again(state, user, others[0])

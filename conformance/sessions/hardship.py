@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from relaykit.conformance.codes import RATE_LIMITED, an_error
 from relaykit.conformance.sessions import frames, messaging
 from relaykit.conformance.sessions.state import Branch, State, Step, must
 
-LIMITED = {"type": "error", "payload": {"error_code": "rate_limited"}}
+LIMITED = an_error(RATE_LIMITED)
 
 
 def flood(state: State, step: Step) -> tuple[Branch, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
+from relaykit.conformance.codes import INVALID_MESSAGE, an_error
 from relaykit.conformance.sessions import devices, frames, hardship, messaging, relays, signaling
 from relaykit.conformance.sessions.state import DEVICES, USERS, Branch, State, Step, must, user_of
 
@@ -246,7 +247,7 @@ def _conversation(_: State, step: Step) -> tuple[Branch, ...]:
 
 
 def _invalid(_: State, step: Step) -> tuple[Branch, ...]:
-    refused = {"type": "error", "payload": {"error_code": "invalid_message"}}
+    refused = an_error(INVALID_MESSAGE)
 
     def change(new: State) -> None:
         new.invalid[step.who] = new.invalid.get(step.who, 0) + 1

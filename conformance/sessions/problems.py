@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from relaykit.conformance.codes import RATE_LIMITED, code_of
 from relaykit.conformance.matching import compare, nearest
 from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.sessions import blame, judging, model
@@ -160,14 +161,12 @@ def _allowed(
 def _kind(frame: Any) -> str:
     if not isinstance(frame, Mapping):
         return "a message that is no frame"
-    payload = frame.get("payload")
-    code = payload.get("error_code") if isinstance(payload, Mapping) else None
+    code = code_of(frame)
     return f"error {code}" if code else str(frame.get("type"))
 
 
 def _not_limited(frame: Any) -> None:
-    payload = frame.get("payload") if isinstance(frame, Mapping) else None
-    if isinstance(payload, Mapping) and payload.get("error_code") == "rate_limited":
+    if code_of(frame) == RATE_LIMITED:
         raise SessionOver("the target's rate is lower than its target file says")
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+from relaykit.conformance.codes import an_error
+
 USERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"alice": ("phone", "laptop"), "bob": ("phone", "laptop"), "carol": ("phone",)}
 )
@@ -285,4 +287,4 @@ def may(devices: Iterable[str], *forms: Mapping[str, Any]) -> tuple[Expected, ..
 
 def error(device: str, code: str | None = None) -> tuple[Expected, ...]:
     """The device may be told that something is wrong."""
-    return may((device,), {"type": "error", **({"payload": {"error_code": code}} if code else {})})
+    return may((device,), an_error(code) if code else {"type": "error"})
