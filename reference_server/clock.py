@@ -19,6 +19,8 @@ from typing import Any
 log = logging.getLogger(__name__)
 
 _TO_SECONDS = len("2025-12-04T07:00:00")
+_STALL_S = 0.1  # lateness at which the process may have stood still
+_BREATH_S = 0.05  # within which the event loop reads what came meanwhile
 LAST = 253_402_300_799.0
 """Unix time of the last second of the year 9999."""
 
@@ -76,6 +78,7 @@ class Clock:
         self._dead = 0  # cancelled timers still in the heap
         self._handle: asyncio.TimerHandle | None = None
         self._armed_for = 0.0  # real monotonic time of the handle
+        self._waited = False  # for what came while the process stood still
         self.goal: float | None = None
         """While the clock is being moved: the monotonic time it will show then."""
         self.between: Callable[[], None] | None = None
@@ -161,7 +164,13 @@ class Clock:
         self._handle = loop.call_later(max(0.0, real - time.monotonic()), self._tick)
 
     def _tick(self) -> None:
-        self._handle = None
+        if time.monotonic() - self._armed_for > _STALL_S and not self._waited:
+            # The process stood still (stopped, paused with its machine, held up): who said something in time
+            # must not be taken for silent because timers come before what is to be read.
+            self._waited = True
+            self._handle = asyncio.get_running_loop().call_later(_BREATH_S, self._tick)
+            return
+        self._handle, self._waited = None, False
         self._run_due(self.monotonic())
         self._arm()
 

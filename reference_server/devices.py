@@ -156,6 +156,12 @@ def start(app: App) -> None:
     _arm(app)
 
 
+def look(app: App) -> None:
+    """Notice that the wall clock was set past the end of a request: its timer knows nothing of that."""
+    if app.devices.timer is not None and app.clock.now() >= app.devices.due:
+        _on_timer(app)
+
+
 def expire_due(app: App) -> None:
     """Let every request lapse whose time is over. If the store fails it is tried again later."""
     now = app.clock.now()
@@ -179,6 +185,7 @@ def _arm(app: App) -> None:
         delay = min(expiries) - app.clock.now()
         # What is overdue could not be stored: that is tried again, but not all the time.
         delay = max(0.001, delay) if delay > 0 else _RETRY_S
+        app.devices.due = app.clock.now() + delay
         app.devices.timer = app.clock.call_later(delay, _on_timer, app)
 
 

@@ -57,6 +57,8 @@ class Devices:
         self._loaded = False
         self.timer: Timer | None = None
         """The next expiry."""
+        self.due = 0.0
+        """Its Unix time."""
         store.on_settle(lambda: None, self._forget)
 
     # --- standing ---

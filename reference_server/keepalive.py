@@ -6,12 +6,14 @@ from itertools import chain
 from math import inf
 from typing import TYPE_CHECKING, Any
 
+from relaykit.reference_server import devices
 from relaykit.reference_server.refused import AUTH_FAILED, CONNECTION_TIMEOUT
 from relaykit.reference_server.session import Session
 
 if TYPE_CHECKING:
     from relaykit.reference_server.app import App
 
+_UNANSWERED = 60  # pings to one client while the clock is being moved, which leaves no time to answer them
 _MAX_PERIOD_S = 1.0  # between two looks at all connections; timers of their own would cost memory on each
 
 
@@ -42,6 +44,7 @@ def session_end(app: App, expires: float) -> float:
 
 def _round(app: App, period: float) -> None:
     app.store.look()
+    devices.look(app)
     _look_after_all(app)
     pause, goal = period, app.clock.goal
     if goal is not None:
@@ -59,7 +62,7 @@ def _next_due(app: App) -> float:
             min(
                 session.expires + ahead,
                 session.link.heard + idle,
-                max(session.link.heard, session.pinged) + interval,
+                _ping_due(app, session, interval),
             )
             for session in chain(app.hub, app.pending)
             if not session.closed
@@ -68,18 +71,24 @@ def _next_due(app: App) -> float:
     )
 
 
+def _ping_due(app: App, session: Session, interval: float) -> float:
+    """Monotonic time of the next ping if nothing is heard until then."""
+    if app.clock.goal is not None and session.pinged - session.link.heard >= _UNANSWERED * interval:
+        return inf
+    return max(session.link.heard, session.pinged) + interval
+
+
 def _look_after_all(app: App) -> None:
     now, wall = app.clock.monotonic(), app.clock.now()
     idle, interval = app.settings.timing["idle_timeout_s"], app.settings.timing["ping_interval_s"]
     for session in chain(app.hub, app.pending):
         if session.closed:
             continue
-        silence = now - session.link.heard
         if wall >= session.expires:
             _end(app, session, AUTH_FAILED, "the token has expired; connect with a new one")
-        elif silence >= idle:
+        elif now - session.link.heard >= idle:
             _end(app, session, CONNECTION_TIMEOUT, "nothing was heard for too long")
-        elif silence >= interval and now - session.pinged >= interval:
+        elif now >= _ping_due(app, session, interval):
             session.pinged = now
             app.turn.send(session, app.frames.make("ping"))
 

@@ -273,6 +273,21 @@ async def test_of_several_connections_of_the_new_device_one_is_told_and_all_are_
 
 
 @in_loop
+async def test_a_request_lapses_when_the_wall_clock_is_set_past_its_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its timer goes by the monotonic clock, which knows nothing of that."""
+    async with bench(timing={"idle_timeout_s": 8}) as control:
+        phone, device, asked = await asking(control, expires_in=600)
+        pending = await control.server.connect(phone.user, device)
+        clock = control.server.app.clock
+        now = clock.now
+        monkeypatch.setattr(clock, "now", lambda: now() + 700)
+        await told(pending, "device_denied", asked)
+        await turned_out(pending)
+
+
+@in_loop
 async def test_a_denied_device_is_told_closed_and_stays_refused() -> None:
     async with bench() as control:
         phone, device, asked = await asking(control)

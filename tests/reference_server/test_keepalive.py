@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from support.server import Running, frame, in_loop, new_id, running_server
 
@@ -49,6 +51,38 @@ async def test_silence_ends_the_connection() -> None:
         assert error["payload"]["reconnect"] is True
         assert [one["type"] for one in alice.taken[:-1]] == ["ping", "ping"]
         assert [session.user for session in server.app.hub] == [bob.user]
+
+
+@in_loop
+async def test_who_spoke_while_the_server_stood_still_was_not_silent() -> None:
+    async with running_server(timing={"ping_interval_s": 0.8, "idle_timeout_s": 1}) as server:
+        alice = await server.connect()
+        await alice.send(frame("heartbeat"))
+        await alice.expect("heartbeat_ack")
+        alice.socket.transport.write(bytes((0x89, 0x80, 0, 0, 0, 0)))  # a ping, which nobody reads yet
+        time.sleep(1.2)  # noqa: ASYNC251  (what a SIGSTOP does)
+        # After a signal the event loop may come to its timers before it comes to what is to be read.
+        server.app.clock._tick()
+        await alice.send(frame("heartbeat"))
+        while (got := await alice.receive())["type"] == "ping":
+            pass
+        assert got["type"] == "heartbeat_ack"
+
+
+@in_loop
+async def test_moving_the_clock_far_sends_a_bounded_number_of_pings() -> None:
+    week = 7 * 24 * 3600
+    async with running_server(timing={"ping_interval_s": 1, "idle_timeout_s": week}) as server:
+        alice = await server.connect_with(server.token(new_id(), new_id(), lifetime_s=10 * week))
+        server.app.clock.advance(500_000)
+        await alice.send(frame("heartbeat"))
+        while (await alice.receive())["type"] == "ping":
+            pass
+        kinds = [one["type"] for one in alice.taken]
+        assert 50 <= kinds.count("ping") <= 70
+        assert kinds[-1] == "heartbeat_ack"
+        server.app.clock.advance(week)
+        assert (await alice.closed()).code == 1008
 
 
 @in_loop
