@@ -15,7 +15,7 @@ from relaykit.conformance.applicable import applicable
 from relaykit.conformance.environment import Environment
 from relaykit.conformance.grammar import AnyOf, Expect, Repeat, Step, Unordered, walk
 from relaykit.conformance.judge import JUDGE_ALL
-from relaykit.conformance.results import EXECUTED, Case, CaseResult, Verdict
+from relaykit.conformance.results import EXECUTED, OPEN_CONNECTION, Case, CaseResult, Verdict
 from relaykit.conformance.single import run_one
 from relaykit.schemas import Catalogue
 
@@ -68,7 +68,7 @@ async def _try(env: Environment, capability: str, cases: Sequence[Case]) -> Trie
         result = await run_one(env, case, JUDGE_ALL)
         if _shows(env.catalogue, capability, result):
             return Tried(capability, True, f"{case.id} shows it")
-        told = told or _judged(result)
+        told = told or tells_what_is_served(result)
         said.append(f"{case.id}: {_why(result)}")
     if not said:
         said = [
@@ -79,10 +79,14 @@ async def _try(env: Environment, capability: str, cases: Sequence[Case]) -> Trie
     return Tried(capability, False, "; ".join(said), told)
 
 
-def _judged(result: CaseResult) -> bool:
-    """Whether a case came to something that tells of the target."""
-    environment = any(finding.blame == "environment" for finding in result.findings)
-    return result.verdict in EXECUTED and not environment
+def tells_what_is_served(result: CaseResult) -> bool:
+    """Whether a case came to something that tells of what the target serves."""
+    hindered = any(
+        finding.blame == "environment"
+        or (finding.requirement is None and finding.expected == OPEN_CONNECTION)
+        for finding in result.findings
+    )
+    return result.verdict in EXECUTED and not hindered
 
 
 def _candidates(env: Environment, capability: str, cases: Sequence[Case]) -> list[Case]:

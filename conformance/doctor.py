@@ -147,14 +147,10 @@ def _refused(ready: Readiness) -> list[str]:
 
 def _fence(env: Environment, ready: Readiness, tell: Tell) -> None:
     if not ready.fences:
-        tell(
-            Step(
-                "fence",
-                "note",
-                f"a heartbeat is not answered within {env.waits.reply:g} s",
-                "serve `heartbeat`; or give it longer with timing.reply_ms. Without it probes are untestable",
-            )
-        )
+        said = f"within {env.waits.reply:g} s" if ready.ended is None else f"but by an end: {ready.ended}"
+        longer = "" if ready.ended else "; or give it longer with timing.reply_ms"
+        advice = f"serve `heartbeat`{longer}. Without it probes are untestable"
+        tell(Step("fence", "note", f"a heartbeat is not answered {said}", advice))
         return
     said = f"a heartbeat is answered after {ready.round_trip_ms:.0f} ms"
     if ready.round_trip_ms > env.waits.reply * 500:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import time
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from datetime import datetime
 
 from relaykit.conformance.advice import cut_hint, hopeless, refused_hint
 from relaykit.conformance.codes import AUTH_FAILED, code_of
-from relaykit.conformance.context import Context, Environment, present
+from relaykit.conformance.context import Context, Environment, Presentation, present
 from relaykit.conformance.control_spec import ControlFailedError, ControlMissingError
 from relaykit.conformance.issuing import TokenError
 from relaykit.conformance.results import Case
@@ -45,6 +46,7 @@ class Readiness:
     Attributes:
         carrier: a way of presenting the token that works.
         fences: whether a heartbeat was answered; without that, absence is judged by waiting alone.
+        ended: how the connection ended in place of that answer; None: it did not.
         round_trip_ms: how long that took.
         skew_s: by how much the target's clock is ahead of ours, as the answer's timestamp has it, to about
             half a round trip and the resolution of the timestamp; 0: none that it shows; None: it has none
@@ -57,6 +59,7 @@ class Readiness:
     round_trip_ms: float
     skew_s: float | None
     notes: tuple[str, ...]
+    ended: str | None = None
 
 
 async def preflight(env: Environment) -> Readiness:
@@ -101,6 +104,7 @@ async def _preflight(env: Environment) -> Readiness:
     tried: list[str] = []
     silent: list[bool] = []
     refused: list[DialError] = []
+    ending: list[Readiness] = []
     try:
         device = context.device("preflight")
         try:
@@ -122,10 +126,17 @@ async def _preflight(env: Environment) -> Readiness:
                 continue
             silent.append(False)
             ready = await _try(env, context, connection, carrier, tuple(tried))
-            if ready is not None:
+            if ready is not None and ready.ended is None:
                 await _other_nodes(env, context, ready, token)
                 return await _by_its_clock(env, context, ready)
+            if ready is not None:
+                ending.append(ready)
             tried.append(f"{carrier}: opened, then {_last_word(connection)}")
+        for ready in ending:
+            # None is served to the end: was it the token, or does the target end whoever sends a heartbeat?
+            if await _stays(env, context, present(env, token, ready.carrier)):
+                await _other_nodes(env, context, ready, token)
+                return ready
     finally:
         context.leave()
     if all(silent):
@@ -147,7 +158,7 @@ def _about_tokens(refused: Sequence[DialError]) -> bool:
 async def _try(
     env: Environment, context: Context, connection: Connection, carrier: str, tried: tuple[str, ...]
 ) -> Readiness | None:
-    """What an open connection tells; None if the target ends it at once, as it does with a bad token."""
+    """What an open connection tells; None if the target says that it does not take the token."""
     started, clock = time.perf_counter(), time.time()
     answered = await connection.beat(env.waits.reply)
     elapsed = round((time.perf_counter() - started) * 1000, 2)
@@ -162,7 +173,20 @@ async def _try(
     if not answered:
         why = connection.ended or f"no answer within {env.waits.reply:g} s"
         notes.append(f"a heartbeat is not answered ({why}): absence is judged by waiting alone")
-    return Readiness(carrier, answered, elapsed, skew, tuple(notes))
+    ended = None if connection.alive or answered else connection.ended
+    return Readiness(carrier, answered, elapsed, skew, tuple(notes), ended)
+
+
+async def _stays(env: Environment, context: Context, shown: Presentation) -> bool:
+    """Whether a connection on which nothing is sent stays open."""
+    try:
+        connection = await context.dial(shown, "preflight", node=0)
+    except DialError:
+        return False
+    deadline = asyncio.get_running_loop().time() + env.waits.reply
+    while connection.alive and await context.wait(deadline):
+        pass
+    return connection.alive
 
 
 async def _other_nodes(env: Environment, context: Context, ready: Readiness, token: str) -> None:

@@ -22,6 +22,10 @@ Kind = Literal["scenario", "probe", "derived", "shape", "dialect", "run"]
 """What a case is made of; see `report.schema.json` for the last three, which stand for what others saw."""
 
 
+OPEN_CONNECTION = "an open connection"
+"""What was expected where a connection had ended before the case could go on: that tells of nothing else."""
+
+
 class Verdict(StrEnum):
     """How a case ended. There is always one."""
 

@@ -14,7 +14,7 @@ from relaykit.conformance.hints import with_advice
 from relaykit.conformance.judge import Rules, judge
 from relaykit.conformance.outgrown import excused
 from relaykit.conformance.restraint import Restraint
-from relaykit.conformance.results import Case, CaseResult, Verdict
+from relaykit.conformance.results import OPEN_CONNECTION, Case, CaseResult, Verdict
 from relaykit.conformance.tidying import strangers_again, tidy
 from relaykit.conformance.wire import ABNORMAL, ConnectionEnded
 
@@ -84,7 +84,7 @@ async def _guarded(context: Context, rules: Rules) -> CaseResult:
         )
     except ConnectionEnded as ended:
         said = f"the connection is needed, but {ended}"
-        context.fail((), said, expected="an open connection", actual=str(ended))
+        context.fail((), said, expected=OPEN_CONNECTION, actual=str(ended))
     except Exception:
         _defect(context)
     return judge(env.catalogue, case, context.outcomes, rules)

@@ -32,6 +32,7 @@ from relaykit.conformance.hearing import control_silence
 from relaykit.conformance.hints import CONTROL_FAILED
 from relaykit.conformance.refusal import PERMITTED, attempt, judge_form
 from relaykit.conformance.restarting import ask_to_stop, launched_target, restart, settled
+from relaykit.conformance.results import OPEN_CONNECTION
 from relaykit.conformance.values import Scope
 from relaykit.conformance.wire import ConnectionEnded, DialError
 
@@ -167,7 +168,7 @@ async def _send(this: Play, step: Send) -> None:
         # Where a `none` step has said already that the connection ended, it need not be said again.
         if not any(not outcome.ok and outcome.actual == connection.ended for outcome in context.outcomes):
             context.fail(
-                (), f"{device.label} cannot send: {ended}", expected="an open connection", actor=device.label
+                (), f"{device.label} cannot send: {ended}", expected=OPEN_CONNECTION, actor=device.label
             )
         raise CaseStop from None
 
@@ -203,7 +204,7 @@ def _uncalled_for(this: Play, device: Device, req: tuple[str, ...]) -> None:
     this.context.fail(
         req or (closing.USABLE if closing.closed_after_violation(this, device) else ()),
         f"{device.label}: {ended}, which nothing had called for",
-        expected="an open connection",
+        expected=OPEN_CONNECTION,
         actual=ended,
         actor=device.label,
     )

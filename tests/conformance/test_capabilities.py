@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import pytest
 from fixtures import fakes
 from support.control import TOKEN, bench
 from support.server import SECRET
 from support.suite import PATIENT, QUICK, all_cases, as_report, every_case, judge, make_target
 
-from relaykit.conformance.results import RunResult, Verdict
+from relaykit.conformance.capabilities import tells_what_is_served
+from relaykit.conformance.results import OPEN_CONNECTION, CaseResult, Finding, RunResult, Verdict
 from relaykit.conformance.target import Target
 from relaykit.schemas import load_catalogue
 
@@ -72,6 +74,22 @@ def test_what_it_does_not_serve_is_not_applicable_with_what_was_tried() -> None:
     assert set(shown.values()) == {Verdict.NOT_APPLICABLE}
     claims = {claim["name"]: claim["verdict"] for claim in data["outcome"]["profiles"]}
     assert claims["groups"] == "not-declared"
+
+
+@pytest.mark.parametrize(
+    ("said", "expected", "tells"),
+    [
+        ("alice cannot send: closed (4401)", OPEN_CONNECTION, False),
+        ("bob expected media_key, but closed (1003)", {"type": "media_key"}, True),
+    ],
+)
+def test_a_connection_that_was_not_there_to_send_tells_nothing_of_what_is_served(
+    said: str, expected: Any, tells: bool
+) -> None:
+    """A target file that says `false` for that would silence those cases for good."""
+    finding = Finding(None, "MUST", None, "fail", "target", said, expected, None, "", "alice", 0.0)
+    result = CaseResult(all_cases("message-life")[0], Verdict.FAIL, (finding,))
+    assert tells_what_is_served(result) is tells
 
 
 def test_every_case_needs_the_capabilities_of_its_requirements() -> None:

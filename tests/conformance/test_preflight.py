@@ -69,6 +69,45 @@ def test_the_carrier_that_works_is_used() -> None:
     asyncio.run(main())
 
 
+def test_a_carrier_whose_connection_ends_without_a_word_is_not_the_one_that_works() -> None:
+    async def main() -> None:
+        server = fakes.minimal("bare-close")
+        plain = server.token
+        server.token = lambda request: plain(request) if "token=" in request.path else None
+        async with server.running() as url:
+            result = await judge(make_target(url), all_cases("message-life", "carrier-header"))
+        assert result.carrier == "query"
+        assert "header: opened, then closed (1008)" in result.notes[0]
+        cases = by_id(result)
+        assert cases["message-life"].verdict is Verdict.PASS
+        assert {finding.requirement for finding in cases["carrier-header"].findings} == {"CONN-03"}
+
+    asyncio.run(main())
+
+
+def test_every_token_answered_by_a_bare_close_is_said_before_the_first_case() -> None:
+    async def main() -> None:
+        other = {"mint": {"secret": {"value": "quite another secret, long enough"}}}
+        async with fakes.minimal("bare-close").running() as url:
+            with pytest.raises(
+                UnreachableError, match=r"takes none of our tokens .*closed \(1008\)"
+            ) as caught:
+                await judge(make_target(url, tokens=other), all_cases("message-life"))
+        assert "secret" in str(caught.value.hint)
+
+    asyncio.run(main())
+
+
+def test_a_target_that_ends_whoever_sends_a_heartbeat_is_judged_by_the_first_carrier() -> None:
+    async def main() -> None:
+        async with fakes.minimal("closes-on-heartbeat").running() as url:
+            result = await judge(make_target(url, timing=QUICK), all_cases("acknowledged-*"))
+        assert result.carrier == "header"
+        assert any("a heartbeat is not answered (closed (1003))" in note for note in result.notes)
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize("after", [0.0, 0.3, 0.6, 0.99])
 def test_a_clock_that_tells_whole_seconds_has_the_same_skew_whenever_it_is_asked(after: float) -> None:
     assert skew_of(1000.0, 1.0, 1000.0 + after) == 0

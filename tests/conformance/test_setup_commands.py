@@ -190,7 +190,8 @@ def test_doctor_finds_a_sound_server_sound() -> None:
 @pytest.mark.parametrize(
     ("fault", "code", "said"),
     [
-        ("no-heartbeat", 0, "note   fence: a heartbeat is not answered"),
+        ("no-heartbeat", 0, "note   fence: a heartbeat is not answered within"),
+        ("closes-on-heartbeat", 0, "note   fence: a heartbeat is not answered but by an end: closed (1003)"),
         ("clock-ahead", 0, "note   clock: the target's clock is +1800"),
     ],
 )
