@@ -8,13 +8,13 @@ from dataclasses import replace
 
 from relaykit.conformance.codes import RATE_LIMITED, code_of
 from relaykit.conformance.record import Entry
+from relaykit.conformance.restraint import RATE
 from relaykit.conformance.results import CaseResult, Verdict
 from relaykit.conformance.target import Target
 from relaykit.schemas.wording import counted
 
 CONTROL_FAILED = "the control interface could not"
 """How the finding begins of a case for which nothing could be arranged."""
-_RATE = frozenset({"frames_per_second", "burst"})
 _NAMED = 3
 _MANY = 4
 """Fewer cases that fail now and then are each an affair of its own."""
@@ -107,7 +107,7 @@ def with_advice(result: CaseResult, target: Target) -> CaseResult:
 
 def is_limited(result: CaseResult, target: Target) -> bool:
     """Whether a case met a limit of frames that the target file does not state."""
-    if result.case.limits & _RATE or target.stated & _RATE or target.frames_per_second is not None:
+    if result.case.limits & RATE or target.stated & RATE or target.frames_per_second is not None:
         return False
     return came(result.transcript)
 

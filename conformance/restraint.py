@@ -16,7 +16,8 @@ from relaykit.conformance.results import Case
 from relaykit.conformance.stops import UntestableError
 from relaykit.conformance.target import Target
 
-_RATE = frozenset({"frames_per_second", "burst"})
+RATE = frozenset({"frames_per_second", "burst"})
+"""The limits that make a rate."""
 
 _WANTS = {
     "connections_per_user": "more connections of one user at the same time",
@@ -36,7 +37,7 @@ def permitted_pace(
     """
     if target.frames_per_second is not None:
         return FramePace(target.frames_per_second, more_time)
-    if not _RATE.isdisjoint(about) or _RATE.isdisjoint(target.stated):
+    if not RATE.isdisjoint(about) or RATE.isdisjoint(target.stated):
         return None
     return BurstPace(target.limits["frames_per_second"], target.limits["burst"], more_time)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
+from relaykit.conformance.codes import INVALID_MESSAGE, an_error
 from relaykit.conformance.context import Context
 from relaykit.conformance.fence import quiet
 from relaykit.conformance.registry import probe
@@ -30,8 +31,7 @@ async def refused_and_kept(context: Context) -> None:
     for name, device in devices.items():
         device.live.send({"type": name, "payload": 7}, valid=False)
     for device in devices.values():
-        refusal = {"type": "error", "payload": {"error_code": "invalid_message"}}
-        await expect_frame(context, device.live, refusal, ("VAL-11",), skip=True)
+        await expect_frame(context, device.live, an_error(INVALID_MESSAGE), ("VAL-08",), skip=True)
     await quiet(context.env, least_s=_A_WHILE_S)
     answered = await asyncio.gather(
         *(device.live.beat(context.env.waits.reply) for device in devices.values())

@@ -17,6 +17,7 @@ from relaykit.conformance.fence import fence
 from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.probes.transport import TEXT, raw_frame
 from relaykit.conformance.registry import probe
+from relaykit.conformance.restraint import RATE
 from relaykit.conformance.talk import deliver_to, expect_frame, message
 from relaykit.conformance.wire import Connection
 
@@ -24,7 +25,6 @@ _LARGEST = 2000
 """Bursts beyond this are not tried: the suite is no flood."""
 _ROUNDS = 4
 _PATIENCE_S = 10
-_LIMITS = ("frames_per_second", "burst")
 _LIMITED = an_error(RATE_LIMITED)
 Make = Callable[[], Any]
 
@@ -110,7 +110,7 @@ async def _calm(context: Context, connection: Connection) -> bool:
     area="limits",
     requirements=("LIM-06",),
     catches="A server whose true limit is lower than it says.",
-    limits=_LIMITS,
+    limits=RATE,
     exclusive=True,
     frames=("pong", "send", "sent_ack"),
 )
@@ -135,7 +135,7 @@ async def within(context: Context) -> None:
     area="limits",
     requirements=("LIM-07", "LIM-08", "LIM-09", "LIM-11", "LIM-12", "LIM-14", "ERR-04", "VAL-31"),
     catches="A server without a rate limit, or one that cuts whoever exceeds it or delivers what it refused.",
-    limits=_LIMITS,
+    limits=RATE,
     frames=("send", "sent_ack", "deliver", "error"),
     destructive=True,
 )
@@ -226,7 +226,7 @@ async def _judge_effects(
     area="limits",
     requirements=("LIM-10", "VAL-14"),
     catches="A server that lets a client keep it busy with frames that it forgot to count.",
-    limits=_LIMITS,
+    limits=RATE,
     frames=("heartbeat", "pong", "error"),
     destructive=True,
 )
@@ -258,7 +258,7 @@ async def counts_everything(context: Context) -> None:
     area="limits",
     requirements=("LIM-15",),
     catches="A server that counts frames by user or by address, so that one device silences the others.",
-    limits=_LIMITS,
+    limits=RATE,
     frames=("pong", "send", "sent_ack"),
     destructive=True,
 )
@@ -292,7 +292,7 @@ _MORE, _TIMES = 400, 8
     area="limits",
     requirements=("LIM-13", "LIM-15"),
     catches="A server that lets a user pay on every later connection for what came on one.",
-    limits=_LIMITS,
+    limits=RATE,
     frames=("pong", "heartbeat", "heartbeat_ack"),
     destructive=True,
 )
@@ -327,7 +327,7 @@ _MOST_SENDERS = 16
     area="limits",
     requirements=("LIM-22",),
     catches="A server that waits for one client's socket while others want to be served.",
-    limits=(*_LIMITS, "max_frame_bytes"),
+    limits=(*RATE, "max_frame_bytes"),
     frames=("send", "sent_ack", "deliver"),
     destructive=True,
 )
