@@ -14,6 +14,7 @@ from relaykit.reference_server.defects.blocks_said import overtaken
 from relaykit.reference_server.defects.messages_status import sender_of
 from relaykit.reference_server.defects.seams import Seams, swapped
 from relaykit.reference_server.ids import key_of
+from relaykit.reference_server.mailbox import READ
 from relaykit.reference_server.session import Session
 
 
@@ -85,6 +86,14 @@ def _late(original: Handler, app: App, session: Session, frame: Frame) -> None:
     app.clock.call_later(0.03, now)
 
 
+def _deliver_again_if_read(original: Handler, app: App, session: Session, frame: Frame) -> None:
+    entry = entry_of(app.mailboxes, key_of(frame["message_id"]))
+    if entry is not None and app.mailboxes._status(entry, entry.target) == READ:
+        _deliver_again(original, app, session, frame)
+    else:
+        original(app, session, frame)
+
+
 AGAIN = (
     Defect(
         "repeated-send-unanswered",
@@ -103,6 +112,12 @@ AGAIN = (
         "A message that is sent again is delivered again.",
         ("MSG-35",),
         handling("send", _if_repeated(_deliver_again)),
+    ),
+    Defect(
+        "read-message-repeated-delivered",
+        "A message that was read and is sent again is delivered again.",
+        ("MSG-35",),
+        handling("send", _if_repeated(_deliver_again_if_read)),
     ),
     Defect(
         "stolen-id-replaces",
