@@ -35,6 +35,7 @@ from websockets.asyncio.client import connect
 from relaykit.conformance.fuzz.generator import Generator, Who, uuid
 from relaykit.conformance.fuzz.making import Maker
 from relaykit.conformance.fuzz.oracle import Oracle
+from relaykit.conformance.fuzz.sizes import Sizes
 from relaykit.schemas import load_catalogue
 from relaykit.tokens import mint
 
@@ -80,7 +81,7 @@ async def stock(url: str, frames: int) -> tuple[int, float, float]:
         rng = random.Random(number)
         who = Who(*(uuid(rng, f"{number:08x}") for _ in range(3)))
         token = mint(user_id=who.user, device_id=who.device, key=SECRET, lifetime_s=3600)
-        maker = Maker(generator, oracle, types, f"bench-{number}", (), 65536)
+        maker = Maker(generator, oracle, types, f"bench-{number}", (), Sizes(65536, 1024, stated=True))
         async with connect(f"{url}?token={quote(token)}", compression=None) as socket:
             while count < frames:
                 batch = maker.batch(Idle(who), BATCH)  # type: ignore[arg-type]

@@ -20,8 +20,8 @@ from relaykit.conformance.results import CaseResult, Verdict
 if TYPE_CHECKING:
     from relaykit.conformance.context import Context
 
-_LIMIT = "max_frame_bytes"
-_CLOSED = f"closed ({TOO_BIG}"
+LIMIT = "max_frame_bytes"
+CLOSED = f"closed ({TOO_BIG}"
 """How the end of a connection begins in a transcript that was closed for the size of a message."""
 
 
@@ -41,7 +41,7 @@ class Met:
     def reason(self) -> str:
         """Why the case is untestable."""
         return (
-            f"needs larger frames than the target seems to take, which {self.how}: state limits.{_LIMIT} in "
+            f"needs larger frames than the target seems to take, which {self.how}: state limits.{LIMIT} in "
             "the target file, and the suite keeps within"
         )
 
@@ -49,15 +49,15 @@ class Met:
 def outgrown(context: Context) -> Met | None:
     """Whether a target that states no limit of size has turned away a frame that may be too large for it."""
     env = context.env
-    if _LIMIT in context.case.limits | env.target.stated:
+    if LIMIT in context.case.limits | env.target.stated:
         return None
-    least = env.catalogue.protocol.limits[_LIMIT].minimum
+    least = env.catalogue.protocol.limits[LIMIT].minimum
     largest: dict[str, float] = {}
     refusable: dict[str, Any] = {}  # what may yet be refused for its size, by who sent it
     for line in context.recorder.transcript.entries:
         who, large = line.actor, largest.get(line.actor, 0) > least
         if line.event is not None:
-            if line.direction == "s2c" and large and line.event.startswith(_CLOSED):
+            if line.direction == "s2c" and large and line.event.startswith(CLOSED):
                 return Met(line.t_ms, f"closes with {TOO_BIG} (message too big) on one")
             if line.event == "connected":
                 largest[who] = 0

@@ -109,6 +109,7 @@ async def _search(
         if search.memory.grows:
             search.findings.append(Finding("memory", search.memory.said("frames")))
         notes = [*session.ready.notes, *corpus.notes, *search.dossier.lapsed, *search.tally.notes]
+        notes += [search.sizes.note] if search.sizes.note else []
         if search.dossier.unexamined:
             said = f"time was up before {search.dossier.unexamined} suspicions were looked into"
             if search.findings:

@@ -26,6 +26,7 @@ from relaykit.conformance.fuzz.making import Maker
 from relaykit.conformance.fuzz.memory import Memory
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
+from relaykit.conformance.fuzz.sizes import Sizes
 from relaykit.conformance.fuzz.trial import Bench, Failure, template_of, usable
 from relaykit.conformance.launch import Launched
 from relaykit.conformance.pacing import Budget
@@ -123,7 +124,7 @@ class Hunt:
         }
         self._generator = Generator(catalogue, target.capabilities, env.seed)
         self._types = sorted(catalogue.types("c2s") | catalogue.types("s2c"))
-        self._most_bytes = int(target.limits["max_frame_bytes"])
+        self.sizes = Sizes.of(target, catalogue)
         self._rng = random.Random(f"{env.seed}/look")
         self._looked = 0
         self._unclosed: list[Failure] = []
@@ -202,7 +203,7 @@ class Hunt:
                 self._types,
                 seed,
                 self.corpus.frames,
-                self._most_bytes,
+                self.sizes,
                 self._first,
             )
             self._makers[link] = maker
@@ -268,6 +269,7 @@ class Hunt:
         await quiet(self.env, least_s=0.02)
         if any(link.limited for link in self._links()):
             self._slow_down()
+        self.sizes.learn(self._links())
         self.inquiry.begin(self._cells)
         for cell in list(self._cells):
             for link in cell.links.values():

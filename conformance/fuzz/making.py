@@ -13,6 +13,7 @@ from relaykit.conformance.fuzz.generator import FAIR, FORBIDDEN, Generator, pick
 from relaykit.conformance.fuzz.link import Batch, Link, Sent
 from relaykit.conformance.fuzz.mutator import mutated, respelt
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
+from relaykit.conformance.fuzz.sizes import Sizes
 
 _VALID, _SEEDS, _RESPELT = 0.49, 0.08, 0.06
 """Shares: of frames as they are generated; of what the corpus gives; of valid ones, spelt in another way."""
@@ -28,7 +29,7 @@ class Maker:
     Args:
         declared: types that the target serves.
         corpus: frames to begin from, as bytes.
-        most: bytes of a frame.
+        sizes: of frames.
         first: frames to send before all others, taken from by all makers.
 
     Attributes:
@@ -42,7 +43,7 @@ class Maker:
         types: Sequence[str],
         seed: str,
         corpus: Sequence[bytes],
-        most: int,
+        sizes: Sizes,
         first: deque[bytes] | None = None,
     ) -> None:
         self._generator = generator
@@ -54,7 +55,7 @@ class Maker:
         self._corpus = corpus
         self._first = first
         self.closing: list[bytes] = []
-        self._most = most
+        self._sizes = sizes
         self._loose: list[Sent] = []
         self._certain: list[Sent] = []
         self.made: Counter[str] = Counter()
@@ -67,7 +68,7 @@ class Maker:
                 loose, self._loose = self._loose, []
                 return Batch(loose, 0, len(loose), 1)
             sent = self._next(link)
-            if sent is None or len(sent.data) > self._most:
+            if sent is None or len(sent.data) > self._sizes.most:
                 continue
             if sent.exact or sent.duty is Duty.REFUSE:
                 certain.append(sent)
@@ -102,7 +103,7 @@ class Maker:
     def _judged(self, data: bytes) -> Sent | None:
         duty, frame = self._oracle.duty(data)
         if duty is Duty.CLOSE:
-            if len(self.closing) < _CLOSING and len(data) <= self._most:
+            if len(self.closing) < _CLOSING and len(data) <= self._sizes.most:
                 self.closing.append(data)
             return None
         if duty is Duty.REFUSE:

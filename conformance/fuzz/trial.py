@@ -25,12 +25,15 @@ from relaykit.conformance.fuzz.generator import Who
 from relaykit.conformance.fuzz.link import Sent
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.watching import Watch, seen
+from relaykit.conformance.outgrown import outgrown
 from relaykit.conformance.results import Case, Outcome
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import ConnectionEnded
 
 _UUID = re.compile(rb"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _SERVED = ("VAL-22",)
+FORWARDED = frozenset({"VAL-09", "VAL-11", "VAL-12"})
+"""What is broken where something comes of a frame that is to be refused."""
 _MADE = frozenset({"group", "conversation"})
 """What a station has if the control interface can make it."""
 
@@ -174,6 +177,8 @@ class Bench:
         # The worst comes first: a connection that is dead answers nothing, either.
         every = (outcome for outcome in context.outcomes if not outcome.ok)
         failed = tuple(sorted(every, key=lambda outcome: "VAL-13" not in outcome.requirements))
+        if outgrown(context) is not None:  # it may be too large for the target, but must not be passed on
+            failed = tuple(outcome for outcome in failed if FORWARDED & set(outcome.requirements))
         if not failed:
             return None
         return Failure(template, data, {v: k for k, v in known.items()}, failed, refusal)

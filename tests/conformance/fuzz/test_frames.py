@@ -203,6 +203,33 @@ def test_a_limit_slows_it_down_and_is_no_finding(tmp_path: Path) -> None:
     assert any("limits frames" in note for note in data["notes"])
 
 
+class Small(Minimal):
+    """Takes no frame of more than 1,100 bytes, and says so with an error, or by closing the connection."""
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        if len(data) <= 1100:
+            await super().frame(peer, data)
+        elif "closes" in self.faults:
+            await peer.socket.close(1009)
+        else:
+            await self.error(peer.socket, "invalid_message")
+
+
+@pytest.mark.parametrize("fault", ["closes", "answers"])
+def test_a_limit_of_size_that_nobody_stated_is_learnt_and_no_finding(tmp_path: Path, fault: str) -> None:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    message = {"type": "send", "message_id": "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "payload": {}}
+    payload = {"receiver_id": message["message_id"], "ciphertext": "QUJD" * 400, "message_type": "text"}
+    (corpus / "large.frame").write_text(json.dumps({**message, "payload": payload}))
+    words = ("--corpus", str(corpus), "--timeout-factor", "1", "--frames", "4000")
+    ended, data = fuzz(Small(frozenset({fault})), tmp_path, *words)
+    assert data["findings"] == []
+    assert ended.code == 0
+    learnt = any("states no limits.max_frame_bytes" in note for note in data["notes"])
+    assert learnt == (fault == "closes"), "an error for what may be refused anyway teaches nothing"
+
+
 def test_what_else_lies_in_the_folder_of_frames_is_left_out_and_what_is_broken_is_used(
     tmp_path: Path,
 ) -> None:

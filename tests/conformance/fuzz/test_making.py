@@ -22,11 +22,13 @@ from relaykit.conformance.fuzz.mutator import mutated, respelt
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
 from relaykit.conformance.fuzz.shrinking import _smaller
+from relaykit.conformance.fuzz.sizes import Sizes
 from relaykit.conformance.fuzz.suspects import received
 from relaykit.conformance.fuzz.trial import _arrived, template_of
 from relaykit.schemas import load_catalogue
 
 CATALOGUE = load_catalogue()
+SIZES = Sizes(65536, 1024, stated=True)
 EVERYTHING = frozenset(CATALOGUE.protocol.capabilities)
 TYPES = sorted(CATALOGUE.types("c2s") | CATALOGUE.types("s2c"))
 
@@ -160,7 +162,7 @@ def test_every_kind_of_encoding_is_made_and_judged() -> None:
 
 def test_messages_that_end_their_connection_are_kept_apart_and_the_corpus_changes_nothing_else() -> None:
     def made(corpus: list[bytes], first: list[bytes]) -> tuple[list[bytes], Maker]:
-        maker = Maker(generator(), oracle(), TYPES, "seed", corpus, 65536, deque(first))
+        maker = Maker(generator(), oracle(), TYPES, "seed", corpus, SIZES, deque(first))
         link: Any = SimpleNamespace(who=people(random.Random(1)), interval=SimpleNamespace(acks=set()))
         return [sent.data for _ in range(60) for sent in maker.batch(link, 24).sent], maker
 
