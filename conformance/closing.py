@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from relaykit.conformance.codes import INVALID_MESSAGE, code_of
 from relaykit.conformance.context import CaseStop, Device
 from relaykit.conformance.matching import message_id_of
+from relaykit.conformance.results import OPEN_CONNECTION
 from relaykit.conformance.wire import ABNORMAL, Connection
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def _too_soon(this: Play, device: Device) -> None:
     this.context.fail(
         USABLE,
         f"{device.label}: {connection.ended} after a single violation on this connection",
-        expected="an open connection",
+        expected=OPEN_CONNECTION,
         actual=connection.ended,
         actor=device.label,
     )

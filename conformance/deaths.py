@@ -108,7 +108,7 @@ class Deaths:
         elif not await returned(env):
             env.gone = f"{how}; it no longer accepts connections"
         if env.gone is None:
-            env.clock_offset_s = 0.0  # a clock that was moved is right again
+            env.renewed()
         self._doubts = env.doubts
         return env.gone is None
 

@@ -80,8 +80,13 @@ class Environment:
         """Unix time as the target sees it, as far as the suite knows."""
         return time.time() + self.clock_offset_s
 
+    def renewed(self) -> None:
+        """The target was started anew: what was found out about the earlier one holds no longer."""
+        self.unpark()
+        self.clock_offset_s = 0.0  # a clock that was moved is right again
+
     def unpark(self) -> None:
-        """Let go of what is parked, as when the target was started anew."""
+        """Let go of what is parked."""
         self.strangers = None
         self.hindered.clear()
         while self.parked:

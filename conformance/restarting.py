@@ -37,8 +37,7 @@ async def restart(context: Context, server: Launched, how: str) -> None:
     except UnreachableError as error:
         context.fail((), f"after the restart: {error}", expected="a target that listens", actual=str(error))
         raise CaseStop from None
-    context.env.unpark()
-    context.env.clock_offset_s = 0.0  # a clock that was moved is right again
+    context.env.renewed()
 
 
 def ask_to_stop(context: Context, server: Launched) -> None:

@@ -11,7 +11,7 @@ import orjson
 from relaykit.conformance.awaiting import kind_of
 from relaykit.conformance.codes import INVALID_MESSAGE, NOT_UTF8, an_error, code_of
 from relaykit.conformance.derived.violations import STOWAWAY
-from relaykit.conformance.results import Outcome
+from relaykit.conformance.results import OPEN_CONNECTION, Outcome
 from relaykit.schemas import Catalogue
 
 FORWARDING = frozenset({"VAL-09", "VAL-11", "VAL-12"})
@@ -104,7 +104,7 @@ def _answer(
 def _life(said: Any, seen: Seen) -> Outcome:
     if seen.ended is not None:
         message = f"the connection did not outlive it: {seen.ended}"
-        outcome: Outcome = said(False, ("VAL-13",), message, "an open connection", seen.ended)
+        outcome: Outcome = said(False, ("VAL-13",), message, OPEN_CONNECTION, seen.ended)
     elif not seen.answered:
         message = "the heartbeat after it was not answered"
         outcome = said(False, ("VAL-13",), message, {"type": "heartbeat_ack"}, None)

@@ -8,6 +8,7 @@ from relaykit.conformance.codes import INVALID_MESSAGE, an_error
 from relaykit.conformance.context import Context
 from relaykit.conformance.fence import quiet
 from relaykit.conformance.registry import probe
+from relaykit.conformance.results import OPEN_CONNECTION
 from relaykit.conformance.talk import expect_frame
 
 _A_WHILE_S = 0.6
@@ -45,4 +46,4 @@ async def refused_and_kept(context: Context) -> None:
     first = next(iter(lost.values()))
     said = f"one refused frame of {', '.join(lost)}, and up to {_A_WHILE_S:g} s later: "
     said += first.live.ended or "a heartbeat is not answered"
-    context.fail(("VAL-13",), said, expected="an open connection", actual=first.live.ended, actor=first.label)
+    context.fail(("VAL-13",), said, expected=OPEN_CONNECTION, actual=first.live.ended, actor=first.label)

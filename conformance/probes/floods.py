@@ -18,6 +18,7 @@ from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.probes.transport import TEXT, raw_frame
 from relaykit.conformance.registry import probe
 from relaykit.conformance.restraint import RATE
+from relaykit.conformance.results import OPEN_CONNECTION
 from relaykit.conformance.talk import deliver_to, expect_frame, message
 from relaykit.conformance.wire import Connection
 
@@ -178,9 +179,7 @@ async def beyond(context: Context) -> None:
     waited = await _calm(context, connection)
     if not connection.alive:
         said = f"{len(sent)} frames at once: {connection.ended}"
-        context.fail(
-            ("LIM-12",), said, expected="an open connection", actual=connection.ended, actor=alice.label
-        )
+        context.fail(("LIM-12",), said, expected=OPEN_CONNECTION, actual=connection.ended, actor=alice.label)
         return
     context.prove(("LIM-12",))
     if waited:

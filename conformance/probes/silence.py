@@ -10,6 +10,7 @@ from relaykit.conformance.codes import CONNECTION_TIMEOUT, an_error
 from relaykit.conformance.context import CaseStop, Context, Device, NotApplicableError, UntestableError
 from relaykit.conformance.probes.transport import PING, raw_frame
 from relaykit.conformance.registry import probe
+from relaykit.conformance.results import OPEN_CONNECTION
 from relaykit.conformance.steps import advance
 from relaykit.conformance.talk import deliver_to, end_of, expect_frame
 from relaykit.conformance.wire import Connection, DialError
@@ -101,7 +102,7 @@ async def _judge_silent(context: Context, connection: Connection) -> None:
             ("KEEP-08",),
             f"silent for {context.env.target.timing['idle_timeout_s']:g} s, and the connection is still open",
             expected="a close",
-            actual="an open connection",
+            actual=OPEN_CONNECTION,
         )
     pattern = an_error(CONNECTION_TIMEOUT, reconnect=True)
     await expect_frame(context, connection, pattern, ("KEEP-07",), skip=True)
@@ -161,7 +162,7 @@ def _judge_alive(context: Context, connection: Connection, requirement: str, wha
     context.fail(
         (requirement,),
         f"{what} every {timeout * 0.6:g} s, and yet: {connection.ended or 'an error'}",
-        expected="an open connection",
+        expected=OPEN_CONNECTION,
         actual=errors[0] if errors else connection.ended,
     )
 

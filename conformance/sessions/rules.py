@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from relaykit.conformance.environment import Environment
+from relaykit.conformance.restraint import RATE
 from relaykit.conformance.sessions.state import DEVICES, EXPIRY_S, Rules
 from relaykit.conformance.target import Target
 from relaykit.schemas import control_operations
@@ -39,7 +40,7 @@ def _crowd(target: Target) -> int:
 def _flood(target: Target) -> int:
     """How many frames at once are too many for a target; 0 where its file does not say, or it takes many."""
     rate, burst = target.limits["frames_per_second"], target.limits["burst"]
-    known = {"frames_per_second", "burst"} <= set(target.stated) and target.frames_per_second is None
+    known = target.stated >= RATE and target.frames_per_second is None
     # Some of them are handled as others arrive, while more become permitted.
     count = int(burst + 2 * rate)
     return count if known and count <= _FLOOD else 0
