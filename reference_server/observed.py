@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 from websockets.http11 import Response
 
+from relaykit.reference_server.clock import Timer
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.counters import Counters
 from relaykit.reference_server.dispatch import Dispatcher
@@ -98,7 +99,7 @@ class _Counting(Dispatcher):
 class Observed(Connection):
     """A connection whose frames are counted, logged and struck by faults."""
 
-    __slots__ = ("_busy_until", "_cost", "_held", "_line", "_swapped", "_watch", "_who")
+    __slots__ = ("_busy_until", "_cost", "_held", "_line", "_swapped", "_timers", "_watch", "_who")
 
     def __init__(self, app: App, watch: Watch) -> None:
         super().__init__(app)
@@ -106,6 +107,7 @@ class Observed(Connection):
         self._who: Session | None = None  # as `session`, but kept when that ends
         self._held = 0  # bytes that faults hold back
         self._swapped: dict[int, Action] = {}  # by position of a fault: how the frame goes on that it holds
+        self._timers: set[Timer] = set()  # of frames that wait for their time
         self._line: deque[bytes] = deque()  # frames on a slow line
         self._cost = 0.0  # seconds that the frame at hand takes on it
         self._busy_until = 0.0
@@ -142,7 +144,12 @@ class Observed(Connection):
         if self._who is not None and self._watch.traffic is not None:
             self._watch.traffic.gone(self._who, *self._ended_by())
         self._who = None  # it knows this connection
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
         self._swapped.clear()
+        self._line.clear()
+        self._held = 0
 
     def _ended_by(self) -> tuple[str | None, int | None, str]:
         """Who closed the connection first, with which code and reason; None: it was cut."""
@@ -199,17 +206,26 @@ class Observed(Connection):
         if not cost and not self._line:
             self._out(data)
             return
-        clock = self._app.clock
-        now = clock.monotonic()
+        now = self._app.clock.monotonic()
         self._busy_until = max(self._busy_until, now) + cost
         self._line.append(data)
         self._hold(data)
-        clock.call_later(self._busy_until - now, self._off_the_line)
+        self._later(self._busy_until - now, self._off_the_line)
 
     def _off_the_line(self) -> None:
         data = self._line.popleft()  # the first, whichever frame's timer this is
         self._release(data)
         self._out(data)
+
+    def _later(self, delay: float, action: Action) -> None:
+        """Do something after some seconds, unless the connection is gone by then."""
+
+        def due() -> None:
+            self._timers.discard(timer)
+            action()
+
+        timer = self._app.clock.call_later(delay, due)
+        self._timers.add(timer)
 
     def _hold(self, data: bytes) -> None:
         self._held += len(data)
@@ -249,7 +265,7 @@ class Observed(Connection):
             onward(data)
 
         self._hold(data)
-        self._app.clock.call_later(fault.value, late)
+        self._later(fault.value, late)
 
     def _reorder(self, position: int, _fault: Fault, data: bytes, onward: Onward) -> None:
         def after_the_next() -> None:
