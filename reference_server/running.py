@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import json
 import logging
@@ -171,7 +172,7 @@ def _authority(settings: Settings, server: Server) -> Iterator[None]:
         yield
     except BaseException:
         if before is None:
-            path.unlink(missing_ok=True)
+            one_step.remove(path)
         else:
             _write(path, before, "certificate")
         raise
@@ -184,9 +185,8 @@ def _forget(path: Path) -> None:
     replaces the file.
     """
     with contextlib.suppress(OSError):
-        if not path.is_file() or _is_running(_start_of(path)):
-            return
-        path.unlink()
+        if path.is_file() and not _is_running(_start_of(path)):
+            one_step.remove(path)
 
 
 def _start_of(path: Path) -> bytes:
@@ -212,7 +212,8 @@ def _write(path: Path, text: str, what: str) -> None:
     try:
         one_step.write(path, text)
     except OSError as error:
-        raise UsageError(f"{path}: the {what} cannot be written: {error.strerror}") from error
+        why = "nobody reads this pipe" if error.errno == errno.ENXIO else error.strerror
+        raise UsageError(f"{path}: the {what} cannot be written: {why}") from error
 
 
 def _keys(
