@@ -125,21 +125,6 @@ async def test_a_delayed_frame_may_come_after_its_connection_is_gone() -> None:
         await bob.silent()
 
 
-@pytest.mark.parametrize("fault", ["delay=1000000s@deliver", "slow=1B/s@deliver", "reorder@deliver:1"])
-@in_loop
-async def test_what_is_held_back_goes_with_its_connection(fault: str) -> None:
-    async with running_server(faults=(fault,)) as server:
-        alice, bob = await server.pair()
-        (watched,) = (one for one in server.app.connections if one.session and one.session.user == bob.user)
-        active = sum(timer.active for _, _, timer in server.app.clock._heap)
-        await alice.send(message(bob.user))
-        await server.until(lambda: watched._held > 0)
-        await bob.close()
-        await server.until(lambda: watched not in server.app.connections)
-        assert (watched._held, len(watched._line), len(watched._swapped)) == (0, 0, 0)
-        await server.until(lambda: sum(timer.active for _, _, timer in server.app.clock._heap) <= active)
-
-
 @in_loop
 async def test_what_was_delayed_comes_even_if_the_faults_are_others_by_then() -> None:
     async with running_server(faults=("delay=2s@sent_ack", "drop@sent_ack")) as server:

@@ -10,12 +10,13 @@ from collections.abc import Iterator
 import psutil
 import pytest
 from support.raw import BINARY, TEXT, Raw, encode
-from support.server import Running, frame, in_loop, new_id, running_server
+from support.server import Running, frame, in_loop, message, new_id, running_server
 from websockets.exceptions import InvalidStatus
 from websockets.http11 import Request
 from websockets.server import ServerProtocol
 
 from relaykit.reference_server.connection import Connection
+from relaykit.reference_server.observed import Observed
 from relaykit.reference_server.session import Session
 
 TINY = encode(TEXT, b"x")
@@ -141,3 +142,22 @@ async def test_a_frame_that_waits_holds_no_more_than_its_bytes() -> None:
         finally:
             tracemalloc.stop()
         assert after - before < 2 * sum(map(len, frames))
+
+
+@pytest.mark.parametrize("fault", ["delay=1000000s@deliver", "slow=1B/s@deliver", "reorder@deliver:1"])
+@in_loop
+async def test_what_is_held_back_goes_with_its_connection(fault: str) -> None:
+    async with running_server(faults=(fault,)) as server:
+        alice, bob = await server.pair()
+        (watched,) = (
+            one
+            for one in server.app.connections
+            if isinstance(one, Observed) and one.session is not None and one.session.user == bob.user
+        )
+        active = sum(timer.active for _, _, timer in server.app.clock._heap)
+        await alice.send(message(bob.user))
+        await server.until(lambda: watched._held > 0)
+        await bob.close()
+        await server.until(lambda: watched not in server.app.connections)
+        assert (watched._held, len(watched._line), len(watched._swapped)) == (0, 0, 0)
+        await server.until(lambda: sum(timer.active for _, _, timer in server.app.clock._heap) <= active)
