@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from relaykit.conformance.awaiting import kind_of
-from relaykit.conformance.context import Context, Presentation
+from relaykit.conformance.context import CaseStop, Context, Device, Presentation, present
 from relaykit.conformance.wire import ABNORMAL, DialError
 
 PERMITTED = "HTTP 4xx, or an error auth_failed and a close"
@@ -78,6 +78,53 @@ async def attempt(context: Context, shown: Presentation, label: str, what: str =
         return Refusal("error", said, None, connection.close_code, error, connection.came == 1)
     form: Form = "cut" if connection.close_code == ABNORMAL else "bare-close"
     return Refusal(form, f"opened, then {connection.ended}", None, connection.close_code)
+
+
+async def tried(
+    context: Context, shown: Presentation, label: str, what: str = "", req: tuple[str, ...] = ()
+) -> Refusal:
+    """As `attempt`; `req`: what it breaks that the target cannot be reached.
+
+    Raises:
+        CaseStop: it cannot; that is said as an outcome.
+    """
+    try:
+        return await attempt(context, shown, label, what)
+    except DialError as error:
+        context.fail_dial(error, req, label)
+        raise CaseStop from None
+
+
+async def refused(
+    context: Context, device: Device, token: str | None, what: str, requirement: str, *, soft: bool = False
+) -> Refusal:
+    """Try a token that must be refused, and judge whether it is.
+
+    Raises:
+        CaseStop: see `tried`.
+    """
+    context.step = what
+    outcome = await tried(context, present(context.env, token, context.env.carrier), device.label, what)
+    judge_refused(context, outcome, what, requirement, soft=soft)
+    return outcome
+
+
+def judge_refused(
+    context: Context, outcome: Refusal, what: str, requirement: str, *, soft: bool = False
+) -> None:
+    """Judge what became of a connection that must be refused."""
+    if not judge_form(context, outcome, what):
+        return
+    if outcome.refused:
+        context.prove((requirement,))
+        return
+    context.fail(
+        (requirement,),
+        f"{what}: {outcome.said}",
+        expected=PERMITTED,
+        actual=outcome.error or outcome.said,
+        soft=soft,
+    )
 
 
 def judge_form(context: Context, outcome: Refusal, what: str, actor: str = "") -> bool:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
 from typing import Any
 
 from relaykit.conformance import alternatives, awaiting, closing
-from relaykit.conformance.context import CaseStop, Context, Device, UntestableError, present
-from relaykit.conformance.control import ControlFailedError, ControlMissingError, ControlRefusedError
+from relaykit.conformance.arranging import advance, control
+from relaykit.conformance.context import CaseStop, Context, Device, present
 from relaykit.conformance.fence import Watch, devices, fence, report, unwanted
 from relaykit.conformance.grammar import (
     ActorRef,
@@ -29,8 +28,7 @@ from relaykit.conformance.grammar import (
     walk,
 )
 from relaykit.conformance.hearing import control_silence
-from relaykit.conformance.hints import CONTROL_FAILED
-from relaykit.conformance.refusal import PERMITTED, attempt, judge_form
+from relaykit.conformance.refusal import PERMITTED, judge_form, tried
 from relaykit.conformance.restarting import ask_to_stop, launched_target, restart, settled
 from relaykit.conformance.results import OPEN_CONNECTION
 from relaykit.conformance.values import Scope
@@ -215,11 +213,7 @@ async def _refused(this: Play, step: Connect) -> None:
     for device in this.chosen(step.who):
         carrier = step.carrier or context.env.carrier
         shown = present(context.env, await device.obtain(), carrier, legacy=device.user.legacy)
-        try:
-            refusal = await attempt(context, shown, device.label)
-        except DialError as error:
-            context.fail_dial(error, step.req, device.label)
-            raise CaseStop from None
+        refusal = await tried(context, shown, device.label, req=step.req)
         if not refusal.refused:
             context.fail(
                 step.req,
@@ -290,43 +284,3 @@ async def _drop(this: Play, step: Drop) -> None:
         else:
             await device.live.close(this.context.env.waits.reply)
         device.connection = None
-
-
-async def control(
-    context: Context, operation: str, arguments: Mapping[str, Any], *, may_refuse: bool = False
-) -> dict[str, Any]:
-    """Carry out a control operation.
-
-    Args:
-        may_refuse: that the target answers that it cannot do this is as good.
-
-    Returns:
-        what came back; nothing where that was a refusal.
-
-    Raises:
-        UntestableError: the target does not offer it.
-        CaseStop: it failed; that is said as an outcome.
-    """
-    if context.env.control is None:
-        raise UntestableError("the target file states no control interface")
-    transcript = context.recorder.transcript
-    transcript.event("control", "c2s", f"{operation} {dict(arguments)}")
-    try:
-        result = await context.env.control.call(operation, arguments)
-    except ControlMissingError as error:
-        raise UntestableError(str(error)) from None
-    except ControlFailedError as error:
-        if may_refuse and isinstance(error, ControlRefusedError):
-            transcript.event("control", "s2c", str(error))
-            return {}
-        context.fail((), f"{CONTROL_FAILED}: {error}", blame="environment")
-        raise CaseStop from None
-    transcript.event("control", "s2c", f"{operation} → {result}")
-    return result
-
-
-async def advance(context: Context, seconds: float) -> None:
-    """Move the target's clock; raises as `control` does."""
-    await control(context, "advance_clock", {"seconds": seconds})
-    # Tokens minted from now on must be valid for the target's clock.
-    context.env.clock_offset_s += seconds

@@ -11,12 +11,12 @@ import random
 from dataclasses import dataclass, field
 from typing import Any
 
+from relaykit.conformance.arranging import control
 from relaykit.conformance.awaiting import Miss, take, until
 from relaykit.conformance.context import CaseStop, Context, Device, Environment, UntestableError
 from relaykit.conformance.derived.binding import GOT
 from relaykit.conformance.pacing import Budget
 from relaykit.conformance.record import Transcript
-from relaykit.conformance.steps import control
 from relaykit.conformance.talk import expect_frame, message
 from relaykit.conformance.values import fresh_uuid
 

@@ -7,8 +7,7 @@ from typing import Any
 
 from relaykit.conformance.context import Context, Device, Presentation, present
 from relaykit.conformance.matching import message_id_of
-from relaykit.conformance.probes.tokens import judge
-from relaykit.conformance.refusal import FORM, attempt
+from relaykit.conformance.refusal import FORM, judge_refused, tried
 from relaykit.conformance.registry import probe
 from relaykit.conformance.talk import deliver_to, expect_frame, message
 from relaykit.conformance.wire import Connection, DialError
@@ -130,13 +129,9 @@ async def carriers_disagree(context: Context) -> None:
     for device in (alice, bob):  # both are known, so that messages wait for them
         await (await device.connect()).close(context.env.waits.reply)
     await carol.connect()
-    try:
-        outcome = await attempt(context, _both(context, alice, bob), "alice+bob")
-    except DialError as error:
-        context.fail_dial(error, ("CONN-07",), "alice+bob")
-        return
+    outcome = await tried(context, _both(context, alice, bob), "alice+bob", req=("CONN-07",))
     if outcome.form != "session":
-        judge(context, outcome, "two tokens", "CONN-07")
+        judge_refused(context, outcome, "two tokens", "CONN-07")
         return
     mixed = context.connections[-1]
     owners = {await deliver_to(context, carol, device.user.id): device for device in (alice, bob)}

@@ -8,8 +8,7 @@ from typing import Any
 
 from relaykit.conformance import forging
 from relaykit.conformance.context import Context, Device, present
-from relaykit.conformance.probes.tokens import refused
-from relaykit.conformance.refusal import FORM, attempt, judge_form
+from relaykit.conformance.refusal import FORM, attempt, judge_form, refused, tried
 from relaykit.conformance.registry import probe
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import DialError
@@ -152,9 +151,5 @@ async def _no_server_error(
     """Such a token may be served or refused; but a refusal has a form of its own."""
     context.step = what
     shown = present(context.env, forging.signed(context, claims, **(headers or {})), context.env.carrier)
-    try:
-        outcome = await attempt(context, shown, device.label, what)
-    except DialError as error:
-        context.fail_dial(error, (), device.label)
-        return
+    outcome = await tried(context, shown, device.label, what)
     judge_form(context, outcome, what, device.label)

@@ -7,16 +7,15 @@ import asyncio
 from relaykit.conformance.awaiting import until
 from relaykit.conformance.codes import RATE_LIMITED, code_of
 from relaykit.conformance.context import (
-    CaseStop,
     Context,
     Device,
     NotApplicableError,
     UntestableError,
     present,
 )
-from relaykit.conformance.refusal import Refusal, attempt
+from relaykit.conformance.refusal import Refusal, tried
 from relaykit.conformance.registry import probe
-from relaykit.conformance.wire import Connection, DialError
+from relaykit.conformance.wire import Connection
 
 _MOST = 256
 """Limits beyond this are not tried: the suite is no flood."""
@@ -40,11 +39,7 @@ async def _beyond(context: Context, device: Device) -> Refusal:
         CaseStop: the target cannot be reached; that is said as an outcome.
     """
     shown = present(context.env, await device.obtain(), context.env.carrier)
-    try:
-        return await attempt(context, shown, device.label)
-    except DialError as error:
-        context.fail_dial(error, (), device.label)
-        raise CaseStop from None
+    return await tried(context, shown, device.label)
 
 
 def _judge(context: Context, outcome: Refusal, label: str) -> None:

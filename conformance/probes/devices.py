@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 
+from relaykit.conformance.arranging import advance, control
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.fence import fence
 from relaykit.conformance.matching import message_id_of
-from relaykit.conformance.probes.tokens import refused
-from relaykit.conformance.refusal import FORM
+from relaykit.conformance.refusal import FORM, refused
 from relaykit.conformance.registry import probe
-from relaykit.conformance.steps import advance, control
 from relaykit.conformance.talk import end_of, expect_frame, message
 from relaykit.conformance.wire import ConnectionEnded, DialError
 

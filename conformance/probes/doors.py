@@ -4,25 +4,11 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from relaykit.conformance.context import CaseStop, Context, Device, NotApplicableError, Presentation, present
-from relaykit.conformance.refusal import FORM, Refusal, attempt, judge_form
+from relaykit.conformance.context import Context, NotApplicableError, Presentation, present
+from relaykit.conformance.refusal import FORM, Refusal, judge_form, tried
 from relaykit.conformance.registry import probe
-from relaykit.conformance.wire import DialError
 
 _STRANGER = "https://stranger.invalid"
-
-
-async def _try(context: Context, device: Device, shown: Presentation) -> Refusal:
-    """What becomes of a handshake.
-
-    Raises:
-        CaseStop: the target cannot be reached; that is said as an outcome.
-    """
-    try:
-        return await attempt(context, shown, device.label)
-    except DialError as error:
-        context.fail_dial(error, (), device.label)
-        raise CaseStop from None
 
 
 @probe(
@@ -37,7 +23,9 @@ async def endpoint_path(context: Context) -> None:
     shown = present(context.env, await device.obtain(), context.env.carrier)
     path = context.env.catalogue.protocol.path
     parts = urlsplit(shown.url)._replace(path=path)
-    outcome = await _try(context, device, Presentation(parts.geturl(), shown.headers, shown.subprotocols))
+    outcome = await tried(
+        context, Presentation(parts.geturl(), shown.headers, shown.subprotocols), device.label
+    )
     if outcome.form == "session":
         context.prove(("CONN-01",))
     else:
@@ -66,7 +54,8 @@ async def foreign_origin(context: Context) -> None:
     for origin in origins:
         context.step = f"Origin: {origin}"
         headers = {**others, "Origin": origin}
-        kept[origin] = await _try(context, device, Presentation(shown.url, headers, shown.subprotocols))
+        foreign = Presentation(shown.url, headers, shown.subprotocols)
+        kept[origin] = await tried(context, foreign, device.label)
         for connection in context.connections:
             if connection.alive:  # so that it takes nobody's place
                 await connection.close(context.env.waits.reply)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from relaykit.conformance.arranging import control
 from relaykit.conformance.codes import SERVER_ERROR, an_error
 from relaykit.conformance.context import Context
 from relaykit.conformance.fence import fence
 from relaykit.conformance.record import tells_internals
 from relaykit.conformance.registry import probe
-from relaykit.conformance.steps import control
 from relaykit.conformance.talk import deliver_to, expect_frame, message, nothing_reached
 
 _UNTIL_TOLD = 1_000_000

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from relaykit.conformance.arranging import control
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.fence import fence
 from relaykit.conformance.matching import compare
 from relaykit.conformance.registry import Probe, probe
-from relaykit.conformance.steps import control
 from relaykit.conformance.talk import UNPADDED
 from relaykit.conformance.values import fresh_uuid
 from relaykit.pointers import at_pointer

@@ -7,10 +7,9 @@ from collections.abc import Mapping
 from relaykit.conformance import forging
 from relaykit.conformance.codes import AUTH_FAILED, POLICY, code_of
 from relaykit.conformance.context import Context, Presentation, present
-from relaykit.conformance.refusal import FORM, PERMITTED, Refusal, attempt, judge_form
+from relaykit.conformance.refusal import FORM, PERMITTED, Refusal, judge_form, tried
 from relaykit.conformance.registry import probe
 from relaykit.conformance.target import CARRIERS
-from relaykit.conformance.wire import DialError
 
 
 @probe(
@@ -30,11 +29,7 @@ async def refusal_form(context: Context) -> None:
         ("a token with a broken signature", forging.flipped(await device.obtain())),
     ):
         context.step = what
-        try:
-            outcome = await attempt(context, present(context.env, token, context.env.carrier), device.label)
-        except DialError as error:
-            context.fail_dial(error, (), device.label)
-            return
+        outcome = await tried(context, present(context.env, token, context.env.carrier), device.label)
         _judge(context, what, outcome)
 
 
@@ -79,11 +74,7 @@ async def other_places(context: Context) -> None:
     await (await device.connect()).close(context.env.waits.reply)
     for what, shown in _places(context, await device.obtain()).items():
         context.step = what
-        try:
-            outcome = await attempt(context, shown, device.label)
-        except DialError as error:
-            context.fail_dial(error, (), device.label)
-            return
+        outcome = await tried(context, shown, device.label)
         if outcome.form == "session":
             # The source lists three places and forbids no other: worth a word, not a failure.
             message = f"{what} opens a session"
@@ -126,11 +117,7 @@ async def not_repeated(context: Context) -> None:
     for carrier in CARRIERS:
         for token in (forging.flipped(honest), honest):
             context.step = f"{'an honest' if token is honest else 'a broken'} token as {carrier}"
-            try:
-                outcome = await attempt(context, present(context.env, token, carrier), device.label)
-            except DialError as error:
-                context.fail_dial(error, (), device.label)
-                return
+            outcome = await tried(context, present(context.env, token, carrier), device.label)
             if outcome.form == "session":
                 connection = context.connections[-1]
                 connection.send({"type": "nonsense"}, valid=False)

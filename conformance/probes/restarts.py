@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from relaykit.conformance.arranging import control
 from relaykit.conformance.codes import GOING_AWAY
 from relaykit.conformance.context import Context, Device
 from relaykit.conformance.fence import fence
 from relaykit.conformance.matching import message_id_of
-from relaykit.conformance.probes.tokens import refused
-from relaykit.conformance.refusal import FORM
+from relaykit.conformance.refusal import FORM, refused
 from relaykit.conformance.registry import probe
 from relaykit.conformance.restarting import ask_to_stop, launched_target, restart, settled
-from relaykit.conformance.steps import control
 from relaykit.conformance.talk import deliver_to, end_of, expect_frame, message
 from relaykit.conformance.wire import Connection
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from relaykit.conformance.arranging import advance
 from relaykit.conformance.codes import AUTH_FAILED, an_error
 from relaykit.conformance.context import Context, NotApplicableError
 from relaykit.conformance.registry import probe
-from relaykit.conformance.steps import advance
 from relaykit.conformance.talk import end_of, expect_frame
 from relaykit.conformance.wire import DialError
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import asyncio
 
+from relaykit.conformance.arranging import advance
 from relaykit.conformance.awaiting import until
 from relaykit.conformance.codes import CONNECTION_TIMEOUT, an_error
 from relaykit.conformance.context import CaseStop, Context, Device, NotApplicableError, UntestableError
 from relaykit.conformance.probes.transport import PING, raw_frame
 from relaykit.conformance.registry import probe
 from relaykit.conformance.results import OPEN_CONNECTION
-from relaykit.conformance.steps import advance
 from relaykit.conformance.talk import deliver_to, end_of, expect_frame
 from relaykit.conformance.wire import Connection, DialError
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from relaykit.conformance.arranging import control
 from relaykit.conformance.context import Context
 from relaykit.conformance.registry import probe
-from relaykit.conformance.steps import control
 from relaykit.conformance.talk import expect_frame, message
 from relaykit.conformance.wire import DialError
 

@@ -14,46 +14,14 @@ from typing import Any
 from relaykit.conformance import forging
 from relaykit.conformance.context import Context, Device, NotApplicableError, UntestableError, present
 from relaykit.conformance.keys import foreign_key, public_pem
-from relaykit.conformance.refusal import FORM, PERMITTED, Refusal, attempt, judge_form
+from relaykit.conformance.refusal import FORM, judge_form, refused, tried
 from relaykit.conformance.registry import Probe, probe
 from relaykit.conformance.values import fresh_uuid
-from relaykit.conformance.wire import DialError
 
 Make = Callable[[Context, Device], Iterable[tuple[str, str | None]]]
 """Gives tokens that must be refused, each with a name for what is wrong with it; None: no token at all."""
 _MARGIN_S = 30
 """Beyond the clock leeway by this much, so that no clock's drift decides."""
-
-
-async def refused(
-    context: Context, device: Device, token: str | None, what: str, requirement: str, *, soft: bool = False
-) -> Refusal | None:
-    """Try a token that must be refused, and judge whether it is; None if the target could not be reached."""
-    context.step = what
-    shown = present(context.env, token, context.env.carrier)
-    try:
-        outcome = await attempt(context, shown, device.label, what)
-    except DialError as error:
-        context.fail_dial(error, (), device.label)
-        return None
-    judge(context, outcome, what, requirement, soft=soft)
-    return outcome
-
-
-def judge(context: Context, outcome: Refusal, what: str, requirement: str, *, soft: bool = False) -> None:
-    """Judge what became of a connection that must be refused."""
-    if not judge_form(context, outcome, what):
-        return
-    if outcome.refused:
-        context.prove((requirement,))
-        return
-    context.fail(
-        (requirement,),
-        f"{what}: {outcome.said}",
-        expected=PERMITTED,
-        actual=outcome.error or outcome.said,
-        soft=soft,
-    )
 
 
 async def _all_refused(context: Context, requirement: str, make: Make) -> None:
@@ -62,8 +30,7 @@ async def _all_refused(context: Context, requirement: str, make: Make) -> None:
     await (await device.connect()).close(context.env.waits.reply)
     try:
         for what, token in make(context, device):
-            if await refused(context, device, token, what, requirement) is None:
-                return
+            await refused(context, device, token, what, requirement)
     except UntestableError as reason:
         # What could be tried without a key of the target's was judged; makers put the rest last.
         if not context.outcomes:
@@ -352,11 +319,7 @@ async def within_leeway(context: Context) -> None:
     ):
         context.step = what
         shown = present(context.env, device.token(claims=claims), context.env.carrier)
-        try:
-            outcome = await attempt(context, shown, device.label)
-        except DialError as error:
-            context.fail_dial(error, (), device.label)
-            return
+        outcome = await tried(context, shown, device.label)
         if outcome.form == "session" or (judge_form(context, outcome, what) and outcome.refused):
             context.prove(("AUTH-13",))
         elif outcome.form != "cut":

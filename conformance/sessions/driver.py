@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from relaykit.conformance.arranging import advance, control
 from relaykit.conformance.context import CaseStop, Context, Device, Environment, UntestableError
 from relaykit.conformance.fence import quiet
 from relaykit.conformance.grammar import Match, VarSpec
@@ -23,7 +24,7 @@ from relaykit.conformance.sessions.crowding import crowd
 from relaykit.conformance.sessions.operations import operation_of
 from relaykit.conformance.sessions.problems import Problem, SessionOver
 from relaykit.conformance.sessions.state import DEVICES, EXPIRY_S, USERS, Branch, Rules, State, Step, user_of
-from relaykit.conformance.steps import advance, connect_again, control, roots
+from relaykit.conformance.steps import connect_again, roots
 from relaykit.conformance.values import Scope, fresh_uuid
 from relaykit.conformance.wire import ConnectionEnded, DialError
 

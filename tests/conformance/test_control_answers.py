@@ -16,6 +16,7 @@ from fixtures.fakes import minimal
 from support.server import new_id
 from support.suite import all_cases, judge, make_target
 
+from relaykit.conformance.arranging import control
 from relaykit.conformance.context import CaseStop, Context, UntestableError
 from relaykit.conformance.control import (
     Checked,
@@ -26,7 +27,6 @@ from relaykit.conformance.control import (
 )
 from relaykit.conformance.results import RunResult
 from relaykit.conformance.run import Settings, environment
-from relaykit.conformance.steps import control
 from relaykit.schemas import load_catalogue
 
 NEEDS_A_USER = "first-device-gets-all"
