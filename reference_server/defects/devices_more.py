@@ -28,7 +28,7 @@ def pending_device_gets_messages(seams: Seams) -> None:
     seams.around(messages, "_deliver", deliver)
 
 
-def _refusing_pending(change: Callable[..., None]) -> Callable[[Seams], None]:
+def refusing_pending(change: Callable[..., None]) -> Callable[[Seams], None]:
     """Something else becomes of what a pending device sends."""
 
     def apply(seams: Seams) -> None:
@@ -60,7 +60,7 @@ def _silently(original: Handler, it: Any, session: Session, frame: Frame) -> Non
         original(it, session, frame)
 
 
-def _in_effect(original: Handler, it: Any, session: Session, frame: Frame) -> None:
+def in_effect(original: Handler, it: Any, session: Session, frame: Frame) -> None:
     """The frame is refused, and has its effect all the same."""
     app = it._app
     original(it, session, frame)
@@ -76,25 +76,25 @@ PENDING_ONES = (
         "pending-heartbeat-unanswered",
         "The heartbeat of a pending device is not answered.",
         ("DEV-22",),
-        _refusing_pending(_no_heartbeat),
+        refusing_pending(_no_heartbeat),
     ),
     Defect(
         "pending-pong-refused",
         "The pong of a pending device is answered with an error.",
         ("DEV-23",),
-        _refusing_pending(_pong_refused),
+        refusing_pending(_pong_refused),
     ),
     Defect(
         "pending-device-ignored",
         "What a pending device sends is dropped without a word.",
         ("DEV-24",),
-        _refusing_pending(_silently),
+        refusing_pending(_silently),
     ),
     Defect(
         "pending-device-has-effect",
         "What a pending device sends is refused, and has its effect all the same.",
         ("DEV-25",),
-        _refusing_pending(_in_effect),
+        refusing_pending(in_effect),
     ),
 )
 
