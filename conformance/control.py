@@ -14,6 +14,7 @@ from relaykit.conformance.control_command import OverCommand
 from relaykit.conformance.control_python import OverPython
 from relaykit.conformance.control_spec import (
     CommandControl,
+    ControlBarredError,
     ControlFailedError,
     ControlMisfitError,
     ControlMissingError,
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
 
 _LONGEST = 2**20
 """No answer is longer."""
-_NOT_LET_IN = (401, 403, 429)
-"""Statuses that say nothing of what was asked for."""
 _SHOWN = 300
 
 
@@ -87,8 +86,7 @@ class OverHttp:
             raise ControlMissingError(f"the target's control interface does not offer {operation}")
         if status >= 300:
             said = f"{operation}: HTTP {status} {body[:300].decode('utf-8', 'replace')}"
-            refused = 400 <= status < 500 and status not in _NOT_LET_IN
-            raise (ControlRefusedError if refused else ControlFailedError)(said)
+            raise _failed(status)(said)
         try:
             result = json.loads(body or b"{}")
         except ValueError:
@@ -146,6 +144,13 @@ def _validator(operation: str) -> jsonschema_rs.Draft202012Validator:
     return jsonschema_rs.Draft202012Validator(thaw(control_operations()[operation].response))
 
 
+def _failed(status: int) -> type[ControlFailedError]:
+    """What a status says of an operation that was not carried out."""
+    if status in (401, 403):
+        return ControlBarredError
+    return ControlRefusedError if 400 <= status < 500 and status != 429 else ControlFailedError
+
+
 def _explains(body: bytes) -> bool:
     """Whether a 404 is the operation's own ("no such group") rather than that of a missing route."""
     try:
@@ -182,6 +187,7 @@ def open_control(
 __all__ = [
     "Checked",
     "Control",
+    "ControlBarredError",
     "ControlFailedError",
     "ControlMisfitError",
     "ControlMissingError",

@@ -29,6 +29,10 @@ class ControlRefusedError(ControlFailedError):
     """
 
 
+class ControlBarredError(ControlFailedError):
+    """The control interface does not let the suite in."""
+
+
 class ControlMisfitError(ControlFailedError):
     """The operation answered something else than its description says."""
 

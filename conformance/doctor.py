@@ -14,7 +14,12 @@ from relaykit.conformance.advice import tls_hint
 from relaykit.conformance.capabilities import Tried, try_capabilities
 from relaykit.conformance.cases import load_cases
 from relaykit.conformance.context import Environment
-from relaykit.conformance.control import ControlFailedError, ControlMisfitError, ControlMissingError
+from relaykit.conformance.control import (
+    ControlBarredError,
+    ControlFailedError,
+    ControlMisfitError,
+    ControlMissingError,
+)
 from relaykit.conformance.dial_error import os_words
 from relaykit.conformance.issuing import TokenError
 from relaykit.conformance.preflight import Readiness, preflight
@@ -236,14 +241,16 @@ async def _provisioning(env: Environment, tell: Tell) -> bool:
             advice = "the control interface's description says what each operation answers"
             tell(Step(name, "failed", str(error), advice))
             continue
+        except ControlBarredError as error:
+            good = False
+            advice = "check in the target file control.http.token: it is refused"
+            tell(Step(name, "failed", str(error), advice))
+            break  # the others would say the same
         except ControlFailedError as error:
             told.add(operation)
             good = False
-            refused = f"{operation}: HTTP 401" in str(error) or f"{operation}: HTTP 403" in str(error)
-            what = "control.http.token: it is refused" if refused else "`control`: address, token, command"
-            tell(Step(name, "failed", str(error), f"check in the target file {what}"))
-            if refused:
-                break  # the others would say the same
+            advice = "check in the target file `control`: address, token, command"
+            tell(Step(name, "failed", str(error), advice))
             continue
         known.update(answer)
         if operation != "create_user" or arguments is steps[2][1]:

@@ -20,11 +20,14 @@ from relaykit.conformance.arranging import control
 from relaykit.conformance.context import CaseStop, Context, UntestableError
 from relaykit.conformance.control import (
     Checked,
+    ControlBarredError,
     ControlFailedError,
     ControlMisfitError,
     ControlMissingError,
     ControlRefusedError,
+    open_control,
 )
+from relaykit.conformance.control_spec import HttpControl
 from relaykit.conformance.results import RunResult
 from relaykit.conformance.run import Settings, environment
 from relaykit.schemas import load_catalogue
@@ -96,6 +99,35 @@ def test_the_target_is_not_accused_for_an_answer_of_control(tmp_path: Path, kind
     (finding,) = found.findings
     assert (finding.blame, finding.requirement) == ("environment", None)
     assert "create_user: its answer is not as described" in finding.message
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (404, ControlRefusedError),
+        (409, ControlRefusedError),
+        (401, ControlBarredError),
+        (403, ControlBarredError),
+        (429, ControlFailedError),
+        (500, ControlFailedError),
+    ],
+)
+def test_a_status_tells_what_is_refused_from_what_fails(status: int, kind: type[Exception]) -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"error": "no such group"}, status=status)
+
+    async def main() -> None:
+        app = web.Application()
+        app.router.add_post("/{operation}", answer)
+        async with TestServer(app) as served:
+            over_http = open_control(HttpControl(str(served.make_url("")).rstrip("/"), None, None), 20)
+            assert over_http is not None
+            with pytest.raises(ControlFailedError, match=f"HTTP {status}.*no such group") as failed:
+                await over_http.call("add_member", {})
+            assert type(failed.value) is kind
+            await over_http.close()
+
+    asyncio.run(main())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import os
+import select
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -21,7 +23,9 @@ from support.suite import PATIENT, all_cases, as_report, by_id, judge, make_targ
 from relaykit.config import load_yaml
 from relaykit.conformance.issuing import Issuer, TokenError
 from relaykit.conformance.results import RunResult, Verdict
+from relaykit.conformance.stops import UntestableError
 from relaykit.conformance.target import Target, read_target
+from relaykit.conformance.token_spec import Identity
 from relaykit.errors import UnreachableError, UsageError
 from relaykit.schemas import load_catalogue
 from relaykit.tokens import mint
@@ -301,6 +305,34 @@ def test_a_command_that_gives_no_token_is_bounded_and_named(tmp_path: Path, prog
         assert len(str(caught.value)) < 600
 
     asyncio.run(main())
+
+
+def test_what_a_command_has_started_ends_with_it(tmp_path: Path) -> None:
+    alive = tmp_path / "alive"
+    os.mkfifo(alive)
+    reader = os.open(alive, os.O_RDONLY | os.O_NONBLOCK)
+
+    async def main() -> None:
+        words = ["sh", "-c", f"sleep 600 > '{alive}'; true"]
+        tokens = {"fetch": {"command": {"run": words}}}
+        issuer = Issuer(make_target("ws://127.0.0.1:1/ws", tokens=tokens).tokens, 1.0, lambda _: None)
+        with pytest.raises(TokenError, match="did not end within"):
+            await issuer.token("u", "d")
+
+    asyncio.run(main())
+    assert select.select([reader], [], [], 20)[0], "something that the command started still runs"
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+def test_who_has_more_devices_is_kept_for_who_needs_them() -> None:
+    rich, poor = Identity("rich", {"one": "token", "two": "token"}), Identity("poor", {"three": "token"})
+    issuer = Issuer((rich, poor), 1.0, lambda _: None)
+    assert [issuer.lease(1), issuer.lease(1)] == [poor, rich]
+    issuer.give_back((rich, poor))
+    assert issuer.lease(2) == rich
+    with pytest.raises(UntestableError, match="one with 2 devices is missing"):
+        issuer.lease(2)
 
 
 def test_an_answer_without_end_is_not_read_to_the_end() -> None:
