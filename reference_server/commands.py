@@ -22,7 +22,7 @@ def _pairs(ctx: click.Context, parameter: click.Parameter, values: tuple[str, ..
     pairs: dict[str, Any] = {}
     for value in values:
         name, equals, text = value.partition("=")
-        if not equals:
+        if not equals or not name.isprintable():  # bytes that are no UTF-8 are not, either
             raise click.BadParameter(f"{value!r} is not NAME=VALUE", ctx, parameter)
         pairs[name] = parse_yaml(text, f"--{parameter.name} {name}").data
     return pairs or None

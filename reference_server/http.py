@@ -14,6 +14,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from relaykit.errors import UsageError
+from relaykit.reference_server.settings import why_not
 
 log = logging.getLogger(__name__)
 
@@ -53,10 +54,10 @@ async def listen(
     await runner.setup()
     try:
         await _Site(runner, host, port, silent).start()
-    except OSError as error:
+    except (OSError, UnicodeError) as error:
         await runner.cleanup()
         raise UsageError(
-            f"cannot listen on {host}:{port}: {error.strerror or error}",
+            f"cannot listen on {host}:{port}: {why_not(error)}",
             hint=f"give another {option}, or 0 for any free one",
         ) from error
     return runner

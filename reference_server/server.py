@@ -17,7 +17,7 @@ from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.faults import Names
 from relaykit.reference_server.handshake import Refusal
 from relaykit.reference_server.observed import Observed
-from relaykit.reference_server.settings import Settings, host_in_url
+from relaykit.reference_server.settings import Settings, host_in_url, why_not
 from relaykit.reference_server.tls_listener import TlsListener
 from relaykit.schemas import Catalogue
 
@@ -104,11 +104,11 @@ class Server:
         except UsageError:
             await self.stop()
             raise
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             await self.stop()
-            taken = error.errno in (errno.EADDRINUSE, errno.EACCES)
+            taken = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EACCES)
             raise UsageError(
-                f"cannot listen on {settings.host}:{settings.port}: {error.strerror or error}",
+                f"cannot listen on {settings.host}:{settings.port}: {why_not(error)}",
                 hint="give another --port, or 0 for any free one"
                 if taken
                 else "give a --host that is an address of this machine, such as 127.0.0.1 or 0.0.0.0",

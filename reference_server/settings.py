@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from textwrap import wrap
@@ -16,9 +16,10 @@ from typing import Any
 
 import yaml
 
-from relaykit.config import Document, parse_yaml, problems, suggest
+from relaykit.config import Document, parse_yaml, plain_scalar, problems, suggest
 from relaykit.errors import UsageError
-from relaykit.reference_server.settings_said import SECRETS, explained, why_fixed
+from relaykit.pointers import at_pointer
+from relaykit.reference_server.settings_said import SECRETS, explained, why_fixed, zero_bytes
 from relaykit.reference_server.store_opening import MEMORY
 from relaykit.schemas import Limit, Protocol
 
@@ -105,6 +106,13 @@ def host_in_url(host: str) -> str:
     return f"[{host}]" if ":" in host else host
 
 
+def why_not(error: OSError | UnicodeError) -> str:
+    """Why an address cannot be listened on."""
+    if isinstance(error, UnicodeError):  # of the codec for names of hosts, and in its words
+        return "no name of a host has an empty part, or one of more than 63 characters"
+    return error.strerror or str(error)
+
+
 def defaults(protocol: Protocol, **changes: Any) -> Settings:
     """The settings of a server that nobody configured, with changes; `limits` and `timing` are merged."""
     for section in _SECTIONS:
@@ -133,6 +141,7 @@ def load(
     values: dict[str, Any] = {}
     if file is not None and file.data is not None:
         found = explained(problems(file, schema), file.data, protocol)
+        found += zero_bytes(file, file.data)
         if found:
             raise UsageError("\n".join(map(str, found)))
         values.update(_located(file.data, Path(file.path).parent))
@@ -199,9 +208,21 @@ def _comment(text: str, indent: str = "") -> list[str]:
     return wrap(text, 100, initial_indent=f"{indent}# ", subsequent_indent=f"{indent}# ")
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes text such that `parse_yaml` reads it as text."""
+
+
+def _text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    plain = text.isprintable() and plain_scalar(text) == text  # others break lines, or have to be escaped
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=None if plain else '"')
+
+
+_Dumper.add_representer(str, _text)
+
+
 def _yaml(name: str, value: Any) -> list[str]:
-    text: str = yaml.safe_dump({name: value}, sort_keys=False, allow_unicode=True)
-    return text.splitlines()
+    text: str = yaml.dump({name: value}, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+    return text.rstrip("\n").split("\n")
 
 
 def _plain(value: Any) -> Any:
@@ -277,7 +298,14 @@ def _from_environment(
             raise UsageError(f"{variable}: no such setting{suggest(variable, variables)}")
         name = variables[variable]
         document = parse_yaml(environ[variable], variable)
-        wrong = problems(document, {**known[name], "$defs": schema["$defs"]})
+        rule = known[name]
+        kind = at_pointer(schema, rule["$ref"][1:]) if "$ref" in rule else rule
+        if "string" in kind.get("type", ()) and isinstance(document.data, int | float):
+            document = replace(document, data=environ[variable].strip())  # a name may look like a number
+        wrong = [
+            *problems(document, {**rule, "$defs": schema["$defs"]}),
+            *zero_bytes(document, document.data),
+        ]
         if wrong:
             raise UsageError(f"{variable}: {wrong[0].message}")
         found[name] = document.data

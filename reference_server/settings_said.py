@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
-from relaykit.config import Problem
+from relaykit.config import Document, Problem
+from relaykit.pointers import escape
 from relaykit.schemas import Protocol
 
 SECRETS = ("keys", "control_token")
@@ -27,6 +28,15 @@ def explained(found: Iterable[Problem], data: Any, protocol: Protocol) -> list[P
         for problem in found
     }
     return sorted(said, key=lambda problem: (problem.line, problem.pointer, problem.message))
+
+
+def zero_bytes(document: Document, value: Any, pointer: str = "") -> Iterator[Problem]:
+    """The texts that hold a zero byte: no name of a file, a host or anything else does."""
+    if isinstance(value, str) and "\0" in value:
+        yield Problem(document.path, document.line(pointer), pointer, "a zero byte stands in it")
+    elif isinstance(value, (Mapping, list, tuple)):
+        for key, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from zero_bytes(document, inner, f"{pointer}/{escape(str(key))}")
 
 
 def why_fixed(section: str, name: str, protocol: Protocol) -> str | None:

@@ -107,6 +107,8 @@ def parse_yaml(text: str, name: str = "<string>", *, tags: frozenset[str] = froz
         mark = error.problem_mark or error.context_mark
         where = f":{mark.line + 1}:{mark.column + 1}" if mark else ""
         raise UsageError(f"{name}{where}: not YAML: {error.problem or error.context}") from error
+    except UnicodeEncodeError:  # of a variable of the environment: a file was read as UTF-8
+        raise UsageError(f"{name}: not UTF-8") from None
     except yaml.YAMLError as error:
         raise UsageError(f"{name}: not YAML: {error}") from error
     builder = _Builder(name, tags)
@@ -155,13 +157,16 @@ class _Builder:
                 raise self.fail(node, f"the tag {node.tag} is not known here{suggest(node.tag, self.tags)}")
             return Tagged(node.tag, node.value)
         text: str = node.value
-        if node.style:  # quoted, or a block: text as it stands
-            return text
-        if text in _WORDS:
-            return _WORDS[text]
-        if _INTEGER.fullmatch(text):
-            return int(text) if len(text) <= 40 else text
-        return float(text) if _FLOAT.fullmatch(text) else text
+        return text if node.style else plain_scalar(text)  # quoted, or a block: text as it stands
+
+
+def plain_scalar(text: str) -> Any:
+    """What a scalar without quotes says here."""
+    if text in _WORDS:
+        return _WORDS[text]
+    if _INTEGER.fullmatch(text):
+        return int(text) if len(text) <= 40 else text
+    return float(text) if _FLOAT.fullmatch(text) else text
 
 
 def problems(document: Document, schema: Mapping[str, Any]) -> list[Problem]:

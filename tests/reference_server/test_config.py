@@ -111,6 +111,45 @@ def test_what_is_printed_is_a_configuration(tmp_path: Path) -> None:
     assert invoke("--config", str(config)) == (0, printed)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "12e4567",
+        "1e5",
+        "-0",
+        "1.5",
+        "true",
+        "null",
+        "~",
+        "1" * 50,
+        "a\u2028b",
+        "a\x85b",
+        "a\nb",
+        " a ",
+        "a: b",
+        "é #1",
+    ],
+)
+def test_text_that_looks_like_something_else_is_printed_as_text(text: str) -> None:
+    given = {
+        "server_id": text,
+        "host": text,
+        "faults": [text],
+        "control_token": {"env": text},
+        "keys": [{"algorithm": "HS256", "secret": {"env": text}, "kid": text}],
+    }
+    first = load(PROTOCOL, file=parse_yaml(json.dumps(given), "/etc/serve.yaml"))
+    assert as_data(first).items() >= given.items()
+    printed = settings_.as_text(first, PROTOCOL)
+    assert as_data(load(PROTOCOL, file=parse_yaml(printed, "/etc/serve.yaml"))) == as_data(first)
+
+
+@pytest.mark.parametrize("text", ["12e45", "1e5", "7", "true"])
+def test_a_variable_for_text_takes_what_looks_like_a_number(text: str) -> None:
+    found = load(PROTOCOL, environ={f"{ENVIRONMENT}SERVER_ID": text, f"{ENVIRONMENT}READY_FILE": text})
+    assert (found.server_id, found.ready_file) == (text, str(Path(text).absolute()))
+
+
 def test_what_is_printed_explains_every_setting() -> None:
     _, printed = invoke()
     lines = printed.splitlines()
@@ -207,6 +246,8 @@ def test_the_nearest_source_wins() -> None:
             "keys: [{algorithm: HS512, secret: {env: X}}]",
             "not one of HS256, RS256, ES256, EdDSA (did you mean",
         ),
+        ('port: 1\nstore: "a\\0b"', "serve.yaml:2: /store: a zero byte stands in it"),
+        ('keys: [{jwks: {file: "a\\0"}}]', "serve.yaml:1: /keys/0/jwks/file: a zero byte stands in it"),
         ("- port", "serve.yaml:1"),
         ("keys: []", "serve.yaml:1: /keys: [] has less than 1 item"),
     ],

@@ -157,8 +157,12 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
             f"--secret-file: {tmp_path / 'none'}: the secret cannot be read",
         ),
         (["--ready-file", str(tmp_path / "no" / "ready")], "ready file cannot be written"),
+        (["--host", "a" * 70], "cannot listen on aaa"),
+        (["--host", "ü..x"], "no name of a host has an empty part"),
+        (["--control-port", "0", "--control-host", "ü..x", "--control-remote"], "has an empty part"),
+        (["--limits", "\udcff=1"], "is not NAME=VALUE"),
     ):
-        result = run("serve", *arguments, RELAYKIT_SERVE_PORT="0")
+        result = run("serve", *arguments, RELAYKIT_SERVE_PORT="0", RELAYKIT_CONTROL_TOKEN="token-of-a-test")
         assert result.returncode == 2, (arguments, result.stderr)
         assert words in result.stderr, (arguments, result.stderr)
         assert "Traceback" not in result.stderr, result.stderr
@@ -167,6 +171,9 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     result = run("serve", RELAYKIT_SERVE_CONTROL_TOKEN="a secret of mine")
     assert (result.returncode, "RELAYKIT_CONTROL_TOKEN" in result.stderr) == (2, True)
     assert "a secret of mine" not in result.stderr
+    for variable in ("RELAYKIT_SERVE_STORE", "RELAYKIT_SECRET"):
+        result = run("serve", **{"RELAYKIT_SERVE_PORT": "0", variable: "\udcff"})  # a byte of no UTF-8
+        assert (result.returncode, "not UTF-8" in result.stderr) == (2, True), result.stderr
     result = run("serve", "--log-format", "json", "--port", port, RELAYKIT_SECRET="short")
     warning = json.loads(result.stderr.splitlines()[0])
     assert (warning["level"], "shorter than 32 bytes" in warning["message"]) == ("warning", True)
