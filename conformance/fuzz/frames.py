@@ -3,20 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.text import Text
 
-import relaykit
-from relaykit.conformance import terminal
 from relaykit.conformance.aiming import Aim, standing
 from relaykit.conformance.cases import from_scenario
 from relaykit.conformance.environment import Environment
@@ -24,7 +18,19 @@ from relaykit.conformance.fuzz.corpus import Corpus, lay_down
 from relaykit.conformance.fuzz.finding import Finding, without_file
 from relaykit.conformance.fuzz.hunt import Hunt, Limits
 from relaykit.conformance.fuzz.reach import summary
-from relaykit.conformance.fuzz.showing import UNTRIED, found_in_all, found_or_expected, once_more, start_line
+from relaykit.conformance.fuzz.showing import (
+    UNTRIED,
+    ProgressLine,
+    exit_code,
+    found_in_all,
+    found_or_expected,
+    once_more,
+    opening,
+    put_out,
+    show_memory,
+    show_notes,
+    start_line,
+)
 from relaykit.conformance.fuzz.writing import reproduction
 from relaykit.conformance.judge import JUDGE_ALL, shape_cases
 from relaykit.conformance.launch import Launched
@@ -36,10 +42,9 @@ from relaykit.conformance.reproduce import load, write
 from relaykit.conformance.results import Case
 from relaykit.conformance.run import Settings, open_session
 from relaykit.conformance.single import run_one
-from relaykit.errors import ExitCode, RelaykitError, UsageError
+from relaykit.errors import RelaykitError, UsageError
 from relaykit.schemas import Catalogue, control_operations
 
-_EVERY_S = 10.0
 CONNECTIONS = 24
 """Side by side, where nobody says how many."""
 
@@ -80,11 +85,7 @@ def hunt(aimed: Aim, catalogue: Catalogue, options: Options) -> int:
     finally:
         progress.end()
     data = report(search, aimed, catalogue, options, notes, interrupted=interrupted)
-    if options.format == "json":
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
-    else:
-        show(data, terminal.console())
-    return int(data["exit_code"])
+    return put_out(data, options.format, show)
 
 
 async def _search(
@@ -188,35 +189,24 @@ def _case(catalogue: Catalogue) -> Case:
     )
 
 
-class Progress:
-    """Says now and then how far it is: in one line of a terminal, elsewhere in a line every few seconds."""
+class Progress(ProgressLine):
+    """How far frames are."""
 
     def __init__(self, limits: Limits) -> None:
-        self._limits = limits
-        self._live = sys.stderr.isatty()
-        self._next = time.monotonic()
-        self._shrinks = False
+        super().__init__()
+        self._frames = limits.frames
 
     def __call__(self, search: Hunt) -> None:
-        begins, self._shrinks = not self._shrinks, bool(search.dossier.shrinking)
-        if time.monotonic() < self._next and not (begins and self._shrinks):
-            return
-        self._next = time.monotonic() + (0.25 if self._live else _EVERY_S)
-        tally, limits = search.tally, self._limits
-        until = f" of {limits.frames:,}" if limits.frames is not None else ""
-        doing = summary(search.reach, search.served)
-        if search.dossier.shrinking:
-            doing = f"shrinking {search.dossier.shrinking}…"
-        line = (
+        self.say(lambda: self._line(search), shrinks=bool(search.dossier.shrinking))
+
+    def _line(self, search: Hunt) -> str:
+        tally, shrinking = search.tally, search.dossier.shrinking
+        until = f" of {self._frames:,}" if self._frames is not None else ""
+        doing = f"shrinking {shrinking}…" if shrinking else summary(search.reach, search.served)
+        return (
             f"{tally.seconds:.0f} s · {tally.frames:,}{until} frames, {tally.rate:,.0f}/s · "
             f"{doing} · {len(search.findings)} found"
         )
-        click.echo(f"\r\x1b[K{line}" if self._live else line, err=True, nl=not self._live)
-
-    def end(self) -> None:
-        """Leave a clean line."""
-        if self._live:
-            click.echo("\r\x1b[K", err=True, nl=False)
 
 
 def report(
@@ -230,21 +220,12 @@ def report(
 ) -> dict[str, Any]:
     """What was done and found, as data, without any secret."""
     tally, reach = search.tally, search.reach
-    if interrupted:
-        code = ExitCode.INTERRUPTED
-    elif search.dossier.unexpected:
-        code = ExitCode.FAILED
-    else:
-        code = ExitCode.OK if tally.frames else ExitCode.NOTHING
+    found = search.dossier.unexpected > 0
+    code = exit_code(interrupted=interrupted, found=found, done=tally.frames > 0)
     again = once_more(aimed, options.seed, *_length(options, tally.frames))
     data = {
-        "kit": {"name": "relaykit", "version": relaykit.__version__},
-        "mode": "frames",
+        **opening("frames", options.seed, tally.seconds, code),
         "target": {"name": aimed.target.name, "url": aimed.target.url},
-        "seed": options.seed,
-        "exit_code": int(code),
-        "interrupted": interrupted,
-        "duration_s": round(tally.seconds, 3),
         "frames": tally.frames,
         "frames_per_second": round(tally.rate, 1),
         "must_be_refused": tally.refused,
@@ -330,16 +311,12 @@ def show(data: Mapping[str, Any], console: Console) -> None:
             lines.append(f"expected by the target file: {visible(each['expected_failure'])}")
         for line in lines:
             console.print(Text(f"    {line}"))
-    for note in data["notes"]:
-        console.print(Text(f"note {visible(note)}", style="dim"))
+    show_notes(data, console)
     missing = data["constraints"]["not_reached"]
     if missing and data["frames"]:
         more = f", and {len(missing) - 12} more" if len(missing) > 12 else ""
         console.print(Text(f"constraints not reached: {'; '.join(missing[:12])}{more}", style="dim"))
-    if data["memory_mb"]:
-        first, last = data["memory_mb"][0], data["memory_mb"][-1]
-        said = f"memory of the launched target: {first} MB at first, {last} MB at last"
-        console.print(Text(said, style="dim"))
+    show_memory(data, console)
     count = sum(each["expected_failure"] is None for each in data["findings"])
     found = found_in_all(data["findings"])
     reach = data["constraints"]

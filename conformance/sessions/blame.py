@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from relaykit.conformance.codes import AUTH_FAILED, RATE_LIMITED
-from relaykit.conformance.sessions import frames
+from relaykit.conformance.matching import compare
+from relaykit.conformance.sessions import frames, messaging
 from relaykit.conformance.sessions.state import Expected, Message, State, Step, user_of
 
 _MESSAGE = re.compile(r"\$\{(?:m\[([0-9]+)\]|o([0-9]+))(?:\|upper)?\}")
@@ -144,9 +145,7 @@ def _deliver(state: State, step: Step | None, device: str, frame: Mapping[str, A
 
 
 def _is_the_same(state: State, message: Message, user: str, frame: Mapping[str, Any]) -> bool:
-    from relaykit.conformance.matching import compare
-
-    forms = frames.deliver(message.sender, message.number, message.content, to=user, group_=message.group)
+    forms = messaging.forms_of(message, user)
     if user in state.legacy:
         forms = frames.as_legacy(forms)
     return any(compare(form, frame) is None for form in forms)

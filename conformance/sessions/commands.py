@@ -5,32 +5,34 @@ from __future__ import annotations
 import json
 import math
 import signal
-import sys
-import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.text import Text
 
-import relaykit
-from relaykit.conformance import terminal
 from relaykit.conformance.aiming import Aim
 from relaykit.conformance.fuzz.hunt import Limits
 from relaykit.conformance.fuzz.memory import Memory
-from relaykit.conformance.fuzz.showing import UNTRIED, found_in_all, found_or_expected, once_more, start_line
+from relaykit.conformance.fuzz.showing import (
+    UNTRIED,
+    ProgressLine,
+    exit_code,
+    found_in_all,
+    found_or_expected,
+    once_more,
+    opening,
+    put_out,
+    show_memory,
+    show_notes,
+    start_line,
+)
 from relaykit.conformance.reports.text import visible
 from relaykit.conformance.sessions.hunt import Finding, Hunt, Tally, describe
 from relaykit.conformance.sessions.lab import ENDS, Lab
 from relaykit.conformance.sessions.reachable import reachable
-from relaykit.errors import ExitCode
 from relaykit.schemas import Catalogue
-
-_EVERY_S = 10.0
-"""How often a line of progress is written where there is no terminal to draw on."""
-
 
 _FIELDS = (
     *("kind", "requirement", "requirements", "level", "provenance", "text", "message", "device", "expected"),
@@ -50,33 +52,21 @@ _FIELDS = (
 """What a finding consists of."""
 
 
-class Progress:
-    """Says now and then how far it is: in one line of a terminal, elsewhere in a line every few seconds."""
+class Progress(ProgressLine):
+    """How far sessions are."""
 
     def __init__(self, limits: Limits, moves: Collection[str], transitions: Collection[str]) -> None:
-        self._live = sys.stderr.isatty()
-        self._limits = limits
+        super().__init__()
+        self._seconds = limits.seconds
         self._possible = moves, transitions
-        self._next = time.monotonic()
-        self._shrinks = False
 
     def __call__(self, tally: Tally) -> None:
-        begins, self._shrinks = bool(tally.shrinking) and not self._shrinks, bool(tally.shrinking)
-        if time.monotonic() < self._next and not begins:
-            return
-        self._next = time.monotonic() + (0.25 if self._live else _EVERY_S)
-        until = f" of {self._limits.seconds:g}" if self._limits.seconds < math.inf else ""
-        shown = f"shrinking {tally.shrinking}…" if self._shrinks else progress_text(tally, *self._possible)
-        line = f"{tally.seconds:.0f}{until} s · {shown}"
-        if self._live:
-            click.echo(f"\r\x1b[K{line}", err=True, nl=False)
-        else:
-            click.echo(line, err=True)
+        self.say(lambda: self._line(tally), shrinks=bool(tally.shrinking))
 
-    def end(self) -> None:
-        """Leave a clean line."""
-        if self._live:
-            click.echo("\r\x1b[K", err=True, nl=False)
+    def _line(self, tally: Tally) -> str:
+        until = f" of {self._seconds:g}" if self._seconds < math.inf else ""
+        doing = f"shrinking {tally.shrinking}…" if tally.shrinking else progress_text(tally, *self._possible)
+        return f"{tally.seconds:.0f}{until} s · {doing}"
 
 
 def progress_text(tally: Tally, moves: Collection[str], transitions: Collection[str]) -> str:
@@ -102,6 +92,19 @@ def show_cut_short(data: Mapping[str, Any], console: Console) -> None:
         console.print(Text(f"    {count} × {visible(reason)}", style="dim"))
 
 
+def was_interrupted(run: Callable[[], None], lab: Lab, progress: Progress) -> bool:
+    """Run until it ends, or Ctrl-C, or a polite kill."""
+    for each in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(each, lab.interrupt)
+    try:
+        run()
+    except KeyboardInterrupt:
+        return True
+    finally:
+        progress.end()
+    return False
+
+
 def hunt(
     aimed: Aim, catalogue: Catalogue, seed: str, limits: Limits, out: Path, format_: str, *, restarts: bool
 ) -> int:
@@ -113,13 +116,9 @@ def hunt(
     Raises:
         UsageError, UnreachableError: there is no target to try it on.
     """
-    interrupted = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends it as Ctrl-C does
-    console = terminal.console()
     start_line("sessions", aimed, seed, limits)
     with Lab(aimed, catalogue, restarts) as lab:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, lab.interrupt)
         moves, transitions = reachable(lab)
         progress = Progress(limits, moves, transitions)
         memory = Memory()
@@ -130,18 +129,9 @@ def hunt(
             progress(tally)
 
         search = Hunt(lab, seed, limits, out, told=told)
-        try:
-            search.run()
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            progress.end()
+        interrupted = was_interrupted(search.run, lab, progress)
         data = report(search, lab, catalogue, seed, memory, (moves, transitions), interrupted=interrupted)
-    if format_ == "json":
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
-    else:
-        show(data, console)
-    return int(data["exit_code"])
+    return put_out(data, format_, show)
 
 
 def report(
@@ -166,21 +156,12 @@ def report(
                 **{"seed": seed, "again": _again(lab, seed, "--frames", str(tally.frames))},
             }
         )
-    if interrupted:
-        code = ExitCode.INTERRUPTED
-    elif search.unexpected or memory.grows:
-        code = ExitCode.FAILED
-    else:
-        code = ExitCode.OK if tally.steps else ExitCode.NOTHING
+    unexpected = search.unexpected > 0 or memory.grows
+    code = exit_code(interrupted=interrupted, found=unexpected, done=tally.steps > 0)
     data = {
-        "kit": {"name": "relaykit", "version": relaykit.__version__},
-        "mode": "sessions",
+        **opening("sessions", seed, tally.seconds, code),
         "restarts": lab.restarts,
         "target": {"name": lab.aimed.target.name, "url": lab.aimed.target.url},
-        "seed": seed,
-        "exit_code": int(code),
-        "interrupted": interrupted,
-        "duration_s": round(tally.seconds, 3),
         "sessions": tally.sessions,
         "steps": tally.steps,
         "frames": tally.frames,
@@ -255,18 +236,13 @@ def show(data: Mapping[str, Any], console: Console) -> None:
             ),
         ):
             console.print(Text(f"    {text}"))
-    for note in data["notes"]:
-        console.print(Text(f"note {visible(note)}", style="dim"))
+    show_notes(data, console)
     moves, transitions = data["moves"], data["transitions"]
     for word, table in (("moves", moves), ("transitions", transitions)):
         missing = [name for name, count in table.items() if not count]
         if missing and data["steps"]:
             console.print(Text(f"{word} not reached: {', '.join(missing)}", style="dim"))
-    if data["memory_mb"]:
-        first, last = data["memory_mb"][0], data["memory_mb"][-1]
-        console.print(
-            Text(f"memory of the launched target: {first} MB at first, {last} MB at last", style="dim")
-        )
+    show_memory(data, console)
     show_cut_short(data, console)
     count = sum(each["expected_failure"] is None for each in data["findings"])
     found = found_in_all(data["findings"])

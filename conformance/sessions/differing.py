@@ -6,6 +6,7 @@ unspecified: something that clients will meet, and cannot rely on.
 
 from __future__ import annotations
 
+import json
 import random
 import re
 import time
@@ -16,12 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from relaykit.conformance.fuzz.hunt import Limits
-from relaykit.conformance.sessions import model
+from relaykit.conformance.sessions import model, moves
 from relaykit.conformance.sessions.driver import Session
-from relaykit.conformance.sessions.hunt import EXTRA_S, Tally
+from relaykit.conformance.sessions.hunt import EXTRA_S, Tally, seeds
 from relaykit.conformance.sessions.keeping import keep, polished
 from relaykit.conformance.sessions.lab import Lab, Played
-from relaykit.conformance.sessions.moves import MOVES
 from relaykit.conformance.sessions.problems import Problem, SessionOver
 from relaykit.conformance.sessions.state import DEVICES, USERS, Rules, Step
 
@@ -48,7 +48,6 @@ def normal(frame: Any) -> Any:
 
 def said(frames: Sequence[Any]) -> Counter[str]:
     """Frames as they are compared: normal, and in whichever order."""
-    import json
 
     return Counter(json.dumps(normal(frame), ensure_ascii=False, sort_keys=True) for frame in frames)
 
@@ -159,12 +158,10 @@ class Differential:
             UnreachableError: a target cannot be started again.
         """
         self.mine.rules = self.other.rules = common(self.mine.rules, self.other.rules)
-        base, _, number = self.seed.partition("+")
-        count = int(number) if number.isdigit() else 0
-        while not self.tally.over_limit(self.limits) and self.unexpected < self.limits.most:
-            seed = f"{base}+{count}" if count else base
+        for seed in seeds(self.seed):
+            if self.tally.over_limit(self.limits) or self.unexpected >= self.limits.most:
+                break
             self._note(self._explore(random.Random(seed)), seed)
-            count += 1
             self.tally.sessions += 1
             self.told(self.tally)
 
@@ -184,11 +181,9 @@ class Differential:
         def steps(session: Session) -> Any:
             yield from start
             for _ in range(self.steps):
-                names = [name for name, move in MOVES.items() if move.possible(session.state)]
-                name = rng.choice(names)
-                chosen = MOVES[name].choose(session.state, rng.choice)
+                name = rng.choice(moves.possible(session.state))
                 self.tally.moves[name] += 1
-                for step in chosen if isinstance(chosen, tuple) else (chosen,):
+                for step in moves.chosen(name, session.state, rng.choice):
                     self.tally.note(step)
                     yield step
 

@@ -8,24 +8,20 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import click
 from rich.console import Console
 from rich.text import Text
 
-import relaykit
-from relaykit.conformance import terminal
 from relaykit.conformance.aiming import Aim
 from relaykit.conformance.fuzz.hunt import Limits
-from relaykit.conformance.fuzz.showing import UNTRIED, start_line
+from relaykit.conformance.fuzz.showing import UNTRIED, exit_code, opening, put_out, show_notes, start_line
 from relaykit.conformance.launch import ports_for
 from relaykit.conformance.reports.text import visible
-from relaykit.conformance.sessions.commands import Progress, cut_short, show_cut_short
+from relaykit.conformance.sessions.commands import Progress, cut_short, show_cut_short, was_interrupted
 from relaykit.conformance.sessions.differing import Broken, Differential, Unspecified, common
 from relaykit.conformance.sessions.hunt import describe
 from relaykit.conformance.sessions.lab import Lab
 from relaykit.conformance.sessions.reachable import reachable
 from relaykit.conformance.setup import Given
-from relaykit.errors import ExitCode
 from relaykit.schemas import Catalogue
 
 
@@ -46,48 +42,26 @@ def differ(
     Raises:
         UsageError, UnreachableError: one of the targets is not there.
     """
-    interrupted = False
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # a polite kill ends it as Ctrl-C does
-    console = terminal.console()
     start_line(f"sessions against {other.target.name}", mine, seed, limits)
     with Lab(mine, catalogue) as first, Lab(other, catalogue) as second:
-        for each in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(each, first.interrupt)
         first.rules = common(first.rules, second.rules)
         progress = Progress(limits, *reachable(first))
         search = Differential(first, second, seed, limits, out, told=progress)
-        try:
-            search.run()
-        except KeyboardInterrupt:
-            interrupted = True
-        finally:
-            progress.end()
+        interrupted = was_interrupted(search.run, first, progress)
     data = _report(search, catalogue, interrupted=interrupted)
     data = other.redactor.deep(mine.redactor.deep(data))
-    if format_ == "json":
-        click.echo(json.dumps(data, indent=2, ensure_ascii=False))
-    else:
-        _show(data, console)
-    return int(data["exit_code"])
+    return put_out(data, format_, _show)
 
 
 def _report(search: Differential, catalogue: Catalogue, *, interrupted: bool) -> dict[str, Any]:
     tally = search.tally
-    if interrupted:
-        code = ExitCode.INTERRUPTED
-    elif search.unexpected:
-        code = ExitCode.FAILED
-    else:
-        code = ExitCode.OK if tally.steps else ExitCode.NOTHING
+    found = search.unexpected > 0
+    code = exit_code(interrupted=interrupted, found=found, done=tally.steps > 0)
     names = {"mine": search.mine.aimed.target, "other": search.other.aimed.target}
     return {
-        "kit": {"name": "relaykit", "version": relaykit.__version__},
-        "mode": "against",
+        **opening("against", search.seed, tally.seconds, code),
         **{key: {"name": target.name, "url": target.url} for key, target in names.items()},
-        "seed": search.seed,
-        "exit_code": int(code),
-        "interrupted": interrupted,
-        "duration_s": round(tally.seconds, 3),
         "sessions": tally.sessions,
         "steps": tally.steps,
         "frames": tally.frames,
@@ -165,8 +139,7 @@ def _show(data: Mapping[str, Any], console: Console) -> None:
             console.print(Text(f"    {word:<6}{visible(frames)}"))
         for step in each["steps"]:
             console.print(Text(f"    step  {visible(step)}", style="dim"))
-    for note in data["notes"]:
-        console.print(Text(f"note {visible(note)}", style="dim"))
+    show_notes(data, console)
     show_cut_short(data, console)
     count = sum(each["expected_failure"] is None for each in data["broken"])
     expected = len(data["broken"]) - count

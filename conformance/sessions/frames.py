@@ -6,6 +6,7 @@ References stand for identifiers, as in scenario files: `${m[3]}` is the third m
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
@@ -205,8 +206,6 @@ def _invalid(step: Step) -> Template | str:
 
 
 def _as_text(frame: Template) -> str:
-    import json
-
     return json.dumps(frame)
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,6 +119,13 @@ class Tally:
         self.transitions.update(state.transitions)
 
 
+def seeds(first: str) -> Iterator[str]:
+    """The seeds of a run, beginning with this one: `q1`, `q1+1`, `q1+2` …"""
+    base, _, number = first.partition("+")
+    for count in itertools.count(int(number) if number.isdigit() else 0):
+        yield f"{base}+{count}" if count else base
+
+
 @dataclass(slots=True)
 class Hunt:
     """A search for failures with one target.
@@ -156,12 +164,10 @@ class Hunt:
             KeyboardInterrupt: Ctrl-C.
             UnreachableError: the target cannot be started again.
         """
-        base, _, number = self.seed.partition("+")
-        first = int(number) if number.isdigit() else 0
-        batch = first
-        while not self._over and self.unexpected < self.limits.most:
-            self._batch(f"{base}+{batch}" if batch else base)
-            batch += 1
+        for seed in seeds(self.seed):
+            if self._over or self.unexpected >= self.limits.most:
+                break
+            self._batch(seed)
 
     @property
     def unexpected(self) -> int:

@@ -15,7 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from relaykit.conformance.sessions.moves import MOVES
+from relaykit.conformance.sessions.moves import MOVES, chosen
 from relaykit.conformance.sessions.state import DEVICES, USERS, State, Step
 
 T = TypeVar("T")
@@ -89,10 +89,10 @@ def _rule_for(name: str, copy: int) -> Any:
         def draw(options: Sequence[T]) -> T:
             return data.draw(st.sampled_from(options))
 
-        chosen = move.choose(self.session.state, draw)
+        steps = chosen(name, self.session.state, draw)
         self.made.append(name)
         self.session.count(name)
-        for each in chosen if isinstance(chosen, tuple) else (chosen,):
+        for each in steps:
             self.do(each)
 
     step.__name__ = f"{name}_{copy}"  # each is left out of some sessions for itself

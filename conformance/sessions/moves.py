@@ -341,3 +341,14 @@ MOVES: Mapping[str, Move] = MappingProxyType(
     }
 )
 """Every move by its name."""
+
+
+def possible(state: State) -> tuple[str, ...]:
+    """The moves that can be made, each as often as it weighs."""
+    return tuple(name for name, move in MOVES.items() if move.possible(state) for _ in range(move.weight))
+
+
+def chosen(name: str, state: State, draw: Draw) -> tuple[Step, ...]:
+    """The steps of a move that can be made."""
+    steps = MOVES[name].choose(state, draw)
+    return steps if isinstance(steps, tuple) else (steps,)

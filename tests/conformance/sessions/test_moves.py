@@ -12,7 +12,7 @@ from support.sessions import CONTROLS, everybody, go
 
 from relaykit.conformance.grammar import VarSpec
 from relaykit.conformance.sessions import frames, machine, model, signaling
-from relaykit.conformance.sessions.moves import MOVES
+from relaykit.conformance.sessions.moves import MOVES, chosen, possible
 from relaykit.conformance.sessions.state import USERS, Rules, State, Step
 from relaykit.conformance.values import Scope
 from relaykit.schemas import load_catalogue
@@ -36,16 +36,15 @@ def valid(state: State, step: Step) -> list[bool]:
 
 
 def walk(state: State, rng: random.Random, steps: int, seen: Callable[[State, Step], None]) -> set[str]:
-    """Take so many moves, each as likely as the others; which ones.
+    """Take so many moves, each as likely as it weighs; which ones.
 
     Args:
         seen: is told of each step before it is taken.
     """
     made: set[str] = set()
     for _ in range(steps):
-        name = rng.choice([name for name, move in MOVES.items() if move.possible(state)])
-        chosen = MOVES[name].choose(state, rng.choice)
-        for step in chosen if isinstance(chosen, tuple) else (chosen,):
+        name = rng.choice(possible(state))
+        for step in chosen(name, state, rng.choice):
             seen(state, step)
             go(state, step)
         made.add(name)

@@ -11,7 +11,7 @@ from support.sessions import everybody, go, send
 from relaykit.conformance.reproduce import Reproduction, load, write
 from relaykit.conformance.sessions import frames, model, writing
 from relaykit.conformance.sessions.driver import Done
-from relaykit.conformance.sessions.moves import MOVES
+from relaykit.conformance.sessions.moves import chosen, possible
 from relaykit.conformance.sessions.problems import Problem
 from relaykit.conformance.sessions.state import DEVICES, Branch, State, Step
 from relaykit.schemas import load_catalogue
@@ -46,13 +46,12 @@ def test_whatever_a_session_does_can_be_said(tmp_path: Path) -> None:
     rng = random.Random(5)
     before: set[str] = set()
     failed: set[str] = set()
-    for _ in range(120):
+    for _ in range(180):
         state = everybody(*rng.sample(DEVICES, 1), flood=3, crowd=8, expires=True, restarts=True)
         log = connected(state)
         for _ in range(14):
-            name = rng.choice([name for name, move in MOVES.items() if move.possible(state)])
-            chosen = MOVES[name].choose(state, rng.choice)
-            for step in chosen if isinstance(chosen, tuple) else (chosen,):
+            name = rng.choice(possible(state))
+            for step in chosen(name, state, rng.choice):
                 log.append(Done(step, go(state, step), {}))
         last = log.pop().step
         online = state.everyone_online()
