@@ -32,8 +32,8 @@ async def control_silence(this: Play) -> None:
         CaseStop: somebody to send it cannot connect; that is said as an outcome.
     """
     context = this.context
-    # Users that all cases share know each other; where limits or faults are tried, a message may be refused.
-    if context.env.issuer.fixed or context.case.limits or "inject_fault" in context.case.operations:
+    # Where limits or faults are tried, a message may be refused.
+    if context.case.limits or "inject_fault" in context.case.operations:
         return
     able = [device for device in devices(context) if _able(this, device)]
     watched = {watch.device for watch in this.watches.values() if watch.connection is watch.device.connection}

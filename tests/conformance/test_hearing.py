@@ -111,3 +111,33 @@ def test_a_legacy_connection_gets_messages_in_a_form_of_its_own(tmp_path: Path) 
             return by_id(await judge(target, scenario_cases(path)))["quiet"]
 
     assert asyncio.run(main()).verdict is Verdict.PASS
+
+
+ADAPTER = """\
+class Adapter:
+    def inject_fault(self, count):
+        return {}
+"""
+
+
+@pytest.mark.parametrize(
+    ("was", "now"),
+    [
+        ("c: base64", "c: {base64: '${limits.burst}'}"),
+        ("  vars:", "  requires: {control: [inject_fault]}\n  vars:"),
+    ],
+    ids=["a limit", "a fault"],
+)
+def test_where_a_message_may_be_refused_none_is_sent(tmp_path: Path, was: str, now: str) -> None:
+    path, adapter = tmp_path / "s.yaml", tmp_path / "adapter.py"
+    path.write_text((HEAD + HEARS).replace(was, now))
+    adapter.write_text(ADAPTER)
+
+    async def main() -> CaseResult:
+        async with DeafTo().running() as url:
+            control = {"python": {"adapter": f"{adapter}:Adapter"}}
+            limits = {"burst": 200, "frames_per_second": 50}
+            target = make_target(url, timing=QUICK, control=control, limits=limits)
+            return by_id(await judge(target, scenario_cases(path)))["quiet"]
+
+    assert asyncio.run(main()).verdict is Verdict.PASS
