@@ -14,6 +14,7 @@ from relaykit.conformance.applicable import connections_of_a_user
 from relaykit.conformance.pacing import BurstPace
 from relaykit.conformance.restraint import Restraint
 from relaykit.conformance.results import Case, RunResult, Verdict
+from relaykit.conformance.stops import UntestableError
 
 CASES = (
     "message-life",
@@ -145,3 +146,40 @@ def test_connections_that_follow_each_other_are_one() -> None:
     assert connections_of_a_user(scenarios["message-life"]) == 2
     assert connections_of_a_user(scenarios["redelivery-until-acknowledged"]) == 1
     assert connections_of_a_user(scenarios["device-primary-was-away"]) == 2
+
+
+def restrained(most: int) -> Restraint:
+    target = make_target("ws://127.0.0.1:9/ws", limits={"waiting_per_user": most})
+    return Restraint(target, all_cases("message-life")[0])
+
+
+def sent(name: str, **whom: str) -> dict[str, Any]:
+    return {"type": "send", "message_id": name, "payload": whom}
+
+
+def nobody(_: str) -> tuple[str, ...]:
+    return ()
+
+
+def test_a_message_to_a_group_may_wait_for_everybody() -> None:
+    restraint = restrained(3)
+    for name, whom in (("1", {"receiver_id": "bob"}), ("2", {"group_id": "g"}), ("3", {"group_id": "g"})):
+        restraint.frame(sent(name, **whom), "alice", nobody)
+    with pytest.raises(UntestableError, match="waiting_per_user: 3"):
+        restraint.frame(sent("4", receiver_id="bob"), "alice", nobody)
+
+
+@pytest.mark.parametrize("devices", [(), ("phone",)], ids=["of another case", "of this one"])
+def test_what_is_acknowledged_waits_no_longer(devices: tuple[str, ...]) -> None:
+    restraint = restrained(1)
+    restraint.frame(sent("A1", receiver_id="bob"), "alice", lambda _: devices)
+    restraint.frame({"type": "delivery_ack", "message_id": "a1"}, "phone", lambda _: devices)
+    restraint.frame(sent("2", receiver_id="bob"), "alice", lambda _: devices)
+
+
+def test_what_one_device_acknowledged_waits_for_the_other() -> None:
+    restraint = restrained(1)
+    restraint.frame(sent("1", receiver_id="bob"), "alice", lambda _: ("phone", "laptop"))
+    restraint.frame({"type": "read_receipt", "payload": {"message_ids": ["1"]}}, "phone", nobody)
+    with pytest.raises(UntestableError):
+        restraint.frame(sent("2", receiver_id="bob"), "alice", lambda _: ("phone", "laptop"))

@@ -21,8 +21,10 @@ from support.server import SECRET
 from support.suite import PATIENT, all_cases, as_report, by_id, judge, make_target
 
 from relaykit.config import load_yaml
+from relaykit.conformance.context import Context
 from relaykit.conformance.issuing import Issuer, TokenError
 from relaykit.conformance.results import RunResult, Verdict
+from relaykit.conformance.run import Settings, environment
 from relaykit.conformance.stops import UntestableError
 from relaykit.conformance.target import Target, read_target
 from relaykit.conformance.token_spec import Identity
@@ -362,3 +364,25 @@ def test_an_answer_without_end_is_not_read_to_the_end() -> None:
             await runner.cleanup()
 
     asyncio.run(main())
+
+
+def test_a_token_is_given_out_once_until_the_clock_is_moved() -> None:
+    asked: list[int] = []
+
+    class Counting(Issuer):
+        async def token(self, user_id: str, device_id: str, lifetime_s: int = 3600) -> str:
+            asked.append(lifetime_s)
+            return f"token {len(asked)}"
+
+    async def main() -> list[str]:
+        target = without_minting("ws://127.0.0.1:9/ws", {"fetch": {"command": {"run": ["true"]}}})
+        env = environment(target, load_catalogue(), Settings())
+        env.issuer = Counting(target.tokens, 1, lambda _: None)
+        device = Context(env, all_cases("message-life")[0]).device("alice")
+        given = [await device.issued(), await device.issued()]
+        env.clock_offset_s = 3600.0  # by which it may have expired
+        given += [await device.issued(), await device.issued(20)]
+        await env.close()
+        return given
+
+    assert asyncio.run(main()) == ["token 1", "token 1", "token 2", "token 3"]
