@@ -9,7 +9,7 @@ from relaykit.conformance.context import Context, Device, Presentation, present
 from relaykit.conformance.matching import message_id_of
 from relaykit.conformance.refusal import FORM, judge_refused, tried
 from relaykit.conformance.registry import probe
-from relaykit.conformance.talk import deliver_to, expect_frame, message
+from relaykit.conformance.talk import deliver_to, expect_frame
 from relaykit.conformance.wire import Connection, DialError
 from relaykit.pointers import at_pointer
 
@@ -179,31 +179,6 @@ async def _comes_anyway(context: Context, sender: Device, device: Device, honest
     await expect_frame(context, honest, {"type": "deliver", "message_id": name}, (), skip=True)
     await _acknowledge(context, honest, name)
     return bool(await _again(context, await device.connect(), name))
-
-
-@probe(
-    "same-device-twice",
-    title="A device that connects a second time is served",
-    area="connection",
-    requirements=("CONN-13", "CONN-14"),
-    catches="A server that refuses a client until its lost connection has timed out.",
-    frames=("send", "deliver"),
-)
-async def same_device_twice(context: Context) -> None:
-    alice, bob = context.device("alice"), context.device("bob")
-    await bob.connect()
-    await alice.connect()
-    first, alice.connection = alice.connection, None
-    second = await alice.connect(req=("CONN-13",))
-    context.prove(("CONN-13",), alice.label)
-    sent = message(context, alice.user.id)
-    bob.live.send(sent)
-    await expect_frame(
-        context, second, {"type": "deliver", "message_id": sent["message_id"]}, ("CONN-14",), skip=True
-    )
-    context.prove(("CONN-14",), alice.label)
-    if first is not None:
-        first.leave()
 
 
 @probe(

@@ -18,6 +18,7 @@ from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import Frame, sending
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.handshake import Admission, Door, Refusal
+from relaykit.reference_server.hub import Hub
 from relaykit.reference_server.session import Session
 
 Examine = Callable[[Door, Request], Admission]
@@ -261,6 +262,12 @@ def _to_the_oldest(frame: Frame, to: Session, app: App) -> object:
     return frame if app.hub.of_device(to.user, to.device)[:1] == [to] else None
 
 
+def _with_its_device(original: Callable[..., None], self: Hub, session: Session) -> None:
+    there = self.of_device(session.user, session.device)
+    for one in there if session in there else ():
+        original(self, one)
+
+
 TWICE = (
     Defect(
         "second-connection-refused",
@@ -273,6 +280,12 @@ TWICE = (
         "Of two connections of a device the older one alone gets messages.",
         ("CONN-14",),
         sending("deliver", _to_the_oldest),
+    ),
+    Defect(
+        "older-connection-unregisters",
+        "When a connection ends, the newer ones of its device are forgotten too.",
+        ("CONN-14", "PRES-08"),
+        lambda seams: seams.around(Hub, "remove", _with_its_device),
     ),
 )
 
