@@ -137,7 +137,15 @@ def test_the_single_file_goes_where_it_is_sent(tmp_path: Path) -> None:
     assert (code, output) == (0, written)
 
 
-@pytest.mark.parametrize("arguments", [("--out", ""), ("--out", "-"), ("--single-file", "--out", " ")])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("--out", ""),
+        ("--out", "-"),
+        ("--single-file", "--out", " "),
+        ("--single-file", "--check", "--out", "-"),
+    ],
+)
 def test_a_place_that_is_none_is_refused(
     arguments: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -220,6 +220,18 @@ def test_what_readers_are_told_is_compared(folder: Path, kit: Edition) -> None:
     assert "Other words." in found[1][1]
 
 
+def test_a_new_version_and_a_new_answer_say_nothing_of_other_frames_and_answers(
+    folder: Path, kit: Edition
+) -> None:
+    path = folder / "protocol.yaml"
+    path.write_text(path.read_text("utf-8").replace('version: "1.0"', 'version: "1.1"', 1), "utf-8")
+    answer = {"type": "error", "code": "server_error", "when": "The store fails."}
+    edit(folder, "c2s/call_offer", lambda schema: schema["x-replies"].append(answer))
+    found = changes(kit, read_edition(str(folder)))
+    assert [(change.kind, change.subject) for change in found] == [("changed", "frame")], found
+    assert "server_error" in found[0].words
+
+
 def test_deprecated_fields_are_seen(folder: Path, kit: Edition) -> None:
     note = {"deprecated": True, "x-deprecated": {"note": "It lies.", "replacement": "sender_id"}}
     edit(folder, "c2s/typing", lambda schema: payload(schema)["properties"]["user_id"].update(note))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -85,6 +87,23 @@ def test_lengths_bound_what_is_compared() -> None:
     assert beyond("^a{3,5}$", "^a{3}$", least=5).texts == ("aaaaa",)
 
 
+@pytest.mark.parametrize("direction", ["c2s", "s2c"])
+@pytest.mark.parametrize(
+    "around",
+    [
+        lambda form: {"anyOf": [form, {"type": "null"}]},
+        lambda form: {"allOf": [form]},
+        lambda form: {"type": "array", "items": form},
+    ],
+    ids=["anyOf", "allOf", "items"],
+)
+def test_patterns_are_read_within_other_words(direction: Direction, around: Callable[[Any], Any]) -> None:
+    tight, loose = (around({"type": "string", "pattern": pattern}) for pattern in ("^[a-f]+$", "^[a-z]+$"))
+    narrowed, widened = ("yes", "no") if direction == "c2s" else ("no", "yes")
+    assert decide(direction, loose, tight).breaks == narrowed
+    assert decide(direction, tight, loose).breaks == widened
+
+
 @pytest.mark.parametrize(
     ("pattern", "c2s", "s2c"),
     [
@@ -114,3 +133,8 @@ def test_a_bound_alone_decides_where_no_sample_reaches_it(direction: Direction) 
     for less, more in ((array(256), array(512)), (array(9, 2), array(9, 1))):
         assert decide(direction, more, less).breaks == narrowed
         assert decide(direction, less, more).breaks == widened
+
+
+def test_a_bound_beside_a_pattern_that_cannot_be_read_decides_nothing() -> None:
+    one, some = ({"type": "string", "pattern": rf"^\p{{L}}{mark}$"} for mark in ("", "+"))
+    assert decide("c2s", {**one, "maxLength": 9}, {**some, "maxLength": 5}).breaks == "unknown"
