@@ -12,6 +12,8 @@ from support.suite import all_cases, judge, make_target
 
 from relaykit.conformance.results import Verdict
 
+pytestmark = pytest.mark.xdist_group("closing")  # one worker plays what each is compared with
+
 CASES = tuple(
     case
     for case in all_cases("area:validation", "area:errors", "area:envelope")

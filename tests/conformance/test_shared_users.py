@@ -19,6 +19,8 @@ from relaykit.conformance.target import Target
 from relaykit.schemas import load_catalogue
 from relaykit.tokens import mint
 
+pytestmark = pytest.mark.xdist_group("shared users")  # one worker plays what several tests look at
+
 PEOPLE = (2, 2, 2, 1, 1)
 """Devices of each user."""
 SAMPLE = 80

@@ -18,6 +18,8 @@ from websockets.exceptions import InvalidStatus
 
 from relaykit.reference_server.dev import DEVICES, GROUP, USERS
 
+pytestmark = pytest.mark.xdist_group("pages")  # one server is enough for them
+
 HOLDER = re.compile(r'<script type="application/json" id="relay-dev">(.*?)</script>')
 
 

@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.xdist_group("wheel")  # it is built and installed once
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = {"schemas", "conformance", "reference_server", "docs_gen"}
 USER, DEVICE = "6ba7b810-9dad-11d1-80b4-00c04fd430c8", "550e8400-e29b-41d4-a716-446655440000"
