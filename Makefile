@@ -4,6 +4,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PACKAGES := schemas reference_server conformance docs_gen
+# Tests, demo and selftest start Python hundreds of times: it need not compile everything each time.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo test lint types imports tree docs docs-check selftest selftest-sample bench clean
 help: ## show this list

@@ -16,12 +16,12 @@ import pytest
 from fixtures import fakes
 from support.suite import Ended, relaykit, start
 
-QUICK = "timing: {reply_ms: 400, quiet_ms: 60, connect_ms: 800, case_s: 6}\n"
+QUICK = "timing: {reply_ms: 1500, quiet_ms: 60, connect_ms: 3000, case_s: 15}\n"
 
 
 def target_file(tmp_path: Path, url: str, more: str = "", *, patient: bool = False) -> str:
     path = tmp_path / "target.yaml"
-    timing = QUICK.replace("reply_ms: 400", "reply_ms: 60000") if patient else QUICK
+    timing = QUICK.replace("reply_ms: 1500", "reply_ms: 60000") if patient else QUICK
     path.write_text(f"url: {url}\ntokens: {{mint: {{secret: {{env: THE_SECRET}}}}}}\n{timing}{more}")
     return str(path)
 
@@ -135,7 +135,7 @@ def test_a_hostile_target_steers_neither_terminal_nor_reports(tmp_path: Path) ->
         out, xml = tmp_path / "r.json", tmp_path / "r.xml"
         reports = ("--report", f"json={out}", "--report", f"junit={xml}")
         async with fakes.sockets(fakes.is_hostile) as url:
-            ended = await judged(tmp_path, url, "--run", "area:messages", *reports)
+            ended = await judged(tmp_path, url, "--run", "area:messages", "--retries", "0", *reports)
         assert ended.code == 1, ended
         assert not set(ended.out) & set("\x1b\x07\x00\u202e")
         json.loads(out.read_bytes())
@@ -270,7 +270,7 @@ def test_a_missing_shard_is_noted(tmp_path: Path) -> None:
 def test_repetition_and_an_end_after_failures(tmp_path: Path) -> None:
     async def main() -> None:
         out = tmp_path / "r.json"
-        words = ("--run", "area:messages", "--repeat", "2", "--max-fail", "1", "-j", "1")
+        words = ("--run", "message-life", "--run", "read-once", "--repeat", "2", "--max-fail", "1", "-j", "1")
         async with fakes.minimal("no-ack").running() as url:
             ended = await judged(tmp_path, url, *words, "--report", f"json={out}")
         assert ended.code == 1, ended

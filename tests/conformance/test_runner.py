@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from fixtures import fakes
-from support.suite import QUICK, all_cases, by_id, judge, make_target, scenario_cases
+from support.suite import HASTY, QUICK, all_cases, by_id, judge, make_target, scenario_cases
 
 from relaykit.conformance import wire
 from relaykit.conformance.results import Verdict
@@ -141,7 +141,7 @@ def test_a_hopeless_server_gets_verdicts_in_bounded_time(
         started = time.monotonic()
         async with fakes.sockets(handle) as url:
             cases = all_cases()
-            result = await judge(make_target(url, timing=QUICK), cases)
+            result = await judge(make_target(url, timing=HASTY), cases)
         assert len([r for r in result.cases if r.case.kind != "shape"]) == len(cases)
         assert result.count(Verdict.ERROR) == 0, [
             r.findings for r in result.cases if r.verdict is Verdict.ERROR
@@ -174,7 +174,7 @@ def test_a_server_that_closes_at_random_gets_verdicts() -> None:
     async def main() -> None:
         async with fakes.minimal("random-close", seed=7).running() as url:
             cases = all_cases()
-            result = await judge(make_target(url, timing=QUICK), cases)
+            result = await judge(make_target(url, timing=HASTY), cases)
         assert result.count(Verdict.ERROR) == 0, [
             r.findings for r in result.cases if r.verdict is Verdict.ERROR
         ]
@@ -305,7 +305,7 @@ def test_pings_that_cross_a_close_are_no_defect() -> None:
         caught: list[object] = []
         asyncio.get_running_loop().set_exception_handler(lambda _, context: caught.append(context))
         async with fakes.sockets(pings) as url:
-            result = await judge(make_target(url, timing=QUICK), all_cases("close-is-answered"))
+            result = await judge(make_target(url, timing=HASTY), all_cases("close-is-answered"))
         assert not caught, caught
         assert result.count(Verdict.ERROR) == 0
 

@@ -137,7 +137,7 @@ def test_doctor_writes_what_it_found_and_nothing_else(tmp_path: Path) -> None:
                 f"url: {url}  # here\n"
                 "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\n"
                 "capabilities: {groups: true, calls: probe,\n  sync: probe}   # as of today\n"
-                "timing: {reply_ms: 400, quiet_ms: 60}\n"
+                "timing: {reply_ms: 1500, quiet_ms: 60}\n"
             )
             path.write_text(text)
             return await relaykit("doctor", "-t", str(path), "--write", RELAYKIT_SECRET=fakes.SECRET), text

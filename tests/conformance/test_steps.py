@@ -13,7 +13,7 @@ from support.suite import by_id, judge, make_target, scenario_cases
 
 from relaykit.conformance.results import CaseResult, Verdict
 
-TIMING = {"reply_ms": 600, "quiet_ms": 120, "connect_ms": 2000, "case_s": 10}
+TIMING = {"reply_ms": 1200, "quiet_ms": 120, "connect_ms": 2000, "case_s": 10}
 HEAD = """\
 - id: under-test
   title: A scenario that a test runs
@@ -179,7 +179,7 @@ def test_these_pass(tmp_path: Path, steps: list[str]) -> None:
 
 
 FAILS = {
-    "nothing comes": ([want("alice", "sent_ack")], "alice expected sent_ack; nothing came within 0.6 s"),
+    "nothing comes": ([want("alice", "sent_ack")], "alice expected sent_ack; nothing came within 1.2 s"),
     "another frame": (
         [do("alice", "say", error()), want("alice", "sent_ack")],
         "alice expected sent_ack, but got error invalid_message (no)",
@@ -210,7 +210,7 @@ FAILS = {
     ),
     "one device of two, and who got it": (
         [do("bob.phone", "tell", ack()), want("bob.phone", "sent_ack")],
-        "bob.phone expected sent_ack; nothing came within 0.6 s; alice got such a frame",
+        "bob.phone expected sent_ack; nothing came within 1.2 s; alice got such a frame",
     ),
     "somebody else got nearly that": (
         [

@@ -25,8 +25,10 @@ from relaykit.conformance.target import Target, read_target
 from relaykit.redaction import Redactor
 from relaykit.schemas import load_catalogue
 
-QUICK = {"reply_ms": 300, "quiet_ms": 60, "connect_ms": 500, "case_s": 5}
-"""Waits for tests: long enough for a busy machine where something comes, short where nothing does."""
+QUICK = {"reply_ms": 1000, "quiet_ms": 60, "connect_ms": 3000, "case_s": 15}
+"""Waits for tests in which something fails to come: a moment, for a busy machine may stand still so long."""
+HASTY = {"reply_ms": 300, "quiet_ms": 60, "connect_ms": 500, "case_s": 5}
+"""Waits for tests of servers that are good for nothing, in which no answer has to be taken in time."""
 PATIENT = {"reply_ms": 3000, "quiet_ms": 60, "connect_ms": 3000, "case_s": 20}
 """Waits for tests in which everything comes."""
 
@@ -86,7 +88,7 @@ class Ended:
     err: str
 
 
-async def relaykit(*words: str, seconds: float = 60, **environment: str) -> Ended:
+async def relaykit(*words: str, seconds: float = 100, **environment: str) -> Ended:
     """Run the command line, while the test's own servers go on."""
     process = await start(*words, **environment)
     async with asyncio.timeout(seconds):

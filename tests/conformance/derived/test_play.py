@@ -145,7 +145,7 @@ class Hangs(Minimal):
 
 
 def test_a_hang_is_found_where_it_is_caused() -> None:
-    timing = {"reply_ms": 500, "quiet_ms": 30, "connect_ms": 3000, "case_s": 20}
+    timing = {"reply_ms": 1500, "quiet_ms": 30, "connect_ms": 3000, "case_s": 20}
     found = bad(run(Hangs(), ("derived/send/payload.ciphertext",), timing=timing))
     assert set(found) == {"derived/send/payload.ciphertext/null"}
     assert "VAL-13" in found["derived/send/payload.ciphertext/null"]
@@ -252,7 +252,7 @@ class NewestOnly(Minimal):
 
 
 def test_who_reaches_one_device_of_two_is_judged_by_what_each_case_is_about() -> None:
-    timing = {"reply_ms": 700, "quiet_ms": 60, "connect_ms": 3000, "case_s": 20}
+    timing = {"reply_ms": 1500, "quiet_ms": 60, "connect_ms": 3000, "case_s": 20}
     assert not bad(run(NewestOnly(), ("derived/read_receipt/payload.message_ids",), timing=timing))
     silent = NewestOnly(frozenset({"silent-on-bad"}))
     assert (
