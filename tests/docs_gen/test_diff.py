@@ -21,18 +21,13 @@ ROOT = Path(__file__).parents[2]
 Edit = Callable[[dict[str, Any]], Any]
 
 
-@pytest.fixture
-def folder(changed: Path) -> Path:
-    return changed
-
-
 @pytest.fixture(scope="module")
 def kit() -> Edition:
     return kit_edition()
 
 
-def edit(folder: Path, frame: str, change: Edit) -> None:
-    path = folder / "frames" / f"{frame}.schema.json"
+def edit(changed: Path, frame: str, change: Edit) -> None:
+    path = changed / "frames" / f"{frame}.schema.json"
     schema = json.loads(path.read_text("utf-8"))
     change(schema)
     path.write_text(json.dumps(schema), "utf-8")
@@ -133,57 +128,57 @@ TEXT = {"title": "T", "description": "D.", "type": "string"}
     ],
 )
 def test_a_changed_field_is_judged(
-    folder: Path, kit: Edition, frame: str, change: Edit, field: str, kind: str, breaks: str
+    changed: Path, kit: Edition, frame: str, change: Edit, field: str, kind: str, breaks: str
 ) -> None:
-    edit(folder, frame, lambda schema: change(payload(schema)))
-    found = only(changes(kit, read_edition(str(folder))))
+    edit(changed, frame, lambda schema: change(payload(schema)))
+    found = only(changes(kit, read_edition(str(changed))))
     assert (found.subject, found.place, found.field) == ("field", frame.replace("/", " "), field)
     assert (found.kind, found.breaks) == (kind, breaks), found
 
 
 def test_a_new_rule_between_fields_breaks_and_shows_a_frame_that_is_refused(
-    folder: Path, kit: Edition
+    changed: Path, kit: Edition
 ) -> None:
     rule = {
         "description": "No status but with words.",
         "not": {"properties": {"is_typing": {"const": False}}},
     }
-    edit(folder, "c2s/typing", lambda schema: payload(schema).update(allOf=[rule]))
-    found = only(changes(kit, read_edition(str(folder))))
+    edit(changed, "c2s/typing", lambda schema: payload(schema).update(allOf=[rule]))
+    found = only(changes(kit, read_edition(str(changed))))
     assert (found.field, found.words, found.breaks) == ("payload", "the rules between its fields", "yes")
     assert found.witness["is_typing"] is False
 
 
 def test_what_cannot_be_decided_is_unknown_unless_a_valid_frame_decides_it(
-    folder: Path, kit: Edition
+    changed: Path, kit: Edition
 ) -> None:
     def pattern(text: str) -> Edit:
         return lambda schema: payload(schema)["properties"].update(
             conversation_id={**TEXT, "pattern": text, "maxLength": 41}
         )
 
-    edit(folder, "c2s/typing", pattern("^.*[^#]$"))
-    undecided = only(_not_reworded(changes(kit, read_edition(str(folder)))))
+    edit(changed, "c2s/typing", pattern("^.*[^#]$"))
+    undecided = only(_not_reworded(changes(kit, read_edition(str(changed)))))
     assert (undecided.field, undecided.breaks) == ("payload.conversation_id", "unknown")
     assert "look at it" in undecided.why
-    edit(folder, "c2s/typing", pattern("^conv-$"))
-    decided = only(_not_reworded(changes(kit, read_edition(str(folder)))))
+    edit(changed, "c2s/typing", pattern("^conv-$"))
+    decided = only(_not_reworded(changes(kit, read_edition(str(changed)))))
     assert (decided.breaks, decided.witness[:5]) == ("yes", "conv-")
 
 
-def test_the_same_said_otherwise_is_no_change(folder: Path, kit: Edition) -> None:
+def test_the_same_said_otherwise_is_no_change(changed: Path, kit: Edition) -> None:
     def reworked(schema: dict[str, Any]) -> None:
         inner = payload(schema)
         inner["allOf"] = [{"required": inner.pop("required")}, {"type": ["object"]}]
 
-    edit(folder, "c2s/typing", reworked)
-    assert changes(kit, read_edition(str(folder))) == ()
+    edit(changed, "c2s/typing", reworked)
+    assert changes(kit, read_edition(str(changed))) == ()
 
 
-def test_frames_come_and_go(folder: Path, kit: Edition) -> None:
+def test_frames_come_and_go(changed: Path, kit: Edition) -> None:
     for way in ("c2s/pong", "s2c/ping"):
-        (folder / "frames" / f"{way}.schema.json").unlink()
-    less = read_edition(str(folder))
+        (changed / "frames" / f"{way}.schema.json").unlink()
+    less = read_edition(str(changed))
     gone = changes(kit, less)
     assert [(c.kind, c.place, c.breaks) for c in gone] == [
         ("removed", "c2s pong", "yes"),
@@ -192,15 +187,15 @@ def test_frames_come_and_go(folder: Path, kit: Edition) -> None:
     assert [(c.kind, c.breaks) for c in changes(less, kit)] == [("added", "no")] * 2
 
 
-def test_what_a_frame_declares_is_compared(folder: Path, kit: Edition) -> None:
+def test_what_a_frame_declares_is_compared(changed: Path, kit: Edition) -> None:
     def deprecate(schema: dict[str, Any]) -> None:
         schema["deprecated"] = True
         schema["x-deprecated"] = {"replacement": "send", "note": "Gone soon."}
 
-    edit(folder, "c2s/pong", deprecate)
-    edit(folder, "c2s/typing", lambda schema: schema.update({"x-capability": "core"}))
-    edit(folder, "c2s/presence", lambda schema: schema.update(description="Other words."))
-    found = {c.place: (c.kind, c.words, c.breaks) for c in changes(kit, read_edition(str(folder)))}
+    edit(changed, "c2s/pong", deprecate)
+    edit(changed, "c2s/typing", lambda schema: schema.update({"x-capability": "core"}))
+    edit(changed, "c2s/presence", lambda schema: schema.update(description="Other words."))
+    found = {c.place: (c.kind, c.words, c.breaks) for c in changes(kit, read_edition(str(changed)))}
     assert found == {
         "c2s pong": ("changed", "deprecated; its replacement is send", "no"),
         "c2s typing": ("changed", "capability: typing → core", "unknown"),
@@ -208,35 +203,32 @@ def test_what_a_frame_declares_is_compared(folder: Path, kit: Edition) -> None:
     }
 
 
-def test_what_readers_are_told_is_compared(folder: Path, kit: Edition) -> None:
+def test_what_readers_are_told_is_compared(changed: Path, kit: Edition) -> None:
     def retell(schema: dict[str, Any]) -> None:
         schema["x-since"] = "0.9"
         schema["x-replies"][0]["when"] = "Other words."
 
-    edit(folder, "c2s/call_offer", retell)
-    found = [(c.kind, c.words, c.breaks) for c in changes(kit, read_edition(str(folder)))]
+    edit(changed, "c2s/call_offer", retell)
+    found = [(c.kind, c.words, c.breaks) for c in changes(kit, read_edition(str(changed)))]
     assert found[0] == ("changed", "since version: 1.0 → 0.9", "no")
     assert [(kind, breaks) for kind, _, breaks in found[1:]] == [("reworded", "no")]
     assert "Other words." in found[1][1]
 
 
-def test_a_new_version_and_a_new_answer_say_nothing_of_other_frames_and_answers(
-    folder: Path, kit: Edition
-) -> None:
-    path = folder / "protocol.yaml"
+def test_a_new_version_and_a_new_answer_say_nothing_of_others(changed: Path, kit: Edition) -> None:
+    path = changed / "protocol.yaml"
     path.write_text(path.read_text("utf-8").replace('version: "1.0"', 'version: "1.1"', 1), "utf-8")
     answer = {"type": "error", "code": "server_error", "when": "The store fails."}
-    edit(folder, "c2s/call_offer", lambda schema: schema["x-replies"].append(answer))
-    found = changes(kit, read_edition(str(folder)))
-    assert [(change.kind, change.subject) for change in found] == [("changed", "frame")], found
-    assert "server_error" in found[0].words
+    edit(changed, "c2s/call_offer", lambda schema: schema["x-replies"].append(answer))
+    told = only(changes(kit, read_edition(str(changed))))
+    assert (told.kind, told.subject, "server_error" in told.words) == ("changed", "frame", True)
 
 
-def test_deprecated_fields_are_seen(folder: Path, kit: Edition) -> None:
+def test_deprecated_fields_are_seen(changed: Path, kit: Edition) -> None:
     note = {"deprecated": True, "x-deprecated": {"note": "It lies.", "replacement": "sender_id"}}
-    edit(folder, "c2s/typing", lambda schema: payload(schema)["properties"]["user_id"].update(note))
-    edit(folder, "c2s/presence", lambda schema: payload(schema)["properties"].update(old={**TEXT, **note}))
-    edition = read_edition(str(folder))
+    edit(changed, "c2s/typing", lambda schema: payload(schema)["properties"]["user_id"].update(note))
+    edit(changed, "c2s/presence", lambda schema: payload(schema)["properties"].update(old={**TEXT, **note}))
+    edition = read_edition(str(changed))
     found = {(c.place, c.field): (c.kind, c.words, c.breaks) for c in changes(kit, edition)}
     told = 'deprecated: It lies. Use "sender_id" instead'
     assert found == {
@@ -247,23 +239,23 @@ def test_deprecated_fields_are_seen(folder: Path, kit: Edition) -> None:
     assert back == {"payload.user_id": "no longer deprecated"}
 
 
-def test_requirements_are_compared(folder: Path, kit: Edition) -> None:
-    path = folder / "requirements/typing.yaml"
+def test_requirements_are_compared(changed: Path, kit: Edition) -> None:
+    path = changed / "requirements/typing.yaml"
     first, second, *rest = path.read_text("utf-8").split("- id: ")[1:]
     assert "level: MUST\n" in first
     weaker = first.replace("level: MUST\n", "level: SHOULD\n")
     path.write_text("".join(f"- id: {entry}" for entry in (weaker, *rest)), "utf-8")
     id_, gone = first.split()[0], second.split()[0]
-    found = {c.place: c for c in changes(kit, read_edition(str(folder))) if c.subject == "requirement"}
+    found = {c.place: c for c in changes(kit, read_edition(str(changed))) if c.subject == "requirement"}
     assert (found[gone].kind, found[gone].breaks) == ("removed", "yes")
     assert (found[id_].words, found[id_].breaks) == ("MUST → SHOULD", "yes")
-    back = {c.place: c for c in changes(read_edition(str(folder)), kit) if c.subject == "requirement"}
+    back = {c.place: c for c in changes(read_edition(str(changed)), kit) if c.subject == "requirement"}
     assert (back[gone].kind, back[gone].breaks) == ("added", "unknown")
     assert back[id_].breaks == "unknown"
 
 
-def test_codes_and_limits_are_compared(folder: Path, kit: Edition) -> None:
-    path = folder / "protocol.yaml"
+def test_codes_and_limits_are_compared(changed: Path, kit: Edition) -> None:
+    path = changed / "protocol.yaml"
     text = path.read_text("utf-8")
     path.write_text(
         text.replace(
@@ -271,7 +263,7 @@ def test_codes_and_limits_are_compared(folder: Path, kit: Edition) -> None:
             "burst: {title: Frames in one burst, default: 9",
         )
     )
-    found = only(changes(kit, read_edition(str(folder))))
+    found = only(changes(kit, read_edition(str(changed))))
     assert (found.place, found.words, found.breaks) == ("limits.burst", "default 200 → 9", "unknown")
 
 
@@ -285,17 +277,17 @@ def test_codes_and_limits_are_compared(folder: Path, kit: Edition) -> None:
     ],
 )
 def test_how_clients_reach_a_server_is_compared(
-    folder: Path, kit: Edition, old: str, new: str, place: str, kind: str, breaks: str
+    changed: Path, kit: Edition, old: str, new: str, place: str, kind: str, breaks: str
 ) -> None:
-    path = folder / "protocol.yaml"
+    path = changed / "protocol.yaml"
     text = path.read_text("utf-8")
     assert old in text
     path.write_text(text.replace(old, new), "utf-8")
-    found = only(changes(kit, read_edition(str(folder))))
+    found = only(changes(kit, read_edition(str(changed))))
     assert (found.place, found.kind, found.breaks) == (place, kind, breaks)
 
 
-def test_bundles_compare_like_the_catalogue(folder: Path, tmp_path: Path) -> None:
+def test_bundles_compare_like_the_catalogue(changed: Path, tmp_path: Path) -> None:
     def written(name: str, catalogue: Any, **how: bool) -> str:
         path = tmp_path / name
         path.write_text(json.dumps(bundle(catalogue, **how)), "utf-8")
@@ -303,10 +295,10 @@ def test_bundles_compare_like_the_catalogue(folder: Path, tmp_path: Path) -> Non
 
     old = written("old.json", load_catalogue())
     bare = written("bare.json", load_catalogue(), extensions=False)
-    edit(folder, "s2c/typing", lambda schema: payload(schema)["properties"].pop("timestamp"))
-    edit(folder, "s2c/typing", lambda schema: payload(schema)["required"].remove("timestamp"))
-    edit(folder, "s2c/status_update", lambda schema: payload(schema)["properties"].pop("recipient_id"))
-    new = written("new.json", load_catalogue(folder))
+    edit(changed, "s2c/typing", lambda schema: payload(schema)["properties"].pop("timestamp"))
+    edit(changed, "s2c/typing", lambda schema: payload(schema)["required"].remove("timestamp"))
+    edit(changed, "s2c/status_update", lambda schema: payload(schema)["properties"].pop("recipient_id"))
+    new = written("new.json", load_catalogue(changed))
     for before in (old, bare):
         found = changes(read_edition(before), read_edition(new))
         assert [(c.place, c.field, c.breaks) for c in found if c.kind == "removed"] == [
@@ -317,13 +309,15 @@ def test_bundles_compare_like_the_catalogue(folder: Path, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("closed", [False, True])
-def test_a_bundle_compares_with_a_catalogue(kit: Edition, folder: Path, tmp_path: Path, closed: bool) -> None:
+def test_a_bundle_compares_with_a_catalogue(
+    kit: Edition, changed: Path, tmp_path: Path, closed: bool
+) -> None:
     path = tmp_path / "bundle.json"
     path.write_text(json.dumps(bundle(load_catalogue(), closed=closed)), "utf-8")
     bundled = read_edition(str(path))
     assert changes(bundled, kit) == changes(kit, bundled) == ()
-    edit(folder, "c2s/typing", lambda schema: payload(schema)["required"].append("timestamp"))
-    found = only(changes(bundled, read_edition(str(folder))))
+    edit(changed, "c2s/typing", lambda schema: payload(schema)["required"].append("timestamp"))
+    found = only(changes(bundled, read_edition(str(changed))))
     assert (found.place, found.field, found.breaks) == ("c2s typing", "payload.timestamp", "yes")
 
 
@@ -337,38 +331,38 @@ def run(*arguments: str | Path) -> tuple[int, str]:
     return int(done.return_value or 0), done.output
 
 
-def test_the_command_ends_with_1_on_a_break(folder: Path) -> None:
-    assert run(folder) == (0, f"{folder} (1.0) → the kit's own schemas (1.0)\n\nNo changes.\n")
-    edit(folder, "c2s/typing", lambda schema: payload(schema)["properties"].pop("user_id"))
-    code, output = run(ROOT / "schemas", folder)
+def test_the_command_ends_with_1_on_a_break(changed: Path) -> None:
+    assert run(changed) == (0, f"{changed} (1.0) → the kit's own schemas (1.0)\n\nNo changes.\n")
+    edit(changed, "c2s/typing", lambda schema: payload(schema)["properties"].pop("user_id"))
+    code, output = run(ROOT / "schemas", changed)
     assert code == 1
     assert "c2s typing\n  BREAKS   payload.user_id removed: string (UUID)\n" in output
     assert "a frame that carries it is refused" in output
     assert output.endswith("1 change: 1 breaks, 0 unknown, 0 fine.\n")
-    code, output = run(ROOT / "schemas", folder, "--format", "json")
+    code, output = run(ROOT / "schemas", changed, "--format", "json")
     told = json.loads(output)
     assert code == 1
     assert told["summary"] == {"breaks": 1, "unknown": 0, "fine": 0}
     assert told["changes"][0]["field"] == "payload.user_id"
-    assert run(folder, ROOT / "schemas")[0] == 0
+    assert run(changed, ROOT / "schemas")[0] == 0
 
 
-def test_unknown_fails_only_when_asked_to(folder: Path) -> None:
-    edit(folder, "c2s/typing", lambda schema: schema.update({"x-capability": "core"}))
-    assert run(ROOT / "schemas", folder)[0] == 0
-    assert run(ROOT / "schemas", folder, "--strict")[0] == 1
+def test_unknown_fails_only_when_asked_to(changed: Path) -> None:
+    edit(changed, "c2s/typing", lambda schema: schema.update({"x-capability": "core"}))
+    assert run(ROOT / "schemas", changed)[0] == 0
+    assert run(ROOT / "schemas", changed, "--strict")[0] == 1
 
 
-def test_a_revision_of_git_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_revision_of_git_is_read(changed: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def git(*words: str) -> None:
         who = ("-c", "user.name=t", "-c", "user.email=t@example.org", "-c", "commit.gpgsign=false")
-        subprocess.run(("git", *who, *words), cwd=folder.parent, check=True, capture_output=True)
+        subprocess.run(("git", *who, *words), cwd=changed.parent, check=True, capture_output=True)
 
     git("init", "-q")
     git("add", ".")
     git("commit", "-q", "-m", "one")
-    edit(folder, "c2s/typing", lambda schema: payload(schema)["properties"].pop("user_id"))
-    monkeypatch.chdir(folder)  # also from below the top of the repository
+    edit(changed, "c2s/typing", lambda schema: payload(schema)["properties"].pop("user_id"))
+    monkeypatch.chdir(changed)  # also from below the top of the repository
     code, output = run("git:HEAD", ".")
     assert code == 1
     assert "payload.user_id removed" in output
@@ -383,7 +377,7 @@ def test_a_revision_of_git_is_read(folder: Path, monkeypatch: pytest.MonkeyPatch
     ):
         with pytest.raises(UsageError, match=said):
             run(name)
-    assert not (folder / "x").exists()
+    assert not (changed / "x").exists()
 
 
 @pytest.mark.parametrize(
