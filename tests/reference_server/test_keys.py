@@ -101,9 +101,9 @@ async def test_an_algorithm_that_is_not_configured_is_refused_however_good_the_s
         assert not await admits(server, algorithm, key)
 
 
-def signed(claims: bytes) -> str:
+def signed(claims: bytes, header: bytes = b'{"alg":"HS256"}') -> str:
     """A token of the bytes, whatever they say."""
-    token = "eyJhbGciOiJIUzI1NiJ9." + base64.urlsafe_b64encode(claims).decode().rstrip("=")
+    token = ".".join(base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (header, claims))
     return f"{token}." + base64.urlsafe_b64encode(hs256(SECRET)(token.encode())).decode().rstrip("=")
 
 
@@ -136,11 +136,12 @@ async def test_a_time_that_no_clock_shows_is_refused(claim: str, number: str) ->
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-32", "utf-8-sig"])
 @in_loop
-async def test_claims_are_in_utf_8(encoding: str) -> None:
+async def test_claims_and_header_are_in_utf_8(encoding: str) -> None:
     async with running_server(keys=[public("HS256")]) as server:
-        claims = json.dumps({"sub": new_id(), "device_id": new_id(), "exp": 4102444800})
-        assert await admits_token(server, signed(claims.encode()))
-        assert not await admits_token(server, signed(claims.encode(encoding)))
+        claims = json.dumps({"sub": new_id(), "device_id": new_id(), "exp": 4102444800}).encode()
+        assert await admits_token(server, signed(claims))
+        assert not await admits_token(server, signed(claims.decode().encode(encoding)))
+        assert not await admits_token(server, signed(claims, '{"alg":"HS256"}'.encode(encoding)))
 
 
 # --- rotation ---
