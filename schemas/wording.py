@@ -44,12 +44,10 @@ def shorten(value: Any, limit: int = 60) -> str:
     if isinstance(value, str):
         text = printable(encode_basestring(value[: limit + 1]))
         return text if len(value) <= limit else f'{text[:limit]}…"'
-    if value is None or isinstance(value, bool):
-        return str(value).lower() if value is not None else "null"
     if isinstance(value, Mapping):
         return f"object ({counted(len(value), 'property')})" if value else "{}"
     if isinstance(value, Sequence):
         return f"array ({counted(len(value), 'item')})" if value else "[]"
-    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 200:
+    if isinstance(value, int) and value.bit_length() > 200:
         return f"an integer of {value.bit_length()} bits"
     return json.dumps(value, default=lambda v: f"<{type(v).__name__}>")

@@ -358,6 +358,7 @@ async def test_a_reset_forgets_calls_and_who_is_online_though_a_grace_runs() -> 
         offer = {"call_type": "audio", "sdp": "v=0"}
         await alice.send(frame("call_offer", {"target_id": bob.user, **offer}))
         await bob.expect("call_offer")
+        await control.do("advance_clock", seconds=40)  # it rings still
         await control.do("reset")
         for peer in (alice, bob):
             assert (await peer.closed()).code == 1001
@@ -368,8 +369,13 @@ async def test_a_reset_forgets_calls_and_who_is_online_though_a_grace_runs() -> 
             contact = await control.server.reconnect(contact)
             await contact.expect("presence", sender_id=None)
             assert (await bob.expect("user_online"))["sender_id"] == contact.user
+        alice = control.server.peers[-2]
+        await alice.send(frame("call_offer", {"target_id": bob.user, **offer}))
+        await bob.expect("call_offer")
         await control.do("advance_clock", seconds=40)
-        await bob.silent()  # no grace of before ends now
+        await bob.silent()  # no grace of before ends now, and no ringing
+        await alice.send(frame("call_end", {"target_id": bob.user}))
+        await bob.expect("call_end")
         await contact.send(frame("call_offer", {"target_id": alice.user, **offer}))
         await contact.silent()  # alice is in no call
         assert len(control.server.app.calls.table) == 2

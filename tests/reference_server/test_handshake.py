@@ -31,6 +31,7 @@ async def status_of(server: Running, path: str, *headers: tuple[str, str], **opt
         assert b"eyJ" not in response.body
         assert await raw.ended() == b""
         assert (response.headers.get("www-authenticate") == "Bearer") is (response.status == 401)  # RFC 9110
+        assert (response.headers.get("sec-websocket-version") == "13") is (response.status == 426)
     await raw.close()
     return response.status
 
@@ -260,6 +261,9 @@ async def test_other_paths_and_requests_that_are_no_handshake() -> None:
         assert await status_of(server, path.replace("/ws", "/ws/")) == 404
         assert await status_of(server, path, method="POST") == 405
         assert await status_of(server, path, without=["Upgrade"]) == 426
+        version = "Sec-WebSocket-Version"
+        assert await status_of(server, path, (version, "8"), without=[version]) == 426  # RFC 6455, 4.2.2
+        assert await status_of(server, path, without=[version]) == 426
         assert await status_of(server, path, without=["Sec-WebSocket-Key"]) == 400
         assert (
             await status_of(server, path, ("Sec-WebSocket-Key", "short"), without=["Sec-WebSocket-Key"])

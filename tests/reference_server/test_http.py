@@ -57,6 +57,7 @@ async def test_a_body_that_is_shorter_than_it_says_is_answered_with_408_and_clos
         answer = await raw.response()
         assert answer.status == 408
         assert b"took too long" in answer.body
+        assert answer.headers["connection"] == "close"
         await raw.close()
 
 

@@ -125,3 +125,43 @@ def test_a_store_that_is_emptied_forgets_and_one_that_is_not_after_all_does_not(
     deliver(store, boxes, 10, fails=True)
     assert all(map(boxes.find, new))
     assert not any(map(boxes.find, keys))
+
+
+def test_a_status_is_known_of_older_messages_too(store: Store) -> None:
+    boxes = new_boxes(store)
+    boxes.register(BOB, "laptop")
+    key = uuid.uuid4().bytes
+    boxes.add(key, ALICE, BOB, b"x")
+    store.commit()
+    deliver(store, boxes, 15)  # it is among the older ones now
+    assert boxes.acknowledge(key, BOB, PHONE, DELIVERED) == ALICE
+    assert boxes.acknowledge(key, BOB, "laptop", DELIVERED) is None  # told once
+
+
+def test_what_is_forgotten_or_was_never_stored_takes_no_memory(store: Store) -> None:
+    boxes = new_boxes(store, remembered=30)
+    waiting = uuid.uuid4().bytes
+    boxes.add(waiting, ALICE, BOB, b"x")
+    for number in range(60):
+        deliver(store, boxes, 11)
+        if number % 2:  # a turn that fails, early or late, and one that looks nothing up
+            if number % 4 == 1:
+                deliver(store, boxes, 11, fails=True)
+            else:
+                for _ in range(11):
+                    boxes.add(uuid.uuid4().bytes, ALICE, BOB, b"x")
+                for act in (lambda: store.read("nonsense"), store.commit):
+                    with pytest.raises(StoreError):
+                        act()
+            store.write("DELETE FROM written")
+            store.commit()
+    known = boxes._ledger
+    assert sum(map(len, known._shelves)) <= 21 * 60
+    assert len(known._recent) + len(known._older) < 50
+
+
+def test_an_id_is_not_found_across_two_others() -> None:
+    shelf = bytes(range(100, 142))  # two records
+    assert list(ledger._seqs(shelf, shelf[:16])) == [int.from_bytes(shelf[16:21])]
+    assert list(ledger._seqs(shelf, shelf[21:37])) == [int.from_bytes(shelf[37:42])]
+    assert list(ledger._seqs(shelf, shelf[7:23])) == []

@@ -241,3 +241,27 @@ async def test_a_log_that_nobody_reads_stops_nobody(style: str, monkeypatch: pyt
 
 def _all(reader: io.BufferedReader) -> str:
     return (reader.read() or b"").decode()
+
+
+def test_a_line_of_which_the_end_was_lost_does_not_run_into_the_next(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(logs, "_PATIENCE_MS", 50)
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as reader, os.fdopen(writing, "w") as stream, logged("text", stream=stream):
+        logging.getLogger("test").warning("first %s", "x" * (1 << 20))  # more than a pipe holds
+        os.set_blocking(reading, False)
+        (cut,) = _all(reader).splitlines()
+        assert cut.endswith("xxx")
+        logging.getLogger("test").warning("second")
+        empty, lost, second = _all(reader).splitlines()
+        assert empty == ""
+        assert "1 lines of the log were lost" in lost
+        assert second.endswith("WARNING second")
+
+
+def test_a_log_whose_reader_is_gone_is_no_matter(capsys: pytest.CaptureFixture[str]) -> None:
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "w") as stream, logged("text", stream=stream):
+        os.close(reading)
+        for _ in range(3):
+            logging.getLogger("test").warning("nobody reads this")
+    assert capsys.readouterr() == ("", "")
