@@ -56,6 +56,7 @@ class Ledger:
         # of each, in one string for all that share a hash.
         self._shelves = [b""] * _SHELVES
         self._gone: list[tuple[bytes, int]] = []  # forgotten in a turn of which the commit is to come
+        self._gone_in = 0  # the number of that turn
         self._read_all()
         self._next = 1 + self._last()
         store.on_settle(lambda: None, self._forget)
@@ -98,7 +99,7 @@ class Ledger:
         for key, seq in self._gone:  # in a turn before this one, which was committed
             self._drop(key, seq)
         self._gone = []
-        if self._stale or len(self._recent) < _RECENT:
+        if len(self._recent) < _RECENT:
             return None
         shelves = self._shelves
         for key, older in self._older.items():
@@ -109,6 +110,7 @@ class Ledger:
     def forget(self, rows: Iterable[tuple[bytes, int]]) -> None:
         """Forget messages, by id and place, whose rows are deleted in this turn, if it is committed."""
         self._gone += rows
+        self._gone_in = self._store.turns
 
     def _drop(self, key: bytes, seq: int) -> None:
         for recents in (self._recent, self._older):
@@ -123,7 +125,8 @@ class Ledger:
     # --- agreeing with the table ---
 
     def _forget(self) -> None:
-        self._gone = []
+        if self._gone_in == self._store.turns:  # otherwise that turn was committed, and a later one fails
+            self._gone = []
         self._stale = True  # nothing is read here: a store that fails would fail again
 
     def _load(self) -> None:

@@ -52,6 +52,8 @@ class Store:
         self.commits = Durations()
         """How long commits took, those that failed too."""
         self.failed_commits = 0
+        self.turns = 0
+        """How many were committed that wrote anything."""
         self._broken = False  # the current turn has failed: nothing of it may be kept
         self._writing = False  # a transaction is under way
         self._faults = 0
@@ -185,6 +187,7 @@ class Store:
             self._rollback()
             raise StoreError("nothing of this turn was stored") from error
         self.dirty = self._writing = False
+        self.turns += 1
         self._note_mark()
         if self._most_pages is not None:
             self._measure(self._most_pages)

@@ -201,6 +201,17 @@ def test_every_limit_and_interval_has_its_variable_and_flag(section: str) -> Non
         assert shown[section][name] == value
 
 
+def test_what_the_protocol_fixes_has_none() -> None:
+    with pytest.raises(UsageError, match="LIMITS_MAX_DEPTH: the protocol fixes max_depth at 64"):
+        load(PROTOCOL, environ={f"{ENVIRONMENT}LIMITS_MAX_DEPTH": "65"})
+
+
+def test_keys_by_flag_have_no_place_in_the_file() -> None:
+    file, other = {"keys": OTHER["keys"]}, [{"algorithm": "HS256", "secret": {"file": "/key"}}]
+    assert [place.rpartition(" ")[2] for place in read(file).places] == ["/keys/0", "/keys/1"]
+    assert read(file, flags={"keys": other}).places == ()
+
+
 def test_the_nearest_source_wins() -> None:
     file, environ, flags = {"port": 1, "server_id": "a", "verbose": True}, {f"{ENVIRONMENT}PORT": "2"}, {}
     assert read(file).port == 1
