@@ -310,7 +310,7 @@ def show(data: Mapping[str, Any], console: Console) -> None:
         if each["expected_failure"] is not None:
             lines.append(f"expected by the target file: {visible(each['expected_failure'])}")
         for line in lines:
-            console.print(Text(f"    {line}"))
+            console.print(Text(f"    {line}"), soft_wrap=True)  # commands stay whole
     show_notes(data, console)
     missing = data["constraints"]["not_reached"]
     if missing and data["frames"]:

@@ -110,7 +110,7 @@ class Hunt:
         self.oracle = Oracle(catalogue)
         self.bench = Bench(env, case, self.oracle)
         self.dossier = Dossier(env, limits.most, told=lambda: progress(self))
-        self.crashes = Crashes(self.bench, Deaths(env, env.waits.reply / 2), self.dossier)
+        self.crashes = Crashes(self.bench, Deaths(env, env.waits.reply), self.dossier)
         self.inquiry = Inquiry(self.bench, self.dossier, self.crashes)
         self.server = server
         self._progress = progress

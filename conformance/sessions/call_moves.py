@@ -46,7 +46,8 @@ def _signals(state: State) -> tuple[tuple[str, str, tuple[str, ...]], ...]:
 
 
 def _signal(state: State, draw: Draw) -> Step:
-    who, to, kinds = draw(_signals(state))
+    busy = tuple(each for each in _signals(state) if each[1] in state.calls)
+    who, to, kinds = prefer(draw, busy, _signals(state))
     return _signalled(state, who, draw(kinds), to)
 
 

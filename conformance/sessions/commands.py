@@ -212,7 +212,7 @@ def show(data: Mapping[str, Any], console: Console) -> None:
     for each in data["findings"]:
         console.print(Text.assemble(found_or_expected(each), " ", (visible(each["message"]), "bold")))
         if each["requirement"] is None:
-            console.print(Text(f"    again   {each['again']}"))
+            console.print(Text(f"    again   {each['again']}"), soft_wrap=True)
             continue
         for text in (
             f"breaks {each['requirement']} ({each['level']}, {each['provenance']}): {each['text']}",
@@ -235,7 +235,7 @@ def show(data: Mapping[str, Any], console: Console) -> None:
                 else []
             ),
         ):
-            console.print(Text(f"    {text}"))
+            console.print(Text(f"    {text}"), soft_wrap=True)  # commands stay whole
     show_notes(data, console)
     moves, transitions = data["moves"], data["transitions"]
     for word, table in (("moves", moves), ("transitions", transitions)):
