@@ -10,7 +10,11 @@ from fixtures import fakes
 from support.suite import QUICK, all_cases, judge, make_target, scenario_cases
 from websockets.asyncio.server import ServerConnection
 
+from relaykit.conformance.context import CaseStop, Context, present
+from relaykit.conformance.refusal import tried
 from relaykit.conformance.results import RunResult, Verdict
+from relaykit.conformance.run import Settings, environment
+from relaykit.schemas import load_catalogue
 
 COMES_BACK = """\
 - id: under-test
@@ -85,3 +89,16 @@ def test_a_device_that_must_not_come_back(
     result = asyncio.run(main())
     assert result.cases[0].verdict is verdict
     assert [finding.requirement for finding in result.cases[0].findings] == [requirement]
+
+
+def test_a_target_that_cannot_be_reached_is_said_and_ends_the_case() -> None:
+    async def main() -> None:
+        env = environment(make_target("ws://127.0.0.1:9/ws", timing=QUICK), load_catalogue(), Settings())
+        context = Context(env, all_cases("refusal-form")[0])
+        with pytest.raises(CaseStop):
+            await tried(context, present(env, None, "header"), "alice", req=("CONN-07",))
+        (outcome,) = context.outcomes
+        assert (outcome.ok, outcome.requirements, outcome.blame) == (False, ("CONN-07",), "environment")
+        await env.close()
+
+    asyncio.run(main())
