@@ -24,6 +24,7 @@ from relaykit.conformance.sessions.keeping import keep, polished
 from relaykit.conformance.sessions.lab import Lab, Played
 from relaykit.conformance.sessions.problems import Problem, SessionOver
 from relaykit.conformance.sessions.state import DEVICES, USERS, Rules, Step
+from relaykit.errors import UnreachableError
 
 _POLISH_S = 15.0
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z")
@@ -155,15 +156,20 @@ class Differential:
 
         Raises:
             KeyboardInterrupt: Ctrl-C.
-            UnreachableError: a target cannot be started again.
+            UnreachableError: a target is gone for good, and nothing was found.
         """
         self.mine.rules = self.other.rules = common(self.mine.rules, self.other.rules)
-        for seed in seeds(self.seed):
-            if self.tally.over_limit(self.limits) or self.unexpected >= self.limits.most:
-                break
-            self._note(self._explore(random.Random(seed)), seed)
-            self.tally.sessions += 1
-            self.told(self.tally)
+        try:
+            for seed in seeds(self.seed):
+                if self.tally.over_limit(self.limits) or self.unexpected >= self.limits.most:
+                    break
+                self._note(self._explore(random.Random(seed)), seed)
+                self.tally.sessions += 1
+                self.told(self.tally)
+        except UnreachableError as error:
+            if not self.broken:
+                raise
+            self.mine.notes = (*self.mine.notes, str(error).splitlines()[0])
 
     @property
     def unexpected(self) -> int:
@@ -301,7 +307,7 @@ class Differential:
             polished(lab.play, best, same, self._until(), shorter)
             lab.be_patient()
             self._keep(lab, by, best, seed, replay=True)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, UnreachableError):
             self._keep(lab, by, best, seed, replay=False)
             raise
         finally:

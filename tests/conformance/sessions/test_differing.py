@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.suite import relaykit
+from support.suite import Ended, relaykit
 
+from relaykit.conformance.launch import free_port, launched
 from relaykit.conformance.sessions.differing import common, compare, normal
 from relaykit.conformance.sessions.state import Rules, Step
 
@@ -97,3 +98,30 @@ def test_what_the_model_permits_both_to_do_is_unspecified(tmp_path: Path) -> Non
         assert found[0]["other"] == []
 
     asyncio.run(main())
+
+
+def test_a_target_of_somebody_else_that_dies_is_said_and_ends_it(tmp_path: Path) -> None:
+    """The second target is not started again by anybody: what it was found to do is shown all the same."""
+    port, process = (
+        free_port(),
+        f"{PYTHON} {shlex.quote(str(Path('tests/fixtures/fake_process.py').resolve()))}",
+    )
+    mine, other = tmp_path / "mine.yaml", tmp_path / "other.yaml"
+    mine.write_text("tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\ntiming: {reply_ms: 2000}\n")
+    other.write_text(f"{mine.read_text()}url: ws://127.0.0.1:{port}/ws\n")
+
+    async def main() -> Ended:
+        url = f"ws://127.0.0.1:{port}/ws"
+        async with launched(
+            f"{process} {port} dies", url, environment={"RELAYKIT_SECRET": SECRET}, seconds=30
+        ):
+            aim = ("-t", str(mine), "--launch", f"{process} {{port}}", "--against", str(other))
+            words = ("--seconds", "60", "--seed", "1", "--out", str(tmp_path / "found"), "--format", "json")
+            return await relaykit("fuzz", *aim, *words, RELAYKIT_SECRET=SECRET, seconds=110)
+
+    ended = asyncio.run(main())
+    data = json.loads(ended.out)
+    (broken,) = data["broken"]
+    assert (broken["by"], ended.code) == ("other", 1), ended
+    assert "accepts no connections any more" in broken["message"]
+    assert any("did not come back" in note for note in data["notes"])

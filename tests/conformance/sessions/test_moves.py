@@ -118,3 +118,11 @@ def test_sessions_end_where_they_would_only_repeat_one_move() -> None:
     rows = [len(list(same)) for moves in played for _, same in groupby(moves)]
     assert max(rows) == 5
     assert sum(len(moves) for moves in played) > 300, "but they do not end at once"
+
+
+def test_what_goes_on_with_a_call_or_a_message_is_chosen_more_often_than_what_begins_nothing() -> None:
+    state = everybody()
+    go(state, Step("send", "alice.phone", {"to": "bob", "m": 1, "c": 1}))
+    go(state, Step("signal", "alice.phone", {"type": "call_offer", "to": "bob", "n": 2}))
+    chances = Counter(possible(state))
+    assert min(chances[name] for name in ("hang_up", "answer", "take", "ack", "read")) > chances["pong"] > 0
