@@ -49,7 +49,10 @@ class _Json(logging.Formatter):
         # What a frame says, it says itself; everything else has a level and a text.
         more = getattr(record, "entry", None)
         entry |= more or {"level": record.levelname.lower(), "message": _message(self, record)}
-        return json.dumps(self._redactor.deep(entry), ensure_ascii=False)
+        # A frame as JSON is read by programs, `relaykit validate` among them: what is opaque in it stays.
+        whole = {"frame": entry.pop("frame")} if isinstance(entry.get("frame"), dict) else {}
+        shown = self._redactor.deep(entry) | self._redactor.deep(whole, opaque=True)
+        return json.dumps(shown, ensure_ascii=False)
 
 
 def set_up(

@@ -26,6 +26,8 @@ from relaykit.schemas.wording import shorten
 
 Way = Literal["c2s", "s2c", "auto"]
 _RECORD = ("direction", "frame")  # what a line holds that says who sent its frame
+# What the server's log says beside the frames: where connections begin and end, and everything with a level.
+_LOG_LINES = ({"at", "event"}, {"at", "level", "message"})
 _TYPE = operator.itemgetter("type")
 _SLICE = 64  # lines looked at together: few enough that their frames stay in a processor's cache
 _TICK = 256  # frames between two looks at the clock of the progress display
@@ -172,6 +174,10 @@ class Checker:
                     blank += 1
                     continue
                 subject = self._decoded(content) if frame is None else frame
+                if isinstance(subject, dict) and any(log_line <= subject.keys() for log_line in _LOG_LINES):
+                    counts.skipped["log line"] += 1
+                    blank += 1
+                    continue
                 if frame is None and isinstance(subject, dict) and isinstance(subject.get("type"), str):
                     fits = usual.get(subject["type"])  # such as JSON with blanks in it
                     if fits is not None and fits(subject):

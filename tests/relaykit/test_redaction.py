@@ -61,3 +61,15 @@ def test_ordinary_text_stays() -> None:
 
 def test_a_secret_counts_from_six_letters_on() -> None:
     assert Redactor("abcde", "uvwxyz").text("abcde uvwxyz") == f"abcde {REDACTED}"
+
+
+def test_what_is_opaque_in_a_frame_stays_unless_it_holds_a_token() -> None:
+    text = base64.b64encode(b'{"text":"hello to you"}').decode()
+    twice = base64.b64encode(text.encode()).decode()
+    hidden = base64.b64encode(TOKEN.encode()).decode()
+    redactor = Redactor("c2VjcmV0c2VjcmV0")
+    values = [text, twice, twice.rstrip("="), twice[:-3], f"A{twice}", "x.y", "hello"]
+    assert redactor.deep({"payload": values}, opaque=True) == {"payload": values}
+    assert redactor.deep([text, twice]) == [f"{REDACTED}=", REDACTED]
+    for secret in (TOKEN, TOKEN[:60], hidden, f"A{hidden}", f"A{hidden[:120]}", "AAAAc2VjcmV0c2VjcmV0"):
+        assert REDACTED in redactor.deep({"payload": secret}, opaque=True)["payload"], secret
