@@ -96,11 +96,18 @@ class ControlServer:
             refusal = _error(405, "operations are posted")
             refusal.headers["Allow"] = "POST"
             return refusal
+        encoding = request.headers.get("Content-Encoding", "identity")
+        if encoding.strip().lower() != "identity":
+            return _error(400, f"the body has to be JSON as it is, without Content-Encoding: {encoding[:40]}")
         try:
             async with asyncio.timeout(REQUEST_S):
                 body = await request.read()
         except TimeoutError:
             refusal = _error(408, "the request took too long")
+            refusal.force_close()
+            return refusal
+        except web.RequestPayloadError:
+            refusal = _error(400, "the body is broken: its chunks are not as HTTP has them")
             refusal.force_close()
             return refusal
         except web.HTTPRequestEntityTooLarge:

@@ -11,6 +11,7 @@ import logging
 from typing import cast
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 
 from relaykit.errors import UsageError
@@ -49,7 +50,13 @@ async def listen(
 
     http.middlewares.append(heard)
     runner = web.AppRunner(
-        http, access_log=None, shutdown_timeout=stop_s, keepalive_timeout=_IDLE_S, lingering_time=_LINGER_S
+        http,
+        access_log=None,
+        logger=_errors,
+        auto_decompress=False,  # no body needs it, and one that is broken would be told by aiohttp
+        shutdown_timeout=stop_s,
+        keepalive_timeout=_IDLE_S,
+        lingering_time=_LINGER_S,
     )
     await runner.setup()
     try:
@@ -61,6 +68,21 @@ async def listen(
             hint=f"give another {option}, or 0 for any free one",
         ) from error
     return runner
+
+
+def _is_of_us(record: logging.LogRecord) -> bool:
+    """Whether an error that aiohttp logs is ours. What is no HTTP, such as TLS to an address with http://, is
+    none: whoever sends it gets 400, and the log no traceback for each."""
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, HttpProcessingError):
+        return True
+    said = error.message.partition("\n")[0][:100]
+    log.info("what came over HTTP is no request: %s", said)
+    return False
+
+
+_errors = logging.getLogger(f"{__name__}.aiohttp")
+_errors.addFilter(_is_of_us)
 
 
 class _Site(web.BaseSite):

@@ -65,6 +65,11 @@ async def test_what_is_no_proper_request_is_refused() -> None:
             assert (status, set(answer)) == (400, {"error"}), body
         status, answer, _ = await post(control, "/create_user", b" " * (1 << 20) + b"{}", **authorized)
         assert (status, set(answer)) == (413, {"error"})
+        for encoding in ("gzip", "br", "deflate", "x"):
+            named = {**authorized, "Content-Encoding": encoding}
+            status, answer, _ = await post(control, "/create_user", b"{}", **named)
+            assert (status, set(answer)) == (400, {"error"}), encoding
+            assert encoding in answer["error"]
         status, answer, _ = await post(control, "/create_user", b"", **authorized)
         assert (status, set(answer)) == (200, {"user_id", "devices", "primary_device_id"})
 

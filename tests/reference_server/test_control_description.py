@@ -136,6 +136,8 @@ def test_a_broken_description_is_refused_with_its_place(
 
 def test_what_is_described_is_what_is_served() -> None:
     assert set(OPERATIONS) == set(control_operations())
+    for operation in control_operations().values():  # what any request may come to
+        assert {200, 400, 401, 408, 413, 500} <= set(operation.statuses), operation.name
 
 
 def test_the_core_of_the_interface_is_not_optional() -> None:

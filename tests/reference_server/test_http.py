@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
@@ -58,6 +59,41 @@ async def test_a_body_that_is_shorter_than_it_says_is_answered_with_408_and_clos
         assert answer.status == 408
         assert b"took too long" in answer.body
         assert answer.headers["connection"] == "close"
+        await raw.close()
+
+
+_BROKEN = f"POST /reset HTTP/1.1\r\nHost: x\r\n{AUTH}"
+NO_REQUESTS = {
+    "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\r\n\r\n",
+    "no words of HTTP": b"what is this\r\n\r\n",
+    "a length below zero": f"{_BROKEN}Content-Length: -5\r\n\r\n".encode(),
+    "no chunk": f"{_BROKEN}Transfer-Encoding: chunked\r\n\r\nZZ\r\n".encode(),
+    "no chunk, later": f"{_BROKEN}Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\nZZ\r\n".encode(),
+}
+
+
+@pytest.mark.parametrize("sent", NO_REQUESTS)
+@in_loop
+async def test_what_is_no_request_is_answered_with_400_and_no_error_of_ours(
+    caplog: pytest.LogCaptureFixture, sent: str
+) -> None:
+    async with ports() as found:
+        for port in found if AUTH.encode() not in NO_REQUESTS[sent] else found[:1]:
+            raw = await Raw.open(port)
+            await raw.send(NO_REQUESTS[sent])
+            assert (await raw.response()).status == 400
+            await raw.close()
+    assert [record for record in caplog.records if record.levelno > logging.INFO] == []
+
+
+@in_loop
+async def test_a_body_that_breaks_off_amid_its_chunks_is_answered_with_400() -> None:
+    async with ports() as (port, _, _):
+        raw = await Raw.open(port)
+        await raw.send(f"{_BROKEN}Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n".encode())
+        await raw.send(b"ZZ\r\n")
+        answer = await raw.response()
+        assert answer.status == 400
         await raw.close()
 
 
