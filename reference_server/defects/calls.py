@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from relaykit.reference_server.app import App
 from relaykit.reference_server.calls_state import ANSWER, BUSY, END, ICE, OFFER, REJECT, SIGNALS
-from relaykit.reference_server.defects import Defect
+from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import (
     Frame,
     Handler,
@@ -26,6 +27,7 @@ from relaykit.reference_server.defects.blocks import (
     saying,
     sending,
 )
+from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.refused import Refused
 from relaykit.reference_server.session import Session
 
@@ -254,6 +256,22 @@ def _without_reason(frame: Frame, _to: Session, _app: App) -> Frame:
     return frame
 
 
+def _filled_members(candidate: Frame) -> Frame:
+    return {name: value for name, value in candidate.items() if value != "" or name == "candidate"}
+
+
+@defect("candidates-are-few", "Of the candidates of a connection the first three are passed on.", "CALL-09")
+def candidates_are_few(seams: Seams) -> None:
+    passed: WeakKeyDictionary[Session, int] = WeakKeyDictionary()
+
+    def wrapper(original: Handler, app: App, session: Session, frame: Frame) -> None:
+        passed[session] = passed.get(session, 0) + 1
+        if passed[session] <= 3:
+            original(app, session, frame)
+
+    handling(ICE, wrapper)(seams)
+
+
 CONTENT = (
     *(
         Defect(
@@ -269,6 +287,12 @@ CONTENT = (
         "Members of a candidate that the protocol does not name are dropped.",
         ("CALL-14",),
         altering(ICE, "/payload/candidate", _known_members),
+    ),
+    Defect(
+        "candidate-without-empty-members",
+        "Members of a candidate that are empty texts are dropped, but for the line itself.",
+        ("CALL-14",),
+        altering(ICE, "/payload/candidate", _filled_members),
     ),
     Defect(
         "call-type-always-video",

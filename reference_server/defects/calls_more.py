@@ -82,7 +82,22 @@ def _held(kind_held: str, *, by_callee: bool = False) -> Callable[[Seams], None]
     return signalling(change)
 
 
+def _ended_by_anybody(
+    table: CallTable, kind: str, user: str, target: str, effects: Effects, _before: Call | None
+) -> Sequence[Effect]:
+    call = table.of(target)
+    if kind in (REJECT, END, BUSY) and call is not None and user not in (call.caller, call.callee):
+        table._forget(call)
+    return effects
+
+
 BUSY_ONES = (
+    Defect(
+        "call-ended-by-a-stranger",
+        "Whoever a call_end, a call_reject or a call_busy is for is free, whoever sent it.",
+        ("CALL-20",),
+        signalling(_ended_by_anybody),
+    ),
     Defect(
         "busy-is-rung",
         "A call_offer to somebody in a call with another is passed on, and the caller hears nothing.",

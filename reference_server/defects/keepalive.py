@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from weakref import WeakSet
 
 from relaykit.reference_server import keepalive
 from relaykit.reference_server.app import App
@@ -91,6 +92,19 @@ FRAMES = (
         sending("error", lambda frame, *_: _forbidding(frame)),
     ),
 )
+
+
+@defect("one-ping-only", "A connection gets one ping in its life.", "KEEP-05")
+def one_ping_only(seams: Seams) -> None:
+    pinged: WeakSet[Session] = WeakSet()
+
+    def change(frame: Frame, to: Session, _app: App) -> Frame | None:
+        if to in pinged:
+            return None
+        pinged.add(to)
+        return frame
+
+    sending("ping", change)(seams)
 
 
 def _forbidding(frame: Frame) -> Frame:

@@ -287,6 +287,12 @@ DELIVERIES = (
         altering("deliver", "/payload/message_type", lambda _: "text"),
     ),
     Defect(
+        "message-type-cut",
+        "A message_type is cut to 16 characters.",
+        ("MSG-19",),
+        altering("deliver", "/payload/message_type", lambda value: value[:16]),
+    ),
+    Defect(
         "media-type-cut",
         "The parameters of a media_type are cut off, and its case is changed.",
         ("MSG-19",),
