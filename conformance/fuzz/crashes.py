@@ -87,15 +87,17 @@ class Crashes:
             return
         fresh = [each for each in every if self.dossier.like(each[2]) not in self.dossier.known]
         templates = [template_of(sent, link.who, name, received(link)) for name, link, sent in fresh]
+        why = "none alone does it"
         for start in range(0, len(templates), TOGETHER):
             if self.bench.over:
-                self.dossier.unexamined += 1
+                why = "time was up before each was tried alone: more --seconds may tell"
+                died.untried = True
                 break
             if await self._deadly(how, templates[start : start + TOGETHER]):
                 return
             if self.hopeless:
+                why = "it did not come up again while they were tried"
                 break
-        why = "it did not come up again while they were tried" if self.hopeless else "none alone does it"
         died.message += f"; {why}"
         died.suspects = messages(every)
         self.dossier.add_once(died)

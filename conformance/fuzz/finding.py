@@ -32,6 +32,7 @@ class Finding:
         died: what makes a crash like others, such as the error that the target wrote of; None: it is none.
         times: how often the target died so.
         at_s: seconds after the start, when it was found.
+        untried: time was up before all suspects were sent alone.
     """
 
     kind: str
@@ -47,6 +48,7 @@ class Finding:
     died: str | None = None
     times: int = 1
     at_s: float = 0.0
+    untried: bool = False
 
     def is_like(self, other: Finding) -> bool:
         """Whether both are most likely one fault: messages of one type break the same; a target dies alike.
@@ -103,6 +105,7 @@ def misshapen(
 
 
 _TOO_MUCH = "memory grows by all that is sent in a while, and no step of a scenario sees it"
+_UNTRIED = "time was up before each message was sent alone"
 _TOGETHER = "no message shows it when it is sent alone"
 _GONE = "the target did not come back, so that no message could be tried alone; --launch starts it again"
 
@@ -116,7 +119,15 @@ def without_file(finding: Finding, again: str, gone: bool) -> str | None:
     """
     if finding.failure is not None or finding.expected is not None:
         return None
-    why = _TOO_MUCH if finding.kind == "memory" else _GONE if gone else _TOGETHER
+    why = (
+        _TOO_MUCH
+        if finding.kind == "memory"
+        else _GONE
+        if gone
+        else _UNTRIED
+        if finding.untried
+        else _TOGETHER
+    )
     if finding.folder is None:
         return f"{why}; the same choices again: {again}"
     count = len(finding.suspects)

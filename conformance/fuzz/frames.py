@@ -44,6 +44,7 @@ from relaykit.conformance.run import Settings, open_session
 from relaykit.conformance.single import run_one
 from relaykit.errors import RelaykitError, UsageError
 from relaykit.schemas import Catalogue, control_operations
+from relaykit.schemas.wording import counted
 
 CONNECTIONS = 24
 """Side by side, where nobody says how many."""
@@ -112,11 +113,8 @@ async def _search(
         notes = [*session.ready.notes, *corpus.notes, *search.dossier.lapsed, *search.tally.notes]
         notes += [search.sizes.note] if search.sizes.note else []
         if search.dossier.unexamined:
-            said = f"time was up before {search.dossier.unexamined} suspicions were looked into"
-            if search.findings:
-                notes.append(said)
-            else:
-                search.findings.append(Finding("unexplained", f"{said}: more --seconds may tell"))
+            suspicions = counted(search.dossier.unexamined, "suspicion")
+            notes.append(f"time was up before {suspicions} could be looked into: more --seconds may tell")
         for operation, said in env.hindered.items():
             why = said.splitlines()[0]
             notes.append(f"{operation} failed, and frames about what it makes were not judged since: {why}")

@@ -63,8 +63,7 @@ class Inquiry:
         if self._closed:
             return
         if self.bench.over:
-            died = not cell.whole and await self.crashes.died() is not None
-            self.dossier.unexamined += died or cell.suspicious
+            await self._look_late(cell)
             return
         if cell.limited:
             await self._look_for_death(cell)
@@ -115,6 +114,14 @@ class Inquiry:
             suspects = unacknowledged(name, link)
             if suspects:  # else it was made, and not sent before the interval ended
                 await self._find(f"{len(suspects)} messages were not acknowledged", suspects)
+
+    async def _look_late(self, cell: Cell) -> None:
+        """There is no time to try anything; that the target died is shown all the same."""
+        how = None if cell.whole or self.crashes.seen else await self.crashes.died()
+        if how is not None:
+            await self.crashes.look_into(how, self._cells)
+        elif cell.suspicious and not self.crashes.seen:
+            self.dossier.unexamined += 1
 
     async def _look_for_death(self, cell: Cell) -> None:
         """A target may end connections that send too much; or it is gone."""

@@ -88,21 +88,21 @@ class Ended:
     err: str
 
 
-async def relaykit(*words: str, seconds: float = 100, **environment: str) -> Ended:
-    """Run the command line, while the test's own servers go on."""
-    process = await start(*words, **environment)
+async def relaykit(*words: str, seconds: float = 100, before: str = "", **environment: str) -> Ended:
+    """Run the command line, while the test's own servers go on; `before` it some Python in its process."""
+    process = await start(*words, before=before, **environment)
     async with asyncio.timeout(seconds):
         out, err = await process.communicate()
     assert process.returncode is not None
     return Ended(process.returncode, out.decode(), err.decode())
 
 
-async def start(*words: str, **environment: str) -> asyncio.subprocess.Process:
+async def start(*words: str, before: str = "", **environment: str) -> asyncio.subprocess.Process:
     inherited = {key: value for key, value in os.environ.items() if not key.startswith("RELAYKIT_")}
     return await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
-        "from relaykit.cli import main; main()",
+        f"{before}\nfrom relaykit.cli import main; main()",
         *words,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,

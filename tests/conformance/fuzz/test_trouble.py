@@ -59,6 +59,21 @@ def test_a_target_that_freezes_is_found_and_does_not_hold_it_up(tmp_path: Path) 
     assert data["duration_s"] < 16, "though 15 s more are there for what was found"
 
 
+NO_TIME = "from relaykit.conformance.fuzz import hunt; hunt.EXTRA_S = -1000"
+
+
+def test_a_crash_for_which_no_time_is_left_is_shown_as_that(tmp_path: Path) -> None:
+    launch = f"{sys.executable} {PROCESS} {{port}} dies-of-a-key"
+    aim = ("-t", str(core(tmp_path)), "--launch", launch, "--out", str(tmp_path / "out"))
+    words = (*aim, *WORDS, "--seconds", "4")
+    ended = asyncio.run(relaykit("fuzz", *words, seconds=100, before=NO_TIME, RELAYKIT_SECRET=SECRET))
+    finding = json.loads(ended.out)["findings"][0]
+    assert (finding["kind"], ended.code) == ("crash", 1), ended
+    assert "time was up before each was tried alone" in finding["message"]
+    assert "time was up before each message was sent alone" in finding["no_file"]
+    assert any("__proto__" in each["sent"] for each in finding["suspects"])
+
+
 def test_what_a_target_of_somebody_else_had_got_when_it_died_is_left(tmp_path: Path) -> None:
     """Nobody starts it again: so nothing can be tried alone, and what it had got is all there is."""
 
