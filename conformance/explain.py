@@ -80,6 +80,8 @@ def requirement(catalogue: Catalogue, cases: Sequence[Case], name: str) -> str:
         f"source       {known.source}",
         f"provenance   {provenance}",
     ]
+    if known.presupposes:
+        lines.append(f"presupposes  {', '.join(known.presupposes)} (to blame, where never kept)")
     if known.capability:
         lines.append(f"capability   {known.capability}")
     if known.frames:

@@ -86,12 +86,11 @@ def _of(catalogue: Catalogue, outcome: Outcome, rules: Rules) -> Iterable[Findin
 def _finding(
     outcome: Outcome, requirement: str | None, level: str, provenance: str | None, blame: Blame
 ) -> Finding:
-    severe = strength(level) == "MUST" and not outcome.soft
     return Finding(
         requirement=requirement,
         level=level,
         provenance=provenance,
-        severity="fail" if severe else "warn",
+        severity="warn" if outcome.soft else severity_of(level),
         blame=blame,
         message=outcome.message,
         expected=outcome.expected,
@@ -102,20 +101,26 @@ def _finding(
     )
 
 
+def severity_of(level: str) -> Literal["fail", "warn"]:
+    """How much it weighs that a requirement of this level was not kept."""
+    return "fail" if strength(level) == "MUST" else "warn"
+
+
+def verdict_of(found: Sequence[Finding]) -> Verdict:
+    """The verdict on a case that was carried out, by its findings."""
+    if any(finding.blame == "kit" for finding in found):
+        return Verdict.ERROR
+    if any(finding.severity == "fail" for finding in found):
+        return Verdict.FAIL
+    return Verdict.WARN if found else Verdict.PASS
+
+
 def judge(catalogue: Catalogue, case: Case, outcomes: Sequence[Outcome], rules: Rules) -> CaseResult:
     """The verdict on a case that ran to its end, or to the step that stopped it."""
     found = findings(catalogue, outcomes, rules)
     broken = {name for outcome in outcomes if not outcome.ok for name in outcome.requirements}
     proven = {name for outcome in outcomes if outcome.ok for name in outcome.requirements} - broken
-    if any(finding.blame == "kit" for finding in found):
-        verdict = Verdict.ERROR
-    elif any(finding.severity == "fail" for finding in found):
-        verdict = Verdict.FAIL
-    elif found:
-        verdict = Verdict.WARN
-    else:
-        verdict = Verdict.PASS
-    return CaseResult(case, verdict, found, proven=frozenset(proven))
+    return CaseResult(case, verdict_of(found), found, proven=frozenset(proven), broken=frozenset(broken))
 
 
 def expect_failures(

@@ -162,6 +162,7 @@ class CaseResult:
     Attributes:
         reason: why, for verdicts that have no findings.
         proven: requirements that its steps showed to be kept.
+        broken: those that its steps showed to be broken, be they judged in this run or not.
         expected_failure: the reason given in the target file, if its failure was expected.
         stability: whether it comes to this verdict each time; None: it ran but once.
         not_run_again: why a failure was not run again, where others are: whether it is flaky is not known.
@@ -173,6 +174,7 @@ class CaseResult:
     findings: tuple[Finding, ...] = ()
     reason: str = ""
     proven: frozenset[str] = frozenset()
+    broken: frozenset[str] = frozenset()
     duration_ms: float = 0.0
     transcript: tuple[Entry, ...] = ()
     expected_failure: str | None = None

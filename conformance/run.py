@@ -27,6 +27,7 @@ from relaykit.conformance.launch import current
 from relaykit.conformance.leavings import Leavings, Noted, Tidied
 from relaykit.conformance.pacing import Pace
 from relaykit.conformance.preflight import Readiness, preflight
+from relaykit.conformance.presuming import settle_blame
 from relaykit.conformance.results import EXECUTED, GATHERED, Case, CaseResult, RunResult, Verdict
 from relaykit.conformance.schedule import How, Schedule
 from relaykit.conformance.single import Pause
@@ -342,7 +343,8 @@ def conclude(
     if not settings.gathered or not executed:  # then only what was wrong
         shapes, dialect = (tuple(r for r in each if r.findings) for each in (shapes, dialect))
     expected, lapsed = in_force(env.target.expected, started.date())
-    marked, stale = expect_failures((*results, *shapes, *dialect), expected)
+    blamed = settle_blame(env.catalogue, results, settings.rules)
+    marked, stale = expect_failures((*blamed, *shapes, *dialect), expected)
     more = [*lapsed, *([env.gone] if env.gone else [])]
     return RunResult(
         cases=marked,

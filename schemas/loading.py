@@ -289,9 +289,17 @@ def read_requirements(root: Path, protocol: Protocol) -> Mapping[str, Requiremen
                 frames=tuple(entry["frames"]),
                 error_codes=tuple(entry.get("error_codes", ())),
                 capability=entry.get("capability"),
+                presupposes=tuple(entry.get("presupposes", ())),
                 untested=entry.get("untested"),
                 area=area,
             )
+    for requirement in found.values():
+        for base in requirement.presupposes:
+            place = f"{places[requirement.id]}: {requirement.id} presupposes {base}"
+            if base not in found:
+                raise UsageError(f"{place}, which is no requirement")
+            if found[base].presupposes:
+                raise UsageError(f"{place}, which presupposes others itself: name those")
     return MappingProxyType(found)
 
 

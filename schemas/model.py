@@ -130,6 +130,8 @@ class Requirement:
         source: the heading of the source document it comes from.
         provenance: `documented` (the source says it) or `inferred` (the project decided it).
         frames: the types it speaks of.
+        presupposes: IDs of rules without which it cannot be seen to be kept: for a frame that does not come
+            they are to blame, where they are never kept.
         untested: why no case proves it, if none does.
         area: prefix of its ID, a key of `Protocol.areas`.
     """
@@ -142,6 +144,7 @@ class Requirement:
     frames: tuple[str, ...]
     error_codes: tuple[str, ...]
     capability: str | None
+    presupposes: tuple[str, ...]
     untested: str | None
     area: str
 

@@ -190,10 +190,10 @@ def test_a_folder_that_is_no_catalogue_is_named(tmp_path: Path) -> None:
         load_catalogue(tmp_path)
 
 
-def _requirement(id_: str) -> str:
+def _requirement(id_: str, more: str = "") -> str:
     return (
         f"- {{id: {id_}, level: MUST, text: A server MUST do what this sentence says., source: Overview,"
-        " provenance: documented, frames: []}\n"
+        f" provenance: documented, frames: []{more}}}\n"
     )
 
 
@@ -203,8 +203,18 @@ def _requirement(id_: str) -> str:
         (_requirement("TOY-01") * 2, r"toys\.yaml:2: TOY-01 stands twice, first at .*toys\.yaml:1"),
         (_requirement("ZZZ-01"), r"toys\.yaml:1: ZZZ-01: .*no area ZZZ"),
         ("- {id: TOY-01}\n", r"toys\.yaml:1: .*level"),
+        (
+            _requirement("TOY-01", ", presupposes: [TOY-02]"),
+            r"toys\.yaml:1: TOY-01 presupposes TOY-02, which is no requirement",
+        ),
+        (
+            _requirement("TOY-01", ", presupposes: [TOY-02]")
+            + _requirement("TOY-02", ", presupposes: [TOY-03]")
+            + _requirement("TOY-03"),
+            r"toys\.yaml:1: TOY-01 presupposes TOY-02, which presupposes others itself",
+        ),
     ],
-    ids=["twice", "area", "shape"],
+    ids=["twice", "area", "shape", "no-base", "chain"],
 )
 def test_broken_requirements_are_named_with_the_place(tmp_path: Path, text: str, said: str) -> None:
     write_catalogue(tmp_path)

@@ -1,0 +1,117 @@
+"""Whom to blame for a frame that did not come: the rule that a step is about, or the one that this rests on?
+
+That a stranger's acknowledgment changes nothing shows in a message that comes again all the same. Where no
+message ever comes again, that says nothing of strangers. So a requirement names those that it presupposes,
+and is blamed for what did not come only where they hold: where one of them was never kept in the whole run,
+that one is blamed in its place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from relaykit.conformance.judge import Rules, judged, severity_of, verdict_of
+from relaykit.conformance.results import CaseResult, Finding
+from relaykit.schemas import Catalogue
+
+
+def settle_blame(catalogue: Catalogue, results: Sequence[CaseResult], rules: Rules) -> tuple[CaseResult, ...]:
+    """The results of a whole run, with what was missed blamed on the requirements that were never kept."""
+    kept = {name for result in results for name in result.proven}
+    broken = {name for result in results for name in result.broken}
+    return tuple(_settled(catalogue, result, broken - kept, kept, rules) for result in results)
+
+
+def _settled(
+    catalogue: Catalogue, result: CaseResult, never: set[str], kept: set[str], rules: Rules
+) -> CaseResult:
+    # Not by equality: what was expected and what came need not be hashable.
+    found: dict[tuple[str | None, str, str, str], Finding] = {}
+    unsaid: dict[tuple[str | None, str, str, str], list[str]] = {}
+    for finding in result.findings:
+        bases = _bases(catalogue, result, finding)
+        missing = [name for name in bases if name in never]
+        if not missing and bases and kept.isdisjoint(bases):
+            finding = replace(finding, message=finding.message + _unknown(finding, bases))
+        for name in missing:
+            blamed = _blamed(catalogue, finding, name, rules)
+            key = _key(blamed)
+            found.setdefault(key, blamed)
+            unsaid.setdefault(key, []).append(str(finding.requirement))
+        if not missing:
+            found[_key(finding)] = finding
+    if not unsaid and list(found.values()) == list(result.findings):
+        return result
+    findings = tuple(
+        replace(each, message=each.message + _instead(each, names)) if (names := unsaid.get(key)) else each
+        for key, each in found.items()
+    )
+    return replace(result, findings=findings, verdict=verdict_of(findings))
+
+
+def _key(finding: Finding) -> tuple[str | None, str, str, str]:
+    return finding.requirement, finding.message, finding.step, finding.actor
+
+
+def _instead(blamed: Finding, names: Iterable[str]) -> str:
+    never, unsaid = blamed.requirement or "what that presupposes", ", ".join(dict.fromkeys(names))
+    return f" ({never} is kept nowhere in this run, so that nothing is said of {unsaid})"
+
+
+def _bases(catalogue: Catalogue, result: CaseResult, finding: Finding) -> tuple[str, ...]:
+    """What must hold for the finding's requirement to be to blame; nothing where something wrong came."""
+    if finding.requirement is None:
+        return ()
+    presupposes = catalogue.requirements[finding.requirement].presupposes
+    missed = _missed(finding)
+    if not presupposes or not missed:
+        return ()
+    # A step that names a rule which presupposes nothing says by that on what it rests, too.
+    beside = {
+        each.requirement
+        for each in result.findings
+        if each.requirement
+        and (each.step, each.actor) == (finding.step, finding.actor)
+        and not catalogue.requirements[each.requirement].presupposes
+    }
+    bases = dict.fromkeys((*presupposes, *sorted(beside)))
+    return tuple(name for name in bases if not missed.isdisjoint(catalogue.requirements[name].frames))
+
+
+def _missed(finding: Finding) -> set[str]:
+    """The types of the frames that were expected; none if one of them came, but with other content."""
+    patterns = finding.expected if isinstance(finding.expected, list) else [finding.expected]
+    frames = [each for each in patterns if isinstance(each, Mapping) and isinstance(each.get("type"), str)]
+    if any(_same(each, finding.actual) for each in frames):
+        return set()
+    return {each["type"] for each in frames}
+
+
+def _same(pattern: Mapping[str, Any], actual: Any) -> bool:
+    """Whether it is the frame that was expected, whatever else is wrong with it."""
+    if not isinstance(actual, Mapping) or actual.get("type") != pattern["type"]:
+        return False
+    wanted, came = pattern.get("message_id"), actual.get("message_id")
+    return not isinstance(wanted, str) or str(came).lower() == wanted.lower()
+
+
+def _blamed(catalogue: Catalogue, finding: Finding, name: str, rules: Rules) -> Finding:
+    """The finding as one of the requirement with this ID; of none, where the run does not judge by that."""
+    if not judged(catalogue, name, rules):
+        return replace(finding, requirement=None, provenance=None)
+    known = catalogue.requirements[name]
+    return replace(
+        finding,
+        requirement=name,
+        level=known.level,
+        provenance=known.provenance,
+        severity="warn" if finding.severity == "warn" else severity_of(known.level),
+        blame="unspecified" if known.provenance == "inferred" else "target",
+    )
+
+
+def _unknown(finding: Finding, bases: Iterable[str]) -> str:
+    also = " ".join(f"--run requirement:{name}" for name in bases)
+    return f" (or it never does, which says nothing of {finding.requirement}: {also} tells)"

@@ -1,0 +1,125 @@
+"""Whom to blame for a frame that did not come: by tables, and against a server that never sends a kind."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from fixtures import fakes
+from support.suite import QUICK, all_cases, judge, make_target
+
+from relaykit.conformance.judge import JUDGE_ALL, Rules
+from relaykit.conformance.judge import judge as judge_case
+from relaykit.conformance.presuming import settle_blame
+from relaykit.conformance.results import CaseResult, Outcome, Verdict
+from relaykit.schemas import load_catalogue
+
+CATALOGUE = load_catalogue()
+AGAIN = {"type": "deliver", "message_id": "m"}
+"""What comes to a device that has not acknowledged (OFF-03), whatever strangers did (MSG-38, AUTH-17)."""
+
+
+def missed(*requirements: str, actual: Any = None, expected: Any = AGAIN) -> Outcome:
+    return Outcome(False, requirements, "bob expected deliver", expected, actual, step="/0", actor="bob")
+
+
+def kept(*requirements: str) -> Outcome:
+    return Outcome(True, requirements)
+
+
+def settled(*cases: list[Outcome], rules: Rules = JUDGE_ALL) -> list[CaseResult]:
+    some = all_cases("message-life")[0]
+    results = [
+        judge_case(CATALOGUE, replace(some, id=f"case-{number}"), outcomes, rules)
+        for number, outcomes in enumerate(cases)
+    ]
+    return list(settle_blame(CATALOGUE, results, rules))
+
+
+def blamed(result: CaseResult) -> list[str | None]:
+    return [finding.requirement for finding in result.findings]
+
+
+def test_a_rule_is_not_blamed_for_what_never_comes() -> None:
+    (first, _) = settled([missed("AUTH-17", "MSG-38")], [missed("OFF-03")])
+    assert blamed(first) == ["OFF-03"]
+    assert "says nothing" not in first.findings[0].message
+    assert "nothing is said of AUTH-17, MSG-38" in first.findings[0].message
+    assert first.verdict is Verdict.FAIL
+
+
+def test_a_rule_is_blamed_for_what_comes_elsewhere() -> None:
+    (first, *_) = settled([missed("MSG-38")], [missed("OFF-03")], [kept("OFF-03")])
+    assert blamed(first) == ["MSG-38"]
+    assert first.findings[0].message == "bob expected deliver"
+
+
+def test_a_run_that_does_not_tell_says_so() -> None:
+    (only,) = settled([missed("MSG-38")])
+    assert blamed(only) == ["MSG-38"]
+    assert "--run requirement:OFF-03 tells" in only.findings[0].message
+
+
+@pytest.mark.parametrize(
+    ("actual", "rule"),
+    [
+        ({"type": "deliver", "message_id": "M", "payload": {}}, "OFF-06"),
+        ({"type": "deliver", "message_id": "another"}, "OFF-03"),
+        ({"type": "sent_ack", "message_id": "m"}, "OFF-03"),
+        ("closed (1011)", "OFF-03"),
+    ],
+)
+def test_a_frame_that_comes_changed_is_blamed_on_the_rule_that_it_breaks(actual: Any, rule: str) -> None:
+    (first, _) = settled([missed("OFF-06", actual=actual)], [missed("OFF-03")])
+    assert blamed(first) == [rule]
+
+
+def test_only_a_presupposed_rule_about_such_frames_is_blamed() -> None:
+    """No redelivery is no reason why no status came."""
+    update = {"type": "status_update", "message_id": "m"}
+    (first, *_) = settled([missed("MSG-38", expected=update)], [missed("OFF-03")], [kept("MSG-21")])
+    assert blamed(first) == ["MSG-38"]
+
+
+def test_alternatives_count_as_what_was_expected() -> None:
+    expected = [{"type": "error"}, {"type": "sent_ack", "message_id": "m"}, "a close"]
+    (first, _) = settled([missed("AUTH-17", expected=expected)], [missed("MSG-12")])
+    assert blamed(first) == ["MSG-12"]
+
+
+def test_a_frame_that_must_not_come_is_its_own_proof() -> None:
+    (first, _) = settled([missed("MSG-38", expected="nothing", actual=AGAIN)], [missed("OFF-03")])
+    assert blamed(first) == ["MSG-38"]
+
+
+def test_a_rule_beside_says_on_what_a_step_rests() -> None:
+    (only,) = settled([missed("OFF-07", "AUTH-19")])
+    assert blamed(only) == ["OFF-07"]
+    assert only.findings[0].message.endswith("so that nothing is said of AUTH-19)")
+
+
+def test_a_rule_that_the_run_does_not_judge_by_is_not_named() -> None:
+    rules = Rules(levels=frozenset({"MUST"}), documented_only=True)
+    (first, _) = settled([missed("AUTH-17", expected={"type": "call_end"})], [missed("CALL-09")], rules=rules)
+    inferred = CATALOGUE.requirements["CALL-09"].provenance == "inferred"
+    assert blamed(first) == [None if inferred else "CALL-09"]
+    assert first.verdict is Verdict.FAIL
+
+
+def test_a_server_without_status_updates_lets_no_stranger_acknowledge() -> None:
+    async def main() -> set[str | None]:
+        server = fakes.minimal()
+
+        async def silent(*_: object) -> None:
+            return
+
+        server.status = silent  # type: ignore[method-assign]
+        async with server.running() as url:
+            cases = all_cases("message-life", "ack-by-a-stranger", "receipt-by-a-stranger")
+            result = await judge(make_target(url, timing=QUICK), cases)
+        assert {row.id for row in result.requirements if row.verdict == "fail"} == {"MSG-21"}
+        return {finding.requirement for case in result.cases for finding in case.findings}
+
+    assert asyncio.run(main()) == {"MSG-21"}
