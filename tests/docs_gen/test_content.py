@@ -10,7 +10,10 @@ from typing import Any
 
 from support.html_page import HtmlPage
 
+from relaykit.conformance.loader import load_files
 from relaykit.docs_gen import build
+from relaykit.docs_gen.diagrams import Box, sentences
+from relaykit.docs_gen.sequence import sequence
 from relaykit.docs_gen.states import state_diagrams
 from relaykit.schemas import load_catalogue
 
@@ -52,6 +55,60 @@ def test_invalid_examples_show_the_errors_they_earn(documentation: build.Documen
             assert not judged.valid
             assert [fault.message for fault in example.faults] == [f.message for f in judged.findings]
             assert any(line.marked for line in example.lines), (view.target, example.caption)
+
+
+def test_captions_tell_examples_apart_and_say_what_is_wrong_with_what(
+    documentation: build.Documentation,
+) -> None:
+    views = {view.target: view for view in documentation.site.frames}
+    for view in views.values():
+        captions = [example.caption for example in (*view.examples, *view.invalid)]
+        assert len(set(captions)) == len(captions) or view.target == "frames/c2s/read_receipt", captions
+        undocumented = [each for each in view.invalid if "is not documented" in each.faults[0].message]
+        assert len(undocumented) <= 1, view.target
+    assert "Only what is required: `status` `away`" in {
+        e.caption for e in views["frames/c2s/presence"].examples
+    }
+    assert "With null for what has no value" in {e.caption for e in views["frames/c2s/send"].examples}
+    wrong = {example.caption for example in views["frames/c2s/presence"].invalid}
+    assert {"`payload.status`: a word that is not in the list", "An undocumented property"} <= wrong
+
+
+def test_what_is_judged_in_every_case_is_said_so_where_nothing_else_proves_it(
+    documentation: build.Documentation,
+) -> None:
+    for rule in documentation.site.requirements:
+        throughout = [case for case in rule.cases if case.title.startswith("in every case: ")]
+        assert throughout in ([], list(rule.cases)), rule.id
+        assert all(case.id.startswith("shape-") for case in throughout), rule.id
+        if rule.id == "MSG-04":
+            assert "in every case: each `deliver` that the server sends" in {
+                case.title for case in throughout
+            }
+
+
+def test_restarts_and_connections_beside_older_ones_are_said(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(
+        """\
+- id: comes-back
+  title: A device that comes back
+  area: messages
+  catches: Nothing, it is for a test.
+  actors: {alice: {}}
+  steps:
+    - connect: {as: alice, overlap: true, req: CONN-14}
+    - restart: kill
+    - restart: stop
+    - connect: {as: alice, req: MSG-15}
+"""
+    )
+    (scenario,) = load_files(load_catalogue(), [path])
+    rows = sequence(scenario).rows
+    assert [row.label for row in rows if not isinstance(row, Box)] == [
+        *("connects again", "killed and started again", "stopped and started again", "connects"),
+    ]
+    assert next(sentences(rows))[1] == "alice connects again, and closes its older connection then"
 
 
 def test_state_diagrams_name_only_what_exists(documentation: build.Documentation) -> None:

@@ -55,6 +55,7 @@ def test_fixed_values_are_said_even_if_they_count_as_false(
         ({"type": "array", "items": {"type": "string"}, "maxItems": 0}, "array of strings", ("empty",)),
         ({"type": "number", "exclusiveMinimum": 0}, "number", ("more than 0",)),
         ({"type": "integer", "multipleOf": 5}, "integer", ("a multiple of 5",)),
+        ({"type": "integer", "minimum": 1, "exclusiveMaximum": 5}, "integer", ("1 or more", "less than 5")),
         (
             {"type": "object", "additionalProperties": False, "minProperties": 2},
             "object",
@@ -84,6 +85,13 @@ def test_arrays_in_arrays_have_rows_for_what_is_inside() -> None:
     assert found["payload.extra"].type == "array of arrays of objects"
     assert found["payload.extra"].constraints == ("each of the items: at most 2 items",)
     assert found["payload.extra[][].q"].required
+
+
+@pytest.mark.parametrize(
+    ("more", "said"), [({}, None), ({"deprecated": True}, "Deprecated."), ({"deprecated": False}, None)]
+)
+def test_a_field_is_deprecated_without_a_note_too(more: dict[str, Any], said: str | None) -> None:
+    assert rows({"type": "string", **more})["payload.extra"].deprecated == said
 
 
 def test_what_a_shared_type_demands_stands_on_its_own_page() -> None:

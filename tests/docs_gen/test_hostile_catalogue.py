@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import html
 import json
 from collections.abc import Mapping
 
 import pytest
 from markdown_it import MarkdownIt
 from support.catalogues import copied
+from support.html_page import HtmlPage
 
 from relaykit.docs_gen import build
+from relaykit.docs_gen.links import Names
+from relaykit.docs_gen.pen import MarkdownPen
 from relaykit.docs_gen.text import coded, pieces
 from relaykit.schemas import load_catalogue
 
@@ -78,3 +82,20 @@ def test_odd_texts_stay_on_their_line_in_llms_txt(files: Mapping[str, str]) -> N
 @pytest.mark.parametrize("word", ["a", "a`b", "`", "``", "` a", " a"])
 def test_code_holds_any_word(word: str) -> None:
     assert pieces(f"x {coded(word)} y")[1] == ("code", word, "")
+
+
+def test_an_empty_word_is_shown_as_json_writes_it() -> None:
+    assert pieces(coded("")) == (("code", '""', ""),)
+
+
+@pytest.mark.parametrize("text", ["- a", "+ a", "1. a", "12) a", "===", "---", "~~~", "# a", "> a", "a & b"])
+def test_no_text_begins_anything_but_a_paragraph(text: str) -> None:
+    pen = MarkdownPen("index", Names(load_catalogue()))
+    assert _drawn(pen.text(text)) == f"<p>{html.escape(text)}</p>\n"
+    assert _drawn(f"a\n{pen.text(text)}") == f"<p>a\n{html.escape(text)}</p>\n"
+
+
+def test_an_anchor_of_any_name_is_one_element() -> None:
+    drawn = MarkdownPen("index", Names(load_catalogue())).anchor('"><b>')
+    assert HtmlPage(drawn).tags == {"a": 1}
+    assert HtmlPage(drawn).ids == ['"><b>']

@@ -115,6 +115,17 @@ def test_documents_are_bounded_in_depth() -> None:
         parse_yaml("[" * 66 + "]" * 66)
 
 
+def test_a_word_that_is_not_in_the_list_is_shown_with_the_list_and_the_nearest() -> None:
+    schema = {"properties": {"mode": {"enum": ["strict", "loose", 5, None]}}}
+    said = {
+        text: problems(parse_yaml(f"mode: {text}", "t.yaml"), schema)[0].message for text in ("strickt", "6")
+    }
+    assert said == {
+        "strickt": "'strickt' is not one of strict, loose, 5, null (did you mean 'strict'?)",
+        "6": "'6' is not one of strict, loose, 5, null",
+    }
+
+
 def test_all_problems_are_reported_at_once() -> None:
     document = parse_yaml("timing: {reply_ms: soon}\nkeys: 1", "t.yaml")
     with pytest.raises(UsageError) as caught:
@@ -143,8 +154,10 @@ def test_secrets_come_from_the_environment_or_a_file(tmp_path: Path, monkeypatch
     assert read_secret({"env": "KEY_FOR_TEST"}, base=tmp_path) == "from-env"
     monkeypatch.setenv("EMPTY_KEY_FOR_TEST", "")
     (tmp_path / "empty").write_text(" \n")
+    (tmp_path / "binary").write_bytes(b"\xff")
     for spec, said in (
-        ({"file": "none"}, "none: the secret cannot be read"),
+        ({"file": "none"}, "none: the secret cannot be read: No such file"),
+        ({"file": "binary"}, "binary: the secret cannot be read: not UTF-8"),
         ({"file": "empty"}, "empty: the secret is empty"),
         ({"env": "KEY_THAT_IS_NOT_SET"}, "KEY_THAT_IS_NOT_SET is not set or empty"),
         ({"env": "EMPTY_KEY_FOR_TEST"}, "EMPTY_KEY_FOR_TEST is not set or empty"),
