@@ -58,7 +58,7 @@ def site_files(docs: Documentation) -> Mapping[str, str]:
     files.update(docs.drawer.markdown())
     files["assets/site.css"] = style()
     for name in SCRIPTS:
-        files[f"assets/{name}"] = static(name)
+        files[f"assets/{name}"] = _script(name)
     # A page that was opened from a file may not fetch search.json: it shows this one, which tells it.
     found = script_json(search_entries(docs.site, ".html"))
     files["assets/search.html"] = _SEARCH_PAGE.format(found)
@@ -71,7 +71,7 @@ def single_file(docs: Documentation) -> str:
     """Everything in one HTML file, scripts and styles included."""
 
     schemas = script_json(script_schemas(docs.catalogue))
-    parts = (f"const relaySchemas = {schemas};", *map(_without_comments, map(static, SCRIPTS)))
+    parts = (f"const relaySchemas = {schemas};", *map(_script, SCRIPTS))
     found: dict[str, list[Entry]] = {}
     for entry in docs.site.entries:
         found.setdefault(entry.target.partition("#")[0], []).append(entry)
@@ -84,9 +84,9 @@ def single_file(docs: Documentation) -> str:
     return docs.drawer.single(beside, "\n".join(f"<script>{part}</script>" for part in parts))
 
 
-def _without_comments(script: str) -> str:
+def _script(name: str) -> str:
     """A script of ours without indentation and without the lines that only comment."""
-    lines = (line.strip() for line in script.splitlines())
+    lines = (line.strip() for line in static(name).splitlines())
     return "\n".join(line for line in lines if line and not line.startswith("//"))
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -111,7 +110,7 @@ class Drawer:
         sections: list[str] = []
         for page in self.pages:
             here = HtmlPen(page.target, self.names, page.prefer, single=True)
-            body = _lean(self.body(page, here))
+            body = self.body(page, here)
             if sections and page.template != "tools":
                 body = f"<noscript>{body}</noscript>"  # site.js makes elements of it: see there
             shown = "" if sections else ' class="shown"'
@@ -147,16 +146,6 @@ class Drawer:
     def _nav(self, pen: HtmlPen) -> str:
         template = _environment(True).get_template("nav.html.j2")
         return template.render(p=pen, groups=navigation(self.site), open=99 if not pen.single else 2)
-
-
-_TAG = re.compile(r"<[a-z][^<>]*>")
-_QUOTED = re.compile(r'="([\w.#-]+)"(?=[ >])')
-_ENDS = re.compile(r"</(?:li|td|th|tr|dt|dd)>")
-
-
-def _lean(html: str) -> str:
-    """HTML without what it can do without: quotes around plain values, and ends that the next tag implies."""
-    return _ENDS.sub("", _TAG.sub(lambda tag: _QUOTED.sub(r"=\1", tag[0]), html))
 
 
 def _turns(pages: tuple[Page, ...]) -> Mapping[str, tuple[Page | None, Page | None]]:

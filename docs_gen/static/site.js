@@ -40,9 +40,9 @@
   // In a single file one page is shown at a time. Where there are scripts, the others wait as the text of a
   // noscript element, which costs nothing; one by one they become elements, within reach of the browser's search.
   let openAll = () => {};
-  // The text of a section, and where an ID stands in it: the end of its tag.
+  // The text of a section, and where an ID stands in it.
   const written = (section) => section.querySelector(":scope > noscript")?.textContent ?? section.innerHTML;
-  const placeOf = (text, id) => Math.max(text.indexOf(`id=${id}>`), text.indexOf(`id=${id} `), text.indexOf(`id="${id}"`));
+  const placeOf = (text, id) => text.indexOf(`id="${id}"`);
   if (single) {
     const sections = [...document.querySelectorAll("main > section")];
     let shown = sections[0];
