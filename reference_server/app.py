@@ -30,13 +30,13 @@ from relaykit.reference_server.mailbox import Mailboxes
 from relaykit.reference_server.people import People
 from relaykit.reference_server.refused import SERVER_ERROR
 from relaykit.reference_server.session import Session
+from relaykit.reference_server.settings import Settings, read_each
 from relaykit.reference_server.sparing import Sparing
 from relaykit.reference_server.store import Store, StoreError
 from relaykit.reference_server.turn import Turn
 
 if TYPE_CHECKING:
     from relaykit.reference_server.observed import Watch
-    from relaykit.reference_server.settings import Settings
     from relaykit.schemas import Catalogue
 
 log = logging.getLogger(__name__)
@@ -98,7 +98,7 @@ class App:
             path=protocol.path,
             subprotocol=protocol.subprotocol,
             verifier=Verifier(keys, self.clock, leeway_s=settings.timing["clock_leeway_s"]),
-            origins=None if settings.origins is None else tuple(map(origin_pattern, settings.origins)),
+            origins=None if settings.origins is None else read_each(settings, "origins", origin_pattern),
             require_origin=settings.require_origin,
         )
         self.rate = Rate(limits["frames_per_second"], int(limits["burst"]), settings.refusals_before_close)

@@ -20,9 +20,10 @@ from relaykit.reference_server.clock import Timer
 from relaykit.reference_server.connection import Connection
 from relaykit.reference_server.counters import Counters
 from relaykit.reference_server.dispatch import Dispatcher
-from relaykit.reference_server.faults import CUT, Fault, Names, changed, parse_all
+from relaykit.reference_server.faults import CUT, Fault, Names, changed, parse, parse_all
 from relaykit.reference_server.handshake import Refusal
 from relaykit.reference_server.session import Session
+from relaykit.reference_server.settings import read_each
 from relaykit.reference_server.traffic import Traffic
 
 if TYPE_CHECKING:
@@ -58,7 +59,10 @@ class Watch:
         Raises:
             UsageError: one of them is none; nothing is changed.
         """
-        faults = parse_all(texts, self.app.catalogue, self.names)
+        self.strike_with(parse_all(texts, self.app.catalogue, self.names))
+
+    def strike_with(self, faults: Chain) -> None:
+        """See `set_faults`."""
         # The line comes last, wherever it is named: what is slow is slow in order.
         self.faults = sorted(faults, key=lambda fault: fault.kind == "slow")
         for connection in list(self.app.connections):
@@ -79,7 +83,7 @@ def watch(app: App, names: Names) -> Watch | None:
     ):
         return None
     found = Watch(app, names, Traffic(names) if logged else None)
-    found.set_faults(settings.faults)
+    found.strike_with(read_each(settings, "faults", lambda text: parse(text, app.catalogue, names)))
     app.dispatcher = _Counting(app, found.counters)
     return found
 

@@ -224,7 +224,8 @@ def _keys(
     Raises:
         UsageError: a key cannot be used.
     """
-    base, places = settings.base, settings.places or ("--secret-file",) * len(settings.keys)
+    base = settings.base
+    places = settings.places.get("keys", ("--secret-file",) * len(settings.keys))
     if settings.keys:
         configured = [
             key

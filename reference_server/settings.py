@@ -6,13 +6,13 @@ Limits and intervals of the protocol take their names, defaults and bounds from 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import cache
 from pathlib import Path
 from textwrap import wrap
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
@@ -26,6 +26,12 @@ from relaykit.schemas import Limit, Protocol
 ENVIRONMENT = "RELAYKIT_SERVE_"
 """Prefix of the variables: RELAYKIT_SERVE_PORT, RELAYKIT_SERVE_LIMITS_BURST, …"""
 _SECTIONS = ("limits", "timing")
+_FLAGS = {
+    "faults": "fault",
+    "origins": "origin",
+    "keys": "secret_file",
+    "control_token": "control_token_file",
+}
 _UNITS = {"s": "seconds"}
 _FILES = ("store", "tls_cert", "tls_key", "tls_ca_out", "ready_file")
 _FIRST_LINE = (
@@ -33,6 +39,7 @@ _FIRST_LINE = (
 )
 _MOST_S = 100 * 365 * 86400  # an interval is added to the time of day, which has to stay a date
 _MOST = 2**53 - 1  # the largest integer that JSON is sure to keep
+_Read = TypeVar("_Read")
 # Addresses that mean every one of the machine's: no client connects to such a one.
 _EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104  (compared with, not bound to)
 # Pages served on the developer's own machine; anything else is to be named.
@@ -92,8 +99,9 @@ class Settings:
     ready_file: str | None = None
     base: Path = field(default=Path())
     """Where relative paths of key files start."""
-    places: tuple[str, ...] = ()
-    """Where each of the keys stands in the configuration file, if they do: file, line, JSON pointer."""
+    places: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Setting that is a list → where each of its items stands in the configuration file, if they do: file,
+    line, JSON pointer."""
 
 
 PLACES = ("base", "places")
@@ -145,15 +153,17 @@ def load(
         if found:
             raise UsageError("\n".join(map(str, found)))
         values.update(_located(file.data, Path(file.path).parent))
-    for name, text in _located(_from_environment(environ, schema, protocol), Path()).items():
+    variables = _located(_from_environment(environ, schema, protocol), Path())
+    for name, text in variables.items():
         _put(values, name, text)
     for name, value in _located(flags, Path()).items():
         if value is not None:
-            flag = Document(f"--{name.replace('_', '-')}", {name: value}, {})
-            found = explained(problems(flag, schema), flag.data, protocol)
+            flag = f"--{_FLAGS.get(name, name).replace('_', '-')}"
+            document = Document(flag, {name: value}, {})
+            found = explained(problems(document, schema), document.data, protocol)
             if found:
-                within = "".join(f" {part}" for part in found[0].pointer.split("/")[2:])
-                raise UsageError(f"--{name.replace('_', '-')}{within}: {found[0].message}")
+                within = found[0].pointer.split("/")[2:] if name in _SECTIONS else ()
+                raise UsageError(f"{' '.join((flag, *within))}: {found[0].message}")
             if name in _SECTIONS:
                 values[name] = {**values.get(name, {}), **value}
             else:
@@ -161,10 +171,31 @@ def load(
     values = {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
     if file is not None:
         values["base"] = Path(file.path).parent
-        if flags.get("keys") is None:
-            pointers = (f"/keys/{number}" for number in range(len(values.get("keys", ()))))
-            values["places"] = tuple(f"{file.place(pointer)}: {pointer}" for pointer in pointers)
+        values["places"] = {
+            name: tuple(f"{file.place(pointer)}: {pointer}" for pointer in pointers)
+            for name, pointers in _items(file.data).items()
+            if flags.get(name) is None and name not in variables
+        }
     return defaults(protocol, **values)
+
+
+def read_each(settings: Settings, name: str, read: Callable[[Any], _Read]) -> tuple[_Read, ...]:
+    """What each item of a setting that is a list comes to.
+
+    Raises:
+        UsageError: `read` raises it for an item; the place of that in the file is told with it.
+    """
+    places = settings.places.get(name, ())
+
+    def placed(number: int, item: Any) -> _Read:
+        try:
+            return read(item)
+        except UsageError as error:
+            if number >= len(places):
+                raise
+            raise UsageError(f"{places[number]}: {error}", hint=error.hint) from error
+
+    return tuple(placed(number, item) for number, item in enumerate(getattr(settings, name)))
 
 
 def as_data(settings: Settings) -> dict[str, Any]:
@@ -202,6 +233,12 @@ def schema_of(protocol: Protocol) -> dict[str, Any]:
     algorithm = schema["properties"]["keys"]["items"]["properties"]["algorithm"]
     algorithm["enum"] = list(protocol.algorithms)
     return dict(schema)
+
+
+def _items(data: Any) -> dict[str, list[str]]:
+    """Setting that is a list → the pointers to its items."""
+    lists = {name: value for name, value in (data or {}).items() if isinstance(value, list)}
+    return {name: [f"/{name}/{number}" for number in range(len(value))] for name, value in lists.items()}
 
 
 def _comment(text: str, indent: str = "") -> list[str]:

@@ -96,8 +96,9 @@ class TlsListener:
             )
         except ssl.SSLError as error:
             hint = ": the client does not speak TLS; its URL must begin with wss://"
-            log.info("TLS handshake failed%s", hint if error.reason in _PLAIN else f": {error.reason}")
+            why = hint if error.reason in _PLAIN else f": {error.reason or error}"
+            log.info("TLS handshake failed%s", why)
         except OSError as error:  # gone, or too slow
-            log.info("TLS handshake failed: %s", error.strerror or error)
+            log.info("TLS handshake failed: %s", error.strerror or str(error) or "the client is gone")
         finally:
             self._app.tls_handshakes -= 1

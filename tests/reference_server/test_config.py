@@ -208,8 +208,9 @@ def test_what_the_protocol_fixes_has_none() -> None:
 
 def test_keys_by_flag_have_no_place_in_the_file() -> None:
     file, other = {"keys": OTHER["keys"]}, [{"algorithm": "HS256", "secret": {"file": "/key"}}]
-    assert [place.rpartition(" ")[2] for place in read(file).places] == ["/keys/0", "/keys/1"]
-    assert read(file, flags={"keys": other}).places == ()
+    assert [place.rpartition(" ")[2] for place in read(file).places["keys"]] == ["/keys/0", "/keys/1"]
+    assert read(file, flags={"keys": other}).places == {}
+    assert read({"faults": ["drop"]}, environ={f"{ENVIRONMENT}FAULTS": "[delay=1s]"}).places == {}
 
 
 def test_the_nearest_source_wins() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import io
 import json
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from support.process import SECRET, ServerProcess, run
+from support.process import DEADLINE, SECRET, ServerProcess, run
 from support.raw import Raw, request
 from support.server import Peer, client, frame, in_loop, message, new_id, running_server
 from websockets.exceptions import InvalidStatus
@@ -203,9 +204,15 @@ async def test_in_development_the_log_says_why_tls_fails(tmp_path: Path) -> None
         await raw.send(request("/ws"))
         await raw.ended()
         await raw.close()
+        raw = await Raw.open(server.port)
+        await raw.close()  # before it said anything
+        async with asyncio.timeout(DEADLINE):
+            while server.log.read_text().count("TLS handshake failed") < 2:  # noqa: ASYNC110  (of a process)
+                await asyncio.sleep(0.01)
         server.signal(signal.SIGTERM)
         assert server.wait() == 0
         line(server.log.read_text(), "TLS handshake failed: the client does not speak TLS")
+        line(server.log.read_text(), "TLS handshake failed: the client is gone")
 
 
 @in_loop

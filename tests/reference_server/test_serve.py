@@ -137,6 +137,9 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
     keys.write_text("keys: [{algorithm: RS256, pem: {file: key.pem}}]\n")
     key_set = tmp_path / "set.yaml"
     key_set.write_text("keys:\n- {algorithm: HS256, secret: {env: HOME}}\n- {jwks: {file: key.pem}}\n")
+    struck, opened = tmp_path / "struck.yaml", tmp_path / "opened.yaml"
+    struck.write_text("faults:\n- drop\n- drp\n")
+    opened.write_text("origins: [app.example]\n")
     for arguments, words in (
         (["--port", port], "cannot listen on 127.0.0.1"),
         (["--port", port], "give another --port"),
@@ -161,6 +164,14 @@ def test_mistakes_are_told_in_one_line(tmp_path: Path) -> None:
         (["--host", "ü..x"], "no name of a host has an empty part"),
         (["--control-port", "0", "--control-host", "ü..x", "--control-remote"], "has an empty part"),
         (["--limits", "\udcff=1"], "is not NAME=VALUE"),
+        (["--fault", ""], '--fault: "" is shorter'),
+        (["--origin", ""], '--origin: "" is shorter'),
+        (
+            ["--config", str(struck)],
+            "struck.yaml:3: /faults/1: fault 'drp': there is no fault 'drp' (did you",
+        ),
+        (["--config", str(struck), "--fault", "drp"], "relaykit: fault 'drp': there is no fault 'drp'"),
+        (["--config", str(opened)], "opened.yaml:1: /origins/0: origin 'app.example': browsers send none"),
     ):
         result = run("serve", *arguments, RELAYKIT_SERVE_PORT="0", RELAYKIT_CONTROL_TOKEN="token-of-a-test")
         assert result.returncode == 2, (arguments, result.stderr)
