@@ -79,8 +79,18 @@ def refusing(context: ssl.SSLContext) -> Iterator[str]:
         thread.join(10)
 
 
-@pytest.mark.parametrize("given", [MINE, {"ca_file": "ca.pem", "certificate": "both.pem"}])
-def test_a_server_that_asks_for_a_certificate_gets_one(folder: Path, given: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("given", "insecure"),
+    [
+        (MINE, False),
+        ({"ca_file": "ca.pem", "certificate": "both.pem"}, False),
+        ({**MINE, "ca_file": "strangers/ca.pem"}, True),
+    ],
+    ids=["two files", "one file", "insecure"],
+)
+def test_a_server_that_asks_for_a_certificate_gets_one(
+    folder: Path, given: dict[str, str], insecure: bool
+) -> None:
     async def main() -> RunResult:
         server = fakes.minimal()
         async with serve(
@@ -93,8 +103,9 @@ def test_a_server_that_asks_for_a_certificate_gets_one(folder: Path, given: dict
             ping_interval=None,
         ) as listening:
             url = f"wss://127.0.0.1:{listening.sockets[0].getsockname()[1]}/ws"
-            files = {name: str(folder / file) for name, file in given.items()}
-            return await judge(make_target(url, tls=files), all_cases("message-life", "tls-versions"))
+            files: dict[str, Any] = {name: str(folder / file) for name, file in given.items()}
+            tls = {**files, "insecure": insecure}
+            return await judge(make_target(url, tls=tls), all_cases("message-life", "tls-versions"))
 
     result = asyncio.run(main())
     assert [case.verdict for case in result.cases if case.case.kind != "shape"] == [Verdict.PASS] * 2

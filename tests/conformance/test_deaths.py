@@ -9,17 +9,17 @@ from pathlib import Path
 
 import pytest
 from fixtures import fake_process, fakes
-from support.suite import PATIENT, all_cases, as_report, make_target, scenario_cases
+from support.suite import PATIENT, QUICK, all_cases, as_report, make_target, scenario_cases
 
 from relaykit.conformance import api
 from relaykit.conformance.context import Context
-from relaykit.conformance.deaths import Deaths
+from relaykit.conformance.deaths import Deaths, unanswered
 from relaykit.conformance.gathered import STAYS_UP
 from relaykit.conformance.isolating import Isolation
 from relaykit.conformance.launch import free_port, launched
 from relaykit.conformance.reports.text import rerun
 from relaykit.conformance.results import Case, CaseResult, RunResult, Verdict
-from relaykit.conformance.run import Settings, run_session
+from relaykit.conformance.run import Settings, environment, run_session
 from relaykit.schemas import load_catalogue
 
 KILLING = "derived/unknown-type/envelope/prototype"
@@ -220,6 +220,46 @@ def test_a_death_a_second_later_is_noticed_and_nobody_else_blamed(tmp_path: Path
     assert set(seen.values()) <= {Verdict.PASS}, seen
     (found,) = (each for each in result.cases if each.case.id == "deadly-0")
     assert "DIE A SECOND LATER" in found.findings[0].message
+
+
+def test_who_cuts_whoever_brings_no_token_is_not_dead_and_who_cuts_all_is() -> None:
+    async def asked(url: str) -> str | None:
+        env = environment(make_target(url, timing=QUICK), load_catalogue(), Settings())
+        try:
+            return await unanswered(env)
+        finally:
+            await env.close()
+
+    async def cut(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    async def main() -> tuple[str | None, str | None]:
+        async with (
+            fakes.minimal("cut").running() as url,
+            await asyncio.start_server(cut, "127.0.0.1") as deaf,
+        ):
+            port = deaf.sockets[0].getsockname()[1]
+            return await asked(url), await asked(f"ws://127.0.0.1:{port}/ws")
+
+    lives, dead = asyncio.run(main())
+    assert lives is None
+    assert dead is not None
+    assert dead.startswith("accepts connections, but answers no handshake")
+
+
+def test_only_deaths_that_nobody_provoked_count_against_a_target() -> None:
+    async def main() -> None:
+        async with fakes.minimal().running() as url:
+            env = environment(make_target(url, timing=QUICK), load_catalogue(), Settings())
+            deaths = Deaths(env)
+            for _ in range(30):
+                assert await deaths.revive("it died", provoked=True)
+            came_back = [await deaths.revive("it died") for _ in range(21)]
+            assert came_back == [True] * 20 + [False]
+            assert env.gone == "the target died 21 times, and was not started again"
+            await env.close()
+
+    asyncio.run(main())
 
 
 class Mortal(Deaths):

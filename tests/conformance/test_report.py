@@ -12,12 +12,13 @@ import jsonschema
 import pytest
 from fixtures import fakes
 from rich.console import Console
-from support.reports import VALIDATOR
+from support.reports import VALIDATOR, make
 from support.suite import QUICK, all_cases, as_report, judge, make_target
 
 from relaykit.conformance import terminal, wire
 from relaykit.conformance.loader import schema
 from relaykit.conformance.report import cut, to_json, to_junit
+from relaykit.conformance.reports import view
 from relaykit.conformance.reports.formats import parse_report, write
 from relaykit.errors import UsageError
 
@@ -142,6 +143,23 @@ def test_the_summary_names_what_failed(ill: dict[str, Any]) -> None:
     ):
         assert part in shown
     assert shown.index("stranger-hears-nothing") < shown.index("area ")
+
+
+@pytest.mark.parametrize(
+    ("skew_s", "line", "row"),
+    [
+        (None, None, "not known"),
+        (0.0, None, "none that its timestamps show"),
+        (-0.004, None, "none (under 50 ms)"),
+        (-2.5, "its clock -2.5 s from ours", "the target's clock is 2.50 s behind"),
+    ],
+)
+def test_a_clock_skew_is_told_where_there_is_one(skew_s: float | None, line: str | None, row: str) -> None:
+    data = make()
+    data["target"]["clock_skew_s"] = skew_s
+    assert view.skew(data) == row
+    shown = texts(data)[2]
+    assert line in shown if line else "its clock" not in shown
 
 
 def test_expected_failures_are_shown_as_such_and_stale_ones_fail() -> None:

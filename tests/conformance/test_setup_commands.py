@@ -157,6 +157,8 @@ def test_what_trying_said_stands_behind_each_capability() -> None:
         "capabilities:\n  calls: false  # Calls; tried 2026-01-31, not served: call-life: nothing came\n"
         "  sync: true  # tried 2026-01-31, x\n  typing: true  # Typing\n"
     )
+    # A target's words may hold anything; a file that holds it could not be read.
+    assert parse_yaml(settled(text, [Tried("calls", False, "nothing\x1b\0")], DAY)).data
     # What could not be told is tried again another day.
     open_ = settled(text, [Tried("calls", False, "needs more", told=False)], DAY)
     assert "calls: probe  # Calls; tried 2026-01-31, could not be told: needs more\n" in open_
@@ -353,3 +355,5 @@ def test_doctor_tries_provisioning(tmp_path: Path, token: str, code: int, said: 
     ended = asyncio.run(main())
     assert ended.code == code, ended
     assert said in ended.out
+    # What would be said of each operation is said once.
+    assert ended.out.count("FAILED") == (token != TOKEN)

@@ -87,3 +87,11 @@ def test_a_death_in_company_is_run_again_with_all_suspects() -> None:
     found = finding(None, actual={"died": "the target was killed", "suspects": ["one", "two"]})
     data = make([case("target-stays-up", "fail", kind="run", findings=[found], transcript=[])])
     assert "--run one --run two" in rerun(data, data["cases"][0])
+
+
+def test_only_who_launches_a_server_may_use_its_seed_again() -> None:
+    """One that runs on knows the seed's users and messages by now."""
+    for more, again in (({}, False), ({"launch": "serve --port {port}"}, True)):
+        data = make([case("message-life", "fail")])
+        data["options"] |= more
+        assert ("--seed" in rerun(data, data["cases"][0])) is again
