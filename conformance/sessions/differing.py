@@ -135,7 +135,7 @@ class Differential:
     """Sessions against two targets until time is up.
 
     Attributes:
-        folder: for scenarios of what is broken; None: none are written.
+        folder: for scenarios of what is broken.
         limits: when it ends; broken requirements that a target file expects do not count.
     """
 
@@ -143,7 +143,7 @@ class Differential:
     other: Lab
     seed: str
     limits: Limits
-    folder: Path | None
+    folder: Path
     steps: int = 30
     told: Callable[[Tally], None] = lambda _: None
     tally: Tally = field(default_factory=Tally)
@@ -320,10 +320,8 @@ class Differential:
         self._seen.add(name)
         if name in self.broken:
             return
-        file, outcome = None, ""
-        if self.folder is not None:
-            found = f"relaykit fuzz --against … --seed {seed} found this in {lab.aimed.target.name}:"
-            file, outcome = keep(lab, self.folder, "sessions", best, found, replay=replay)
+        found = f"relaykit fuzz --against … --seed {seed} found this in {lab.aimed.target.name}:"
+        file, outcome = keep(lab, self.folder, "sessions", best, found, replay=replay)
         self.broken[name] = Broken(by, best.problem, seed, best.program, file, outcome)
 
     def _until(self) -> float:

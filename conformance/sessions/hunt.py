@@ -133,7 +133,7 @@ class Hunt:
     Attributes:
         limits: after these no session begins, shrinking takes `EXTRA_S` more at most; expected findings do
             not count.
-        folder: where scenarios are written; None: nowhere.
+        folder: where scenarios are written.
         told: called now and then with the tally.
         ended: why it ended before its time, if it did.
     """
@@ -141,7 +141,7 @@ class Hunt:
     lab: Lab
     seed: str
     limits: Limits
-    folder: Path | None
+    folder: Path
     steps: int = 30
     told: Callable[[Tally], None] = lambda _: None
     tally: Tally = field(default_factory=Tally)
@@ -298,10 +298,8 @@ class Hunt:
         self._known |= {self._suspected, shown.problem.name}
         if known:
             return
-        file, outcome = None, ""
-        if self.folder is not None:
-            said = f"relaykit fuzz --sessions --seed {seed} found this against {self.lab.aimed.target.name}:"
-            file, outcome = keep(self.lab, self.folder, "sessions", shown, said, replay=replay)
+        said = f"relaykit fuzz --sessions --seed {seed} found this against {self.lab.aimed.target.name}:"
+        file, outcome = keep(self.lab, self.folder, "sessions", shown, said, replay=replay)
         steady = steady or (self._hangs and outcome == Outcome.REPRODUCED)
         if replay and not steady and file is not None and outcome != Outcome.REPRODUCED:
             outcome = "passing"

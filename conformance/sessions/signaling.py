@@ -53,8 +53,11 @@ def _offer(state: State, step: Step, mine: Call | None, theirs: Call | None) -> 
     busy = busy_frame(to)
     if theirs is not None:
         others = may((d for d in state.devices(me) if d != device), busy)
-        reached: Change = lambda new: new.reached("call: target is busy")  # noqa: E731
-        return (Branch("busy", must((device,), busy, req=("CALL-20", "CALL-23")), others, reached),)
+
+        def is_busy(new: State) -> None:
+            new.reached("call: target is busy")
+
+        return (Branch("busy", must((device,), busy, req=("CALL-20", "CALL-23")), others, is_busy),)
     ringing = state.devices(to)
     if not ringing:
         # Busy, an error or silence; and who knows whether the caller counts as calling.
