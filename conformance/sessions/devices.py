@@ -229,7 +229,6 @@ def connect_again(state: State, step: Step) -> tuple[Branch, ...]:
         new.serial += 1
         new.online[device] = new.serial
         new.invalid[device] = 0
-        messaging.noted_seen(new, device)
         new.reached("device: connected twice")
 
     # On the older connection, as long as there are two, the same may come.

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from support.sessions import could, everybody, go, got, send
 
-from relaykit.conformance.sessions import blame, frames, model
+from relaykit.conformance.sessions import blame, devices, frames, model
 from relaykit.conformance.sessions.state import State, Step
 
 REQUEST = ("alice.phone", "device_approval_request")
@@ -91,6 +91,54 @@ def test_a_decision_made_while_the_device_was_away_is_told_when_it_connects() ->
     assert model.possible(state, Step("knock", "alice.laptop"))
 
 
+def expiring(*, there: bool) -> State:
+    """A request that expires soon, and whether its device is connected."""
+    state = everybody("alice.laptop", expires=True)
+    go(state, Step("ask", "", {"device": "alice.laptop", "r": 7, "soon": True}))
+    if there:
+        go(state, Step("connect", "alice.laptop"))
+    return state
+
+
+EXPIRE = Step("expire", "", {"device": "alice.laptop", "r": 7})
+
+
+def test_a_request_that_nobody_decides_in_time_counts_as_denied() -> None:
+    """The device should be told, and need not be; then it stays refused, and the request is gone."""
+    state = expiring(there=True)
+    expired = go(state, EXPIRE)
+    assert (got(expired), could(expired)) == (
+        [],
+        {("alice.laptop", "device_denied"), ("alice.laptop", "error")},
+    )
+    assert not model.possible(state, EXPIRE)
+    assert not model.possible(state, Step("connect", "alice.laptop"))
+    assert model.possible(state, Step("knock", "alice.laptop"))
+    assert devices.shut_out(state, "alice.laptop") == ("DEV-17", "DEV-28")
+    assert blame.stray(state, None, "alice.phone", frames.request(7)) == ("DEV-10",)
+    assert blame.stray(state, None, "alice.phone", frames.request(8)) == ("DEV-07",)
+    assert not state.soon, "another may be made that expires soon"
+
+
+def test_a_device_that_was_away_when_its_request_expired_may_be_told_when_it_comes() -> None:
+    state = expiring(there=False)
+    assert could(go(state, EXPIRE)) == set()
+    assert not model.possible(state, Step("knock", "alice.laptop")), "first it may be told"
+    told = go(state, Step("learn", "alice.laptop"))
+    assert (got(told), could(told)) == ([], {("alice.laptop", "device_denied"), ("alice.laptop", "error")})
+    assert model.possible(state, Step("knock", "alice.laptop"))
+
+
+def test_only_what_is_meant_to_expires_and_never_while_somebody_rings() -> None:
+    late = everybody("alice.laptop", expires=True)
+    go(late, ask())
+    assert not model.possible(late, EXPIRE)
+    state = expiring(there=True)
+    assert model.possible(state, EXPIRE)
+    go(state, Step("signal", "bob.phone", {"type": "call_offer", "to": "carol", "n": 9}))
+    assert not model.possible(state, EXPIRE), "the call would ring out"
+
+
 def test_a_device_that_is_served_as_soon_as_it_is_approved_may_hear_what_waited_for_its_user() -> None:
     state = everybody("alice.laptop")
     pending(state)
@@ -107,10 +155,11 @@ def test_an_approved_device_gets_no_backlog_and_may_get_what_came_since() -> Non
     state.fresh = 1
     go(state, decide(approved=True))
     go(state, send(2, "bob.phone", "alice"))
+    go(state, Step("write_old", "bob.phone", {"to": "alice", "m": -4, "c": 4}))
     branch = go(state, Step("connect", "alice.laptop"))
     assert got(branch) == []
     ids = {form["message_id"] for each in branch.may for form in each.forms if form["type"] == "deliver"}
-    assert ids == {frames.message(2)}
+    assert ids == {frames.message(2), frames.message(-4)}
     assert ("alice.laptop", "deliver") in got(go(state, send(3, "bob.phone", "alice")))
 
 
@@ -193,3 +242,33 @@ def test_legacy_connections_get_the_deprecated_forms_and_others_the_present_ones
     present: dict[str, Any] = frames.deliver("alice", 1, 1, to="bob")[0]
     assert blame.stray(state, None, "bob.phone", present) == ("LEG-08", "LEG-06")
     assert blame.stray(state, None, "alice.phone", {"type": "message"}) == ("LEG-08",)
+
+
+def test_what_does_not_come_to_a_second_connection_is_put_down_to_that() -> None:
+    state = everybody()
+    go(state, send(1, "bob.phone", "alice"))
+    (again,) = go(state, Step("connect_again", "alice.phone")).must
+    assert (again.req[0], again.cause) == ("OFF-03", ("CONN-14",))
+
+
+def test_a_crowd_is_as_many_as_are_permitted_of_a_user_whose_devices_are_all_known() -> None:
+    def may_come(count: int, *absent: str) -> bool:
+        return model.possible(everybody(*absent, crowd=5), Step("crowd", "alice.phone", {"count": count}))
+
+    assert may_come(3)
+    assert not may_come(2)
+    assert not may_come(4)
+    assert not may_come(4, "alice.laptop"), "it would be younger than those of the crowd"
+    state = everybody("alice.laptop", crowd=5)
+    pending(state)
+    assert not model.possible(state, Step("crowd", "alice.phone", {"count": 4})), "one is not approved yet"
+
+
+def test_a_killed_target_forgets_calls_that_nobody_could_end() -> None:
+    state = everybody("bob.laptop", restarts=True)
+    go(state, send(1))
+    go(state, Step("signal", "alice.phone", {"type": "call_offer", "to": "bob", "n": 2}))
+    go(state, Step("drop", "bob.phone"))
+    assert (state.abandoned, state.muddled) == ({"bob": "alice"}, {"alice", "bob"})
+    go(state, Step("restart"))
+    assert (state.abandoned, state.muddled) == ({}, set())

@@ -44,3 +44,5 @@ def test_a_target_that_hangs_is_killed_and_started_again(
             assert played.problem is not None
             assert played.problem.kind == "hang"
             assert "answers no handshake any more" in played.problem.message
+            assert played.problem.died, "whatever it breaks, it is the same the next time"
+            assert lab.hangs

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -316,6 +317,15 @@ def test_a_stolen_id_that_is_acknowledged_must_be_delivered() -> None:
     assert (dropped.kind, dropped.req[0]) == ("missing", "MSG-16")
     assert came([ACK], delivered) is None
     assert came([], []) is None
+
+
+def test_a_death_is_one_problem_whichever_rule_it_breaks() -> None:
+    cut = problems.Problem("closed", "bob.phone", ("KEEP-03",), "it was cut")
+    refused = problems.Problem("refused", "alice.phone", ("AUTH-14",), "nobody is there")
+    assert {cut.name, cut.key}.isdisjoint({refused.name, refused.key})
+    dead = [replace(each, died="the launched target ended with exit status 3") for each in (cut, refused)]
+    assert len({each.name for each in dead} | {each.key for each in dead}) == 1
+    assert dead[0].name != replace(cut, died="the launched target was killed by SIGSEGV").name
 
 
 def test_order_is_part_of_it() -> None:

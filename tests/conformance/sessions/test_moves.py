@@ -126,3 +126,17 @@ def test_what_goes_on_with_a_call_or_a_message_is_chosen_more_often_than_what_be
     go(state, Step("signal", "alice.phone", {"type": "call_offer", "to": "bob", "n": 2}))
     chances = Counter(possible(state))
     assert min(chances[name] for name in ("hang_up", "answer", "take", "ack", "read")) > chances["pong"] > 0
+
+
+def test_hanging_up_ends_a_call_and_then_the_same_or_others_call() -> None:
+    seen: set[tuple[str, ...]] = set()
+    callers: set[str] = set()
+    for seed in range(60):
+        state = everybody()
+        go(state, Step("signal", "alice.phone", {"type": "call_offer", "to": "bob", "n": 1}))
+        steps = chosen("hang_up", state, random.Random(seed).choice)
+        seen.add(tuple("end" if s.with_["type"] in signaling.ENDS else s.with_["type"] for s in steps))
+        callers |= {step.who for step in steps if step.with_["type"] == "call_offer"}
+    ends = {("end",), ("call_answer", "end")}
+    assert seen == ends | {(*each, "call_offer") for each in ends}
+    assert {"carol.phone", "bob.phone"} <= callers
