@@ -14,7 +14,8 @@ _SEEN = "pending", "decided", "approved", "denied", "revoked"
 
 def _single(state: State) -> tuple[str, ...]:
     """Connected devices that are in no call: a call's frames go to one connection, or to both."""
-    return tuple(d for d in state.everyone_online() if user_of(d) not in state.calls)
+    again = (Step("connect_again", device) for device in state.everyone_online())
+    return tuple(step.who for step in again if model.possible(state, step))
 
 
 def _newcomers(state: State) -> tuple[str, ...]:
@@ -88,11 +89,11 @@ def _plead(state: State, draw: Draw) -> Step:
 
 
 def _uninformed(state: State) -> tuple[str, ...]:
-    return tuple(device for device, (_, approved) in state.decided.items() if not approved)
+    return tuple(d for d in state.decided if model.possible(state, Step("learn", d)))
 
 
 def _shut_out(state: State) -> tuple[str, ...]:
-    return tuple(d for d in DEVICES if d in state.revoked or (d in state.denied and d not in state.decided))
+    return tuple(d for d in DEVICES if model.possible(state, Step("knock", d)))
 
 
 def _revocable(state: State) -> tuple[str, ...]:

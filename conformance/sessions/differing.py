@@ -344,6 +344,7 @@ def common(mine: Rules, other: Rules) -> Rules:
         legacy=mine.legacy and other.legacy,
         restarts=mine.restarts and other.restarts,
         flood=mine.flood if mine.flood == other.flood else 0,
+        connections=min(filter(None, (mine.connections, other.connections)), default=0),
         crowd=mine.crowd if mine.crowd == other.crowd else 0,
         expires=mine.expires and other.expires,
     )

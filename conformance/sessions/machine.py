@@ -15,6 +15,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from relaykit.conformance.sessions import model
 from relaykit.conformance.sessions.moves import MOVES, chosen
 from relaykit.conformance.sessions.state import DEVICES, USERS, State, Step
 
@@ -69,8 +70,8 @@ class SessionMachine(RuleBasedStateMachine):
         """A session that is over takes no steps."""
 
     def do(self, step: Step) -> None:
-        """Carry out a step."""
-        if self.session.over:
+        """Carry out a step, if it can be: what was drawn with it may have left it no room."""
+        if self.session.over or not model.possible(self.session.state, step):
             return
         try:
             self.session.perform(step)

@@ -63,12 +63,22 @@ _BY_STANDING: Mapping[str, Callable[[State, Step], bool]] = MappingProxyType(
             and step.who not in s.visiting
             and step.who not in s.denied
             and step.who not in s.revoked
+            and s.has_room(user_of(step.who))
         ),
-        "connect_again": lambda s, step: step.who in s.online and user_of(step.who) not in s.calls,
-        "drop": lambda s, step: step.who in s.online or step.who in s.visiting,
-        "learn": lambda s, step: step.who in s.denied and step.who in s.decided,
+        "connect_again": lambda s, step: (
+            step.who in s.online and user_of(step.who) not in s.calls and s.has_room(user_of(step.who))
+        ),
+        # Of a connection that is cut the target may learn late, and count it for a while.
+        "drop": lambda s, step: (
+            (step.who in s.online or step.who in s.visiting)
+            and (not step.with_.get("abort") or s.has_room(user_of(step.who)))
+        ),
+        "learn": lambda s, step: (
+            step.who in s.denied and step.who in s.decided and s.has_room(user_of(step.who))
+        ),
         "knock": lambda s, step: (
-            step.who in s.revoked or (step.who in s.denied and step.who not in s.decided)
+            (step.who in s.revoked or (step.who in s.denied and step.who not in s.decided))
+            and s.has_room(user_of(step.who))
         ),
         # Devices that come later than those of a crowd would be younger than they are.
         "crowd": lambda s, step: (

@@ -26,7 +26,7 @@ _FAULTS = 5
 def _absent(state: State) -> tuple[str, ...]:
     """Devices that may connect, and have not."""
     out = state.online.keys() | state.visiting | state.denied | state.revoked
-    return tuple(d for d in DEVICES if d not in out)
+    return tuple(d for d in DEVICES if d not in out and state.has_room(user_of(d)))
 
 
 def _connect(state: State, draw: Draw) -> Step:

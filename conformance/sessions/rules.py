@@ -25,16 +25,22 @@ def rules_of(env: Environment) -> Rules:
         calls_end_promptly=target.timing["call_grace_s"] == 0,
         legacy=target.legacy is not None and "legacy_frames" in target.capabilities,
         flood=_flood(target),
+        connections=_connections(target),
         crowd=_crowd(target),
         # What else happens in that time must not end anything: not silence, and not a ring.
         expires=target.offers("advance_clock") and target.timing["idle_timeout_s"] > 2 * EXPIRY_S,
     )
 
 
+def _connections(target: Target) -> int:
+    """How many connections a user may have; 0 where its file does not say."""
+    limit = "connections_per_user"
+    return int(target.limits[limit]) if limit in target.stated else 0
+
+
 def _crowd(target: Target) -> int:
-    """How many connections a user may have; 0 where its file does not say, or too many to be tried."""
-    limit = int(target.limits["connections_per_user"])
-    return limit if "connections_per_user" in target.stated and len(DEVICES) < limit <= _CROWD else 0
+    """How many connections are a crowd; 0 where that is not known, or no number that can be tried."""
+    return limit if len(DEVICES) < (limit := _connections(target)) <= _CROWD else 0
 
 
 def _flood(target: Target) -> int:

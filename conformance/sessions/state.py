@@ -39,7 +39,8 @@ class Rules:
         legacy: connections can ask for the deprecated frames.
         restarts: the target may be killed and started again.
         flood: so many frames at once are too many; 0: it has no limit that could be reached.
-        crowd: so many connections one user may have; 0: it is not known, or too many to be tried.
+        connections: so many a user may have at once; 0: the target file does not say.
+        crowd: the same, where it is to be exceeded; 0: it is not known, or too many, or too few, to be tried.
         expires: its clock can be moved, so that requests for approval expire.
     """
 
@@ -50,6 +51,7 @@ class Rules:
     legacy: bool = False
     restarts: bool = False
     flood: int = 0
+    connections: int = 0
     crowd: int = 0
     expires: bool = False
 
@@ -234,6 +236,11 @@ class State:
     def devices(self, user: str) -> tuple[str, ...]:
         """The user's devices that are connected."""
         return tuple(device for device in DEVICES if device in self.online and user_of(device) == user)
+
+    def has_room(self, user: str) -> bool:
+        """Whether the user may have one more connection."""
+        visiting = sum(user_of(device) == user for device in self.visiting)
+        return not self.rules.connections or len(self.devices(user)) + visiting < self.rules.connections
 
     def everyone_online(self) -> tuple[str, ...]:
         return tuple(device for device in DEVICES if device in self.online)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 
 from support.sessions import CONTROLS, everybody, go
@@ -13,7 +13,7 @@ from support.sessions import CONTROLS, everybody, go
 from relaykit.conformance.grammar import VarSpec
 from relaykit.conformance.sessions import frames, machine, model, signaling
 from relaykit.conformance.sessions.moves import MOVES, chosen, possible
-from relaykit.conformance.sessions.state import USERS, Rules, State, Step
+from relaykit.conformance.sessions.state import USERS, Rules, State, Step, user_of
 from relaykit.conformance.values import Scope
 from relaykit.schemas import load_catalogue
 
@@ -86,6 +86,28 @@ def test_what_is_open_is_mostly_gone_on_with() -> None:
     assert reached["message: waits for a first device"] * 2 > reached["user: made without a device"]
     assert reached["sync: passed on"] * 3 > sum(sent[kind] for kind in frames.SYNCS)
     assert reached["typing: passed on"] * 2 > sent["typing"]
+
+
+def test_nobody_gets_more_connections_than_the_target_file_says() -> None:
+    """Not even while two of one device overlap, or the target may count one that was cut."""
+    rng = random.Random(3)
+    most: Counter[str] = Counter()
+    for limit in (1, 2):
+        for _ in range(40):
+            state = State(replace(everybody().rules, connections=limit))
+            for _ in range(60):
+                name = rng.choice(possible(state))
+                for step in chosen(name, state, rng.choice):
+                    if not model.possible(state, step):
+                        continue
+                    user = user_of(step.who) if step.who else ""
+                    there = {d for d in (*state.online, *state.visiting) if user_of(d) == user}
+                    more = step.move in ("connect", "connect_again", "learn", "knock")
+                    assert len(there) + more <= limit, step
+                    assert not step.with_.get("abort") or len(there) < limit, step
+                    go(state, step)
+                    most[step.move] += 1
+    assert min(most["connect"], most["connect_again"], most["drop"], most["send"]) > 10, most
 
 
 @dataclass(slots=True)
