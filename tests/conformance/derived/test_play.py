@@ -100,6 +100,24 @@ def test_one_that_refuses_and_forwards_is_found() -> None:
     assert found["derived/send/payload.ciphertext/pattern"] == {"VAL-12"}
 
 
+class ForwardsLater(Forwards):
+    """Forwards from the third violation on a connection on."""
+
+    async def bad(self, peer: Peer, frame: Any) -> None:
+        await (super().bad if peer.violations >= 2 else super(Forwards, self).bad)(peer, frame)
+
+
+def test_one_that_forwards_only_after_other_refusals_is_found_and_they_are_named() -> None:
+    result = run(ForwardsLater(), ("derived/send/payload.ciphertext",), concurrency=1)
+    found = bad(result)
+    assert set().union(*found.values()) == {"VAL-12"}
+    told = next(each for name, each in by_id(result).items() if name in found)
+    assert "; not when sent alone, but after derived/send/payload.ciphertext/" in told.findings[0].message
+    assert len({line.actor for line in told.transcript}) > 1, (
+        "what was seen on those connections stands first"
+    )
+
+
 class Late(Forwards):
     """Forwards long after the quiet window."""
 
