@@ -103,6 +103,10 @@ async def test_the_log_says_why_a_handshake_was_refused_and_who_ended_a_connecti
             large = await server.connect(USERS["alice"], DEVICES["alice", "phone"])
             await large.send("x" * 70_000)
             await large.closed()
+            ended = await server.connect(USERS["alice"], DEVICES["alice", "laptop"])
+            (session,) = server.app.hub.of_device(ended.user, ended.device)
+            server.app.end(session, 1008, "enough")
+            await ended.closed()  # the client has answered the close frame
             cut = await server.connect(USERS["bob"], DEVICES["bob", "phone"])
             cut.socket.transport.abort()
             rude = await server.connect(USERS["bob"], DEVICES["bob", "laptop"])
@@ -112,6 +116,7 @@ async def test_the_log_says_why_a_handshake_was_refused_and_who_ended_a_connecti
     line(text, "handshake refused with 403: This Origin is not permitted.")
     line(text, "handshake refused with 401: Authentication failed")
     line(text, "alice.phone gone, closed by the server: 1009 more than 65536 bytes")
+    line(text, "alice.laptop gone, closed by the server: 1008 enough")
     line(text, "bob.phone gone, cut")
     line(text, "bob.laptop gone, closed by the client: 4000", "fake line")
 

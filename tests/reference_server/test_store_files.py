@@ -94,6 +94,18 @@ def test_what_is_written_over_in_the_moment_of_a_commit_shows(
     store.close()
 
 
+def test_a_log_that_is_cut_within_a_turn_shows(tmp_path: Path) -> None:
+    path, log = tmp_path / "store.db", tmp_path / "store.db-wal"
+    store = Store(str(path))
+    put(store, 1)
+    store.commit()
+    put(store, 2)
+    os.truncate(log, log.stat().st_size // 2)
+    with pytest.raises(StoreError):
+        store.commit()
+    store.close()
+
+
 def test_a_damaged_log_is_not_copied_into_the_file(tmp_path: Path) -> None:
     path = tmp_path / "store.db"
     store = _written(path, 1)
