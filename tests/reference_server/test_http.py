@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,7 +13,9 @@ from support.control import TOKEN
 from support.raw import Raw
 from support.server import in_loop, running_server
 
+from relaykit.errors import UsageError
 from relaykit.reference_server import control, http
+from relaykit.reference_server.store import Store
 
 AUTH = f"Authorization: Bearer {TOKEN}\r\n"
 
@@ -25,6 +28,22 @@ async def ports(**changes: object) -> AsyncIterator[tuple[int, int, int]]:
         urls = (running.server.control_url, running.server.metrics_url, running.server.docs_url)
         first, second, third = (urlsplit(url or "").port or 0 for url in urls)
         yield first, second, third
+
+
+@pytest.mark.parametrize("taken", ["port", "docs_port"])
+@in_loop
+async def test_a_server_that_cannot_start_leaves_nothing_open(tmp_path: Path, taken: str) -> None:
+    store = str(tmp_path / "store.db")
+    async with ports() as (free, _, _):
+        pass
+    async with running_server() as other:
+        settings = {"store": store, "control_port": free, "control_token": TOKEN, taken: other.port}
+        with pytest.raises(UsageError, match="cannot listen"):
+            async with running_server(**settings):
+                pass
+        with pytest.raises(ConnectionRefusedError):
+            await Raw.open(free)
+        Store(store).close()  # not locked
 
 
 @pytest.fixture
