@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import html
+import json
 import re
-from base64 import b64decode
+from base64 import b64decode, b64encode
+from collections.abc import Iterable, Iterator
 from typing import Any
+from urllib.parse import quote
 
 from relaykit.errors import RelaykitError
 
@@ -19,6 +23,12 @@ _BEARER = re.compile(
     r"(?i)(\bBearer[ ,]+)(?!‹)(?=[A-Za-z]*[0-9._~+/=-][A-Za-z0-9]|[A-Za-z]{20})[A-Za-z0-9._~+/=-]{6,}"
 )
 
+_SHORT = 6
+"""A shorter secret is ignored: it would blot out ordinary text."""
+_SHORT_BASE64 = 8
+_FEW = 64
+"""So many are looked for one by one; of more, only those whose first characters stand in the text."""
+
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]+={0,2}")
 
 
@@ -26,16 +36,20 @@ class Redactor:
     """Replaces known secrets, and whatever looks like a token, in text and in nested values."""
 
     def __init__(self, *secrets: str) -> None:
-        self._secrets: set[str] = set()
+        self._spellings: set[str] = set()
+        self._by_start: dict[str, list[str]] = {}
         for secret in secrets:
             self.add(secret)
 
     def add(self, secret: str) -> None:
-        """Register a secret. Very short ones are ignored: they would blot out ordinary text."""
+        """Register a secret, in whatever common spelling it may be repeated. Very short ones are ignored."""
         if _TOKEN.fullmatch(secret):
             secret = secret.rpartition(".")[2]  # the rest is known by its looks
-        if len(secret) >= 6:
-            self._secrets.add(secret)
+        if len(secret) < _SHORT:
+            return
+        for spelling in {secret, *_spelt(secret)} - self._spellings:
+            self._spellings.add(spelling)
+            self._by_start.setdefault(spelling[:_SHORT], []).append(spelling)
 
     def text(self, text: str) -> str:
         """Return `text` without secrets and tokens."""
@@ -45,10 +59,7 @@ class Redactor:
             text = _QUERY.sub(rf"\g<1>{REDACTED}", text)
         if "bearer" in text.lower():
             text = _BEARER.sub(rf"\g<1>{REDACTED}", text)
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            if secret in text:
-                text = text.replace(secret, REDACTED)
-        return text
+        return self._known(text)
 
     def error(self, error: RelaykitError) -> RelaykitError:
         """An error like this one: what a target answers, or a launched one wrote, may hold a token."""
@@ -70,10 +81,33 @@ class Redactor:
         return value
 
     def _known(self, text: str) -> str:
-        for secret in sorted(self._secrets, key=len, reverse=True):
-            if secret in text:
-                text = text.replace(secret, REDACTED)
+        found = [spelling for spelling in self._perhaps(text) if spelling in text]
+        for spelling in sorted(found, key=len, reverse=True):
+            text = text.replace(spelling, REDACTED)
         return text
+
+    def _perhaps(self, text: str) -> Iterable[str]:
+        if len(self._spellings) <= _FEW:
+            return self._spellings
+        starts = {text[at : at + _SHORT] for at in range(len(text) - _SHORT + 1)}
+        return [each for start in starts if start in self._by_start for each in self._by_start[start]]
+
+
+def _spelt(secret: str) -> Iterator[str]:
+    """How else a server may repeat it: escaped for URLs, JSON or HTML, or within base64."""
+    for safe in ("", "/"):
+        escaped = quote(secret, safe=safe)
+        yield escaped
+        yield re.sub("%..", lambda found: found[0].lower(), escaped)
+    as_json = json.dumps(secret)[1:-1]
+    yield from (as_json, as_json.replace("/", "\\/"), html.escape(secret))
+    content = secret.encode(errors="surrogatepass")
+    for before in range(3):  # whatever stands before and after it shares its first and last characters
+        written = b64encode(bytes(before) + content).decode()
+        inner = written[(before * 8 + 5) // 6 : (before + len(content)) * 8 // 6]
+        for form in (inner, *((written, written.rstrip("=")) if before == 0 else ())):
+            if len(form) >= _SHORT_BASE64:
+                yield from (form, form.replace("+", "-").replace("/", "_"))
 
 
 def _is_opaque(text: str) -> bool:

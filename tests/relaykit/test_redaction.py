@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import html
+import json
+from urllib.parse import quote
 
 import pytest
 
@@ -52,6 +55,38 @@ def test_registered_secrets_go_also_from_nested_values() -> None:
         REDACTED: 1,
         "n": None,
     }
+
+
+OPAQUE = 'opq.Zm9v/+=&a<b>~"x'
+
+
+@pytest.mark.parametrize("many", [0, 500])
+@pytest.mark.parametrize(
+    "said",
+    [
+        quote(OPAQUE),
+        quote(OPAQUE, safe=""),
+        quote(OPAQUE, safe="").lower().replace("zm9v", "Zm9v"),
+        json.dumps(OPAQUE)[1:-1],
+        json.dumps(OPAQUE)[1:-1].replace("/", "\\/"),
+        html.escape(OPAQUE),
+        base64.b64encode(OPAQUE.encode()).decode(),
+        base64.urlsafe_b64encode(OPAQUE.encode()).decode().rstrip("="),
+    ],
+)
+def test_a_secret_goes_in_every_spelling_that_a_server_may_repeat_it_in(said: str, many: int) -> None:
+    redactor = Redactor(OPAQUE, *(f"other-secret-{number:03}" for number in range(many)))
+    assert redactor.text(f"you sent [{said}]") == f"you sent [{REDACTED}]"
+    assert redactor.text("you sent nothing, other-secret") == "you sent nothing, other-secret"
+
+
+def test_a_secret_goes_from_the_midst_of_base64() -> None:
+    redactor = Redactor("hunter2hunter2")
+    for before in ("", "a", "ab", "abc"):
+        hidden = base64.b64encode(f"{before}hunter2hunter2, it was".encode()).decode()
+        assert REDACTED in redactor.deep({"payload": hidden}, opaque=True)["payload"]
+        shown = redactor.text(hidden).replace(REDACTED, "====")
+        assert b"unter" not in base64.b64decode(shown + "==", validate=False)
 
 
 def test_ordinary_text_stays() -> None:
