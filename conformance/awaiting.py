@@ -93,11 +93,21 @@ def settle(connection: Connection) -> None:
 
 
 async def take(
-    context: Context, connection: Connection, pattern: Mapping[str, Any], deadline: float, *, skip: bool
+    context: Context,
+    connection: Connection,
+    pattern: Mapping[str, Any],
+    deadline: float,
+    *,
+    skip: bool,
+    began: float | None = None,
 ) -> Arrived | Miss:
-    """Take the earliest frame not yet taken, if it matches; with `skip`, the earliest that matches."""
+    """Take the earliest frame not yet taken, if it matches; with `skip`, the earliest that matches.
+
+    Args:
+        began: when waiting for it began, a time of the event loop like `deadline`, where that was before now.
+    """
     label, wanted = connection.label, named(pattern)
-    began = asyncio.get_running_loop().time()
+    began = asyncio.get_running_loop().time() if began is None else began
     passed: list[Any] = []
     while True:
         settle(connection)
@@ -146,15 +156,15 @@ async def expect(this: Play, step: Expect) -> None:
     """The `expect` step."""
     context = this.context
     pattern = context.scope.fill(step.frame)
-    deadline = until(context, step.within_ms)
+    began, deadline = asyncio.get_running_loop().time(), until(context, step.within_ms)
     missed = False
     for device in this.chosen(step.who):
-        result = await take(context, device.live, pattern, deadline, skip=step.skip)
+        result = await take(context, device.live, pattern, deadline, skip=step.skip, began=began)
         while isinstance(result, Miss) and not device.live.inbox:
             if not await closing.go_on(this, *devices(context)):
                 break
-            deadline = until(context, step.within_ms)
-            result = await take(context, device.live, pattern, deadline, skip=step.skip)
+            began, deadline = asyncio.get_running_loop().time(), until(context, step.within_ms)
+            result = await take(context, device.live, pattern, deadline, skip=step.skip, began=began)
         if isinstance(result, Miss):
             miss(context, device, step, pattern, result)
             missed = True

@@ -179,6 +179,10 @@ def test_these_pass(tmp_path: Path, steps: list[str]) -> None:
 
 
 FAILS = {
+    "nothing comes to the second of several": (
+        [want("bob.*", "sent_ack")],
+        "bob.laptop expected sent_ack; nothing came within 1.2 s",
+    ),
     "nothing comes": ([want("alice", "sent_ack")], "alice expected sent_ack; nothing came within 1.2 s"),
     "another frame": (
         [do("alice", "say", error()), want("alice", "sent_ack")],
