@@ -96,3 +96,44 @@ def value_at(frame: Any, path: Path) -> Any:
     for step in path:
         frame = frame[step]
     return frame
+
+
+# --- frames that are wrong in thousands of places ---
+
+_CONTAINERS = (list, dict)
+
+
+def is_large(value: Any, most: int) -> bool:
+    """Whether all arrays and objects in a value have more than `most` items and members together."""
+    parts = [value]
+    for part in parts:  # which grows meanwhile
+        if type(part) is dict or type(part) is list:
+            parts += part.values() if type(part) is dict else part
+            if len(parts) > most:
+                return True
+    return False
+
+
+def thinned(value: Any, names: frozenset[str], most: int, longest: int) -> Any:
+    """A value without what says again what is said already: of properties that no schema names, `most` are
+    left in an object, and of an array as many items as are too many."""
+    if type(value) is list:
+        left = value[: max(most, longest)]
+        return [thinned(item, names, most, longest) if type(item) in _CONTAINERS else item for item in left]
+    if type(value) is not dict:
+        return value
+    others = [name for name in value if name not in names]
+    less = set(others[most:])
+    return {
+        name: thinned(inner, names, most, longest) if type(inner) in _CONTAINERS else inner
+        for name, inner in value.items()
+        if name not in less
+    }
+
+
+def first(validator: Any, frame: dict[str, Any]) -> Iterator[Fault]:
+    """The first fault that jsonschema-rs finds, if there is one."""
+    try:
+        validator.validate(frame)
+    except jsonschema_rs.ValidationError as error:
+        yield from from_rust([error])

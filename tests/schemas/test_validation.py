@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +15,7 @@ from support.catalogues import frame, write_catalogue
 
 from relaykit.errors import KitDefect
 from relaykit.schemas import Catalogue, Direction, Engine, Finding, load_catalogue, validation
+from relaykit.schemas.faults import thinned
 
 UUID = "550e8400-e29b-41d4-a716-446655440000"
 SEND: dict[str, Any] = {
@@ -325,3 +327,35 @@ def test_who_tells_the_first_faults_only_need_not_wait_for_all() -> None:
     assert len(found) == 21
     assert any("980 more" in finding.message for finding in found)
     assert catalogue.judge({"type": "heartbeat"}, "c2s", most=20).valid
+
+
+def test_what_is_left_out_of_a_large_frame_changes_nothing_of_what_is_said(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    catalogue = load_catalogue()
+    many = {f"k{i}": {"a": [i]} for i in range(400)}
+    frames = []
+    for vector in catalogue.vectors():
+        data = vector.data
+        if vector.direction == "c2s" and isinstance(data, dict) and isinstance(data.get("payload"), dict):
+            frames.append({**many, **data})
+            frames += [
+                {**data, "payload": {**data["payload"], name: value}}
+                for name in (*data["payload"], "more")
+                for value in (many, [many], list(many))
+            ]
+    frames = random.Random(5).sample(frames, 1500)
+    said_of = [catalogue.judge(one, "c2s", most=20).findings for one in frames]
+    sizes = []
+    monkeypatch.setattr(validation, "thinned", lambda value, *_: sizes.append(1) or value)
+    assert said_of == [catalogue.judge(one, "c2s", most=20).findings for one in frames]
+    assert len(sizes) > 1000
+    monkeypatch.setattr(validation, "thinned", lambda *_: SEND)  # should all that is wrong be left out
+    send = {**SEND, **many}
+    assert catalogue.judge(send, "c2s", most=20).findings[0].keyword == "additionalProperties"
+
+
+def test_what_is_left_of_a_large_value_is_what_schemas_speak_of_and_a_little_more() -> None:
+    value = {**{f"k{i}": list(range(1000)) for i in range(100)}, "named": {"x": 1}}
+    less = thinned(value, frozenset({"named"}), 3, 50)
+    assert less == {"k0": list(range(50)), "k1": list(range(50)), "k2": list(range(50)), "named": {"x": 1}}
