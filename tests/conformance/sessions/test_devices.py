@@ -8,7 +8,8 @@ import pytest
 from support.sessions import could, everybody, go, got, send
 
 from relaykit.conformance.sessions import blame, devices, frames, model
-from relaykit.conformance.sessions.state import State, Step
+from relaykit.conformance.sessions.operations import operation_of
+from relaykit.conformance.sessions.state import EXPIRY_S, State, Step
 
 REQUEST = ("alice.phone", "device_approval_request")
 
@@ -272,3 +273,9 @@ def test_a_killed_target_forgets_calls_that_nobody_could_end() -> None:
     assert (state.abandoned, state.muddled) == ({"bob": "alice"}, {"alice", "bob"})
     go(state, Step("restart"))
     assert (state.abandoned, state.muddled) == ({}, set())
+
+
+def test_a_request_that_is_to_expire_says_so() -> None:
+    _, arguments, name = operation_of(Step("ask", "", {"device": "alice.laptop", "r": 7, "soon": True}))
+    assert (arguments["expires_in"], name) == (EXPIRY_S, "r7")
+    assert "expires_in" not in operation_of(ask())[1]

@@ -72,3 +72,17 @@ def test_ctrl_c_comes_through() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         shrunk((FALSE, AGAIN), interrupted)
+
+
+def test_what_takes_long_to_play_is_left_out_first() -> None:
+    tried: list[list[str]] = []
+
+    def play(steps: Program) -> Played:
+        tried.append(moves(steps))
+        return played(steps, fails="restart" not in moves(steps))
+
+    program = (PLAIN, AWAY, Step("restart"), BACK)
+    polished(
+        play, played(program), lambda each: each.problem is not None, time.monotonic() + 60, lambda _: None
+    )
+    assert tried[0] == ["send", "drop", "connect"]

@@ -319,6 +319,67 @@ def test_a_stolen_id_that_is_acknowledged_must_be_delivered() -> None:
     assert came([], []) is None
 
 
+def returned(state: State, *came: Any) -> problems.Problem | None:
+    """What is wrong where bob's phone goes, and these frames come to it when it is back."""
+    go(state, Step("drop", "bob.phone"))
+    return problem(state, Step("connect", "bob.phone"), alice_phone=[], bob_phone=list(came), carol_phone=[])
+
+
+CHANGED = {**DELIVER, "payload": {**DELIVER["payload"], "ciphertext": "${c[7]}"}}
+
+
+@pytest.mark.parametrize(
+    ("before", "came", "kind", "requirements"),
+    [
+        ((), (), "missing", ("OFF-03", "OFF-01", "OFF-06")),
+        ((Step("ack", "carol.phone", {"m": 1}),), (), "missing", ("MSG-38", "MSG-42")),
+        ((Step("read", "carol.phone", {"ms": (1,)}),), (), "missing", ("MSG-39", "MSG-43")),
+        ((Step("ack", "bob.phone", {"m": 1}),), (DELIVER,), "unexpected", ("OFF-04",)),
+        ((Step("read", "bob.phone", {"ms": (1,)}),), (DELIVER,), "unexpected", ("MSG-30", "OFF-04")),
+        ((), (CHANGED,), "missing", ("OFF-06", "MSG-18", "MSG-34")),
+        ((Step("steal", "carol.phone", {"to": "bob", "m": 1, "c": 7}),), (CHANGED,), "missing", ("MSG-37",)),
+    ],
+)
+def test_what_is_wrong_with_a_message_that_comes_again_is_put_down_to_what_was_done_to_it(
+    before: tuple[Step, ...], came: tuple[Any, ...], kind: str, requirements: tuple[str, ...]
+) -> None:
+    state = everybody("alice.laptop", "bob.laptop")
+    go(state, send(1))
+    for step in before:
+        go(state, step)
+    found = returned(state, *came)
+    assert found is not None
+    assert found.kind == kind
+    assert found.req[: len(requirements)] == requirements
+    assert (found.plainly == "OFF-04") == ("OFF-04" in requirements), "shrinking may tell it from MSG-30"
+
+
+def test_a_message_that_a_device_has_never_got_waited_for_it() -> None:
+    state = everybody("alice.laptop", "bob.phone")
+    go(state, Step("connect", "bob.phone"))
+    go(state, Step("drop", "bob.phone"))
+    go(state, send(1))
+    (waiting,) = go(state, Step("connect", "bob.phone")).must
+    assert waiting.req[0] == "OFF-01"
+
+
+def test_a_message_in_the_deprecated_form_is_named_by_the_target_and_put_down_to_the_form() -> None:
+    state = everybody("alice.laptop", "bob.laptop")
+    ack, delivered = go(state, Step("write_old", "alice.phone", {"to": "bob", "m": -1, "c": 1})).must
+    assert "message_id" not in ack.forms[0]
+    assert (ack.cause, delivered.cause) == (("LEG-05",), ("LEG-04",))
+
+
+def test_what_came_in_a_wrong_shape_is_not_missing() -> None:
+    missing = problems.Problem("missing", "bob.phone", ("MSG-16",), "not there", ({"type": "deliver"},))
+    shapes = [
+        problems.Problem("shape", "bob.phone", ("VAL-23",), "odd", ({"type": kind},))
+        for kind in ("deliver", "typing")
+    ]
+    assert [problems.is_missed_as(missing, shape) for shape in shapes] == [True, False]
+    assert not problems.is_missed_as(replace(missing, kind="order"), shapes[0])
+
+
 def test_a_death_is_one_problem_whichever_rule_it_breaks() -> None:
     cut = problems.Problem("closed", "bob.phone", ("KEEP-03",), "it was cut")
     refused = problems.Problem("refused", "alice.phone", ("AUTH-14",), "nobody is there")
