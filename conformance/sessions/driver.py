@@ -19,7 +19,7 @@ from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.refusal import attempt
 from relaykit.conformance.reproduce import refer
 from relaykit.conformance.results import Case
-from relaykit.conformance.sessions import devices, frames, judging, model, problems
+from relaykit.conformance.sessions import devices, frames, hardship, judging, model, problems
 from relaykit.conformance.sessions.crowding import crowd
 from relaykit.conformance.sessions.operations import operation_of
 from relaykit.conformance.sessions.problems import Problem, SessionOver
@@ -133,6 +133,7 @@ class Session:
             broken = await self._see_off(step, leaving)
         elif step.move == "flood":
             broken = await self._recover(step, behind)
+            match = await self._settle(step, permitted, behind)  # only now all of it was handled
         for device in self._live():
             self._inbox(device).clear()
         came = {device: [self._symbolic(f) for f in found] for device, found in behind.items() if found}
@@ -316,6 +317,8 @@ class Session:
         await self._budgets[device].spend()
         if await connection.beat(self.patience_s):
             return None
+        if not hardship.flooded(self.state, device):
+            problems.not_limited(connection.frames)
         if not connection.alive:
             return self._ended(step, device)
         said = f"{device} gets no answer to a heartbeat"

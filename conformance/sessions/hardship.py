@@ -35,7 +35,12 @@ def flood(state: State, step: Step) -> tuple[Branch, ...]:
 
 def tolerated(state: State, device: str) -> tuple[frames.Template, ...]:
     """One error may stand for several frames; or each of them gets its own."""
-    return (LIMITED,) if device in state.online and state.line(device) in state.flooded else ()
+    return (LIMITED,) if flooded(state, device) else ()
+
+
+def flooded(state: State, device: str) -> bool:
+    """Whether a device's connection has sent more than it may."""
+    return device in state.online and state.line(device) in state.flooded
 
 
 def crowd(_: State, step: Step) -> tuple[Branch, ...]:

@@ -94,7 +94,7 @@ def find(
         if any(compare(words.fill(form), frame) is None for form in model.tolerated(state, device)):
             continue
         symbolic = words.symbolic(frame)
-        _not_limited(symbolic)
+        not_limited((symbolic,))
         req = blame.stray(state, step, device, symbolic)
         said = f"{device} got {_kind(frame)} that must not reach it"
         allowed, first = _allowed(state, match, pool, device, symbolic)
@@ -134,7 +134,7 @@ def _missing(
     if near is None:
         return Problem("missing", device, req, said, expected.forms, plainly=plainly)
     actual = words.symbolic(near[0])
-    _not_limited(actual)
+    not_limited((actual,))
     if step is not None and step.move == "write_old" and near[1].pointer == "/message_id":
         req = ("LEG-05", *req)
     said += f"; it got {_kind(near[0])}"
@@ -165,9 +165,16 @@ def _kind(frame: Any) -> str:
     return f"error {code}" if code else str(frame.get("type"))
 
 
-def _not_limited(frame: Any) -> None:
-    if code_of(frame) == RATE_LIMITED:
-        raise SessionOver("the target's rate is lower than its target file says")
+def not_limited(came: Iterable[Any]) -> None:
+    """See that the target has not said that too much was sent.
+
+    Raises:
+        SessionOver: it has, though no more was sent than its target file permits.
+    """
+    if any(code_of(frame) == RATE_LIMITED for frame in came):
+        raise SessionOver(
+            "the target answers rate_limited: state its limits.frames_per_second and limits.burst"
+        )
 
 
 def misshapen(shapes: ShapeBook, symbolic: Callable[[Any], Any]) -> Problem | None:

@@ -95,6 +95,14 @@ def test_the_good_server_agrees_with_the_model(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+def test_a_rate_that_nobody_stated_ends_sessions_and_is_no_finding(tmp_path: Path) -> None:
+    limits = "--limits frames_per_second=20 --limits burst=20"
+    data = asyncio.run(fuzzed(tmp_path, f"{SERVE} none {PORTS} {limits}", "--seconds", "5"))
+    assert data["findings"] == []
+    (why,) = [reason for reason in data["cut_short_by"] if "rate_limited" in reason]
+    assert "state its limits.frames_per_second" in why
+
+
 def test_a_crash_is_a_finding_and_the_target_is_started_again(tmp_path: Path) -> None:
     async def main() -> None:
         words = ("--sessions", "--seed", "1", "--seconds", "60", "--most", "1", "--format", "json")

@@ -23,21 +23,37 @@ timing: {reply_ms: 700, connect_ms: 2000}
 """
 
 
+def laboratory(folder: Path, fault: str, more: str = "") -> Lab:
+    file = folder / "target.yaml"
+    file.write_text(TARGET + more)
+    launch = f"{PROCESS} {{port}} {fault}"
+    catalogue = load_catalogue()
+    return Lab(aim(catalogue, Given(file, None, None, launch, (), ports_for(launch))), catalogue)
+
+
+def test_a_message_behind_a_flood_may_be_taken_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While it waited, the connection was permitted one more frame: then it has all its effect."""
+    monkeypatch.setenv("RELAYKIT_SECRET", "the signing key of the tests, long enough")
+    flood = Step("flood", "alice.phone", {"to": "bob", "m": 1, "c": 1, "count": 9})
+    limits = "limits: {frames_per_second: 2, burst: 5}\n"
+    with laboratory(tmp_path, "slow-behind-pongs", limits) as lab:
+        for more in ((), (Step("heartbeat", "bob.phone"),)):
+            played = lab.play((Step("connect", "alice.phone"), Step("connect", "bob.phone"), flood, *more))
+            assert played.problem is None, played
+            taken = [done.branch.name for done in played.log if done.step is flood]
+            assert taken == ["limited_before"]
+
+
 def test_a_target_that_hangs_is_killed_and_started_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("RELAYKIT_SECRET", "the signing key of the tests, long enough")
-    file = tmp_path / "target.yaml"
-    file.write_text(TARGET)
-    launch = f"{PROCESS} {{port}} freezes"
-    catalogue = load_catalogue()
-    aimed = aim(catalogue, Given(file, None, None, launch, (), ports_for(launch)))
     program = (
         Step("connect", "alice.phone"),
         Step("connect", "bob.phone"),
         Step("send", "alice.phone", {"to": "bob", "m": 1, "c": 1}),
     )
-    with Lab(aimed, catalogue) as lab:
+    with laboratory(tmp_path, "freezes") as lab:
         for _ in range(2):
             played = lab.play(program)
             assert played.program == program, "it serves those who connect"
