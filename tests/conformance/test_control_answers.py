@@ -130,6 +130,23 @@ def test_a_status_tells_what_is_refused_from_what_fails(status: int, kind: type[
     asyncio.run(main())
 
 
+def test_an_answer_that_is_too_long_is_not_taken_in() -> None:
+    async def answer(_: web.Request) -> web.Response:
+        return web.json_response({"user_id": "u" * 2**21})
+
+    async def main() -> None:
+        app = web.Application()
+        app.router.add_post("/{operation}", answer)
+        async with TestServer(app) as served:
+            over_http = open_control(HttpControl(str(served.make_url("")).rstrip("/"), None, None), 20)
+            assert over_http is not None
+            with pytest.raises(ControlFailedError, match="longer than 1048576 bytes"):
+                await over_http.call("create_user", {})
+            await over_http.close()
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     ("error", "ends"),
     [

@@ -69,10 +69,10 @@ def test_nodes_that_do_not_share_their_state_are_found() -> None:
     async def main() -> RunResult:
         async with fakes.minimal().running() as one, fakes.minimal().running() as two:
             target = make_target([one, two], timing=QUICK)
-            return await judge(target, all_cases("message-life", "heartbeat-is-answered"))
+            return await judge(target, all_cases("message-life", "carrier-query"))
 
     result = asyncio.run(main())
-    assert verdicts(result) == {"message-life": Verdict.FAIL, "heartbeat-is-answered": Verdict.PASS}
+    assert verdicts(result) == {"message-life": Verdict.FAIL, "carrier-query": Verdict.PASS}
     events = [line.event for line in by_id(result)["message-life"].transcript if line.event]
     assert len({event for event in events if event.startswith("goes to ws://")}) == 2
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 
+from relaykit.errors import UnreachableError
 from relaykit.redaction import REDACTED, Redactor
 from relaykit.tokens import mint
 
@@ -108,3 +109,11 @@ def test_what_is_opaque_in_a_frame_stays_unless_it_holds_a_token() -> None:
     assert redactor.deep([text, twice]) == [f"{REDACTED}=", REDACTED]
     for secret in (TOKEN, TOKEN[:60], hidden, f"A{hidden}", f"A{hidden[:120]}", "AAAAc2VjcmV0c2VjcmV0"):
         assert REDACTED in redactor.deep({"payload": secret}, opaque=True)["payload"], secret
+
+
+def test_an_error_keeps_its_kind_and_loses_its_secrets() -> None:
+    redactor = Redactor("a-long-secret")
+    clean = redactor.error(UnreachableError("it says a-long-secret", hint="it wrote a-long-secret"))
+    assert isinstance(clean, UnreachableError)
+    assert (str(clean), clean.hint) == (f"it says {REDACTED}", f"it wrote {REDACTED}")
+    assert redactor.error(UnreachableError("nobody there")).hint is None
