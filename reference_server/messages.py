@@ -43,10 +43,15 @@ def send(app: App, session: Session, frame: Frame) -> None:
     key = key_of(message_id)
     known = app.mailboxes.find(key)
     if known is None:
-        if payload.get("group_id") is None:
-            _to_user(app, session, key, message_id, payload, at)
-        else:
-            _to_group(app, session, key, message_id, payload, at)
+        try:
+            if payload.get("group_id") is None:
+                _to_user(app, session, key, message_id, payload, at)
+            else:
+                _to_group(app, session, key, message_id, payload, at)
+        except Refused as refused:
+            if refused.code == SERVER_ERROR:  # no fault of this frame: whoever runs the server is to know
+                app.sparing.warn(log, "refusing a message of user %s: %s", session.user, refused.text)
+            raise
     elif known.sender == session.user:
         # It was sent before, and the acknowledgement was lost: this is another, and the first content stays.
         _acknowledge(app, session, message_id, at)

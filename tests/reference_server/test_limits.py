@@ -107,7 +107,9 @@ async def test_what_waits_for_all_users_together_is_bounded(tmp_path: Path) -> N
 
 
 @in_loop
-async def test_one_sender_cannot_take_all_that_may_wait(tmp_path: Path) -> None:
+async def test_one_sender_cannot_take_all_that_may_wait(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     bounds = {"store": str(tmp_path / "store.db"), "max_waiting_bytes_per_sender": 65_536}
     async with running_server(**bounds) as server:
         mallory, bob = await server.pair()
@@ -121,6 +123,9 @@ async def test_one_sender_cannot_take_all_that_may_wait(tmp_path: Path) -> None:
         refused = message(new_id(), ciphertext="A" * 20_000)
         await mallory.send(refused, waiting[0])
         await mallory.expect_error("server_error", refused["message_id"])
+        assert (
+            f"refusing a message of user {mallory.user}: too much waits of what you have sent" in caplog.text
+        )
         await mallory.expect("sent_ack", message_id=waiting[0]["message_id"])  # again: it waits already
         await mallory.send(small := message(new_id()))  # for this there is room
         await mallory.expect("sent_ack", message_id=small["message_id"])
