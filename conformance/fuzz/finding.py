@@ -64,7 +64,7 @@ class Finding:
     def once_more(self, other: Finding) -> Finding:
         """This crash, when there was another one like it, of which more may be known."""
         best = other if self.failure is None and other.failure is not None else self
-        return replace(best, times=self.times + other.times)
+        return replace(best, times=self.times + 1)
 
 
 def kind_of(failure: Failure) -> str:

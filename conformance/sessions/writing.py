@@ -223,8 +223,6 @@ def _in_step(done: Done, later: Sequence[Step], device: str) -> list[Line]:
         done.branch.must[:1]
     )
     if needed:
-        # What tells its name comes first: the others speak of it.
-        needed.sort(key=lambda expected: expected.forms[0]["type"] != "sent_ack" or not _names(done.step))
         return [_expect(expected, learns=done.step) for expected in needed]
     who = done.step.who
     if not who or done.step.move in model.ARRIVALS or all(step.who == who for step in later):

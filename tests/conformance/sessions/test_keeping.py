@@ -86,3 +86,11 @@ def test_what_takes_long_to_play_is_left_out_first() -> None:
         play, played(program), lambda each: each.problem is not None, time.monotonic() + 60, lambda _: None
     )
     assert tried[0] == ["send", "drop", "connect"]
+
+
+def test_a_try_that_is_no_better_is_not_taken() -> None:
+    """Steps that others build on come back: such a try is the session as it was."""
+    program, told = (PLAIN, AWAY, BACK), list[Played]()
+    whole = played(program)
+    polished(lambda _: whole, whole, lambda _: True, time.monotonic() + 60, told.append)
+    assert told == []

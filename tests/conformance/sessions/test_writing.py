@@ -168,3 +168,24 @@ def test_what_came_before_and_need_not_have_come_is_no_news_at_the_end() -> None
     came = {"any_of": [[{"expect": {"as": "alice.phone", "frame": status, "skip": True}}], []]}
     assert steps.index(came) < len(steps) - 2
     assert steps[-1] == {"none": {"actors": ["alice.phone"], "req": ["GRP-18"]}}
+
+
+def test_who_has_sent_too_much_goes_on_with_another_connection_if_at_all() -> None:
+    state = everybody(flood=3)
+    flood = Step("flood", "alice.phone", {"to": "bob", "m": 1, "c": 1, "count": 3})
+
+    def connects(last: Step) -> list[str]:
+        log = [*connected(state), Done(flood, model.branches(state, flood)[0], {})]
+        lost = problem("missing", last.who, "MSG-12", expected=(frames.sent_ack(2),))
+        return [line["connect"]["as"] for line in written(log, last, lost).steps if "connect" in line]
+
+    assert connects(send(2)) == ["alice.phone"]
+    assert connects(send(2, "carol.phone")) == []
+
+
+def test_from_an_acknowledgment_that_is_missing_nothing_is_learnt() -> None:
+    old = Step("write_old", "alice.phone", {"to": "bob", "m": -1, "c": 1})
+    missing = problem("missing", "alice.phone", "MSG-12", expected=(frames.sent_ack(-1),))
+    *before, (last) = after(last=old, found=missing)
+    assert last["expect"]["req"] == ["MSG-12"]
+    assert not any("capture" in body for line in (*before, last) for body in line.values())
