@@ -56,8 +56,8 @@ async def waiting_bounded(context: Context) -> None:
         context.fail(
             ("LIM-20",),
             f"of {len(kept)} messages that were acknowledged, {len(missing)} did not come",
-            expected=f"{len(kept)} messages",
-            actual=f"{len(kept) - len(missing)} messages; the first that is missing is {missing[0]}",
+            expected={"type": "deliver", "message_id": missing[0]},
+            actual=f"{len(kept) - len(missing)} messages; this is the first that is missing",
             actor=bob.label,
         )
     else:

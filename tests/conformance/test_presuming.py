@@ -123,3 +123,21 @@ def test_a_server_without_status_updates_lets_no_stranger_acknowledge() -> None:
         return {finding.requirement for case in result.cases for finding in case.findings}
 
     assert asyncio.run(main()) == {"MSG-21"}
+
+
+def test_a_server_that_delivers_nothing_late_is_not_said_to_bound_what_waits_and_lose_it() -> None:
+    class Forgetful(dict[Any, Any]):
+        def get(self, *_: Any) -> Any:
+            return {}
+
+    async def main() -> set[str | None]:
+        server = fakes.minimal(limits={"waiting_per_user": 5})
+        server.waiting = Forgetful()
+        async with server.running() as url:
+            cases = all_cases("waiting-messages-bounded", "offline-delivery")
+            target = make_target(url, timing=QUICK, limits={"waiting_per_user": 5})
+            result = await judge(target, cases)
+        assert {row.id: row.verdict for row in result.requirements}["LIM-20"] != "pass"
+        return {finding.requirement for case in result.cases for finding in case.findings}
+
+    assert asyncio.run(main()) == {"OFF-01"}
