@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
-from relaykit.conformance.launch import Launched, launched
+from relaykit.conformance.launch import Launched, end_on_sigterm, launched
 from relaykit.conformance.setup import Given, make_target
 from relaykit.conformance.target import Target
 from relaykit.redaction import Redactor
@@ -58,10 +56,7 @@ async def standing(aimed: Aim) -> AsyncIterator[Launched | None]:
         UsageError: the command cannot be run.
         UnreachableError: it ends, or does not listen.
     """
-    task = asyncio.current_task()
-    if task is not None:
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    end_on_sigterm()
     if aimed.command is None:
         yield None
         return

@@ -29,7 +29,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import signal
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,7 +41,7 @@ from relaykit.conformance.control_spec import ControlRefusedError
 from relaykit.conformance.expectations import check_expectations
 from relaykit.conformance.gathered import gathered
 from relaykit.conformance.judge import JUDGE_ALL, Rules
-from relaykit.conformance.launch import Launched, launched, ports_for
+from relaykit.conformance.launch import Launched, end_on_sigterm, launched, ports_for
 from relaykit.conformance.report import report
 from relaykit.conformance.results import Case, CaseResult, Finding, RunResult, Verdict
 from relaykit.conformance.run import Progress, Session, Settings, exit_code, open_session, run_session
@@ -187,11 +186,7 @@ async def judge(
     """
     settings = settings or Settings()
     known = catalogue or load_catalogue()
-    task = asyncio.current_task()
-    if task is not None:
-        # A polite kill ends the run as Ctrl-C does: connections closed, a launched target stopped.
-        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    end_on_sigterm()
     if launch is None:
         return await run_session(target, known, cases, settings, progress)
     async with _started(launch, target, settings) as server:

@@ -251,6 +251,15 @@ class Launched:
             os.killpg(self._process.pid, number)
 
 
+def end_on_sigterm() -> None:
+    """Let a polite kill of ours end the current task as Ctrl-C does, so that what it launched ends, too."""
+    task = asyncio.current_task()
+    if task is not None:
+        # Not everywhere, and in the main thread alone.
+        with contextlib.suppress(NotImplementedError, RuntimeError, ValueError):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+
+
 current: contextvars.ContextVar[Launched | None] = contextvars.ContextVar("launched", default=None)
 """The target that this run launched, for cases that stop, kill and restart it."""
 

@@ -9,7 +9,6 @@ import os
 import resource
 import secrets
 import shlex
-import signal
 import tempfile
 import time
 from dataclasses import dataclass, field, replace
@@ -21,6 +20,7 @@ from rich.console import Console
 
 from relaykit.conformance import terminal
 from relaykit.conformance.cases import load_cases
+from relaykit.conformance.launch import end_on_sigterm
 from relaykit.conformance.reports.formats import writable
 from relaykit.conformance.selftest import matrix, show
 from relaykit.conformance.selftest.judging import Outcome, Verdicts, rows
@@ -165,11 +165,7 @@ def _cpu_s() -> float:
 
 
 async def _run(plan: Plan, found: _Found, live: show.Live) -> None:
-    task = asyncio.current_task()
-    if task is not None:
-        with contextlib.suppress(NotImplementedError):
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-
+    end_on_sigterm()
     try:
         async with contextlib.AsyncExitStack() as stack:
             if plan.listing.forks:
@@ -178,7 +174,7 @@ async def _run(plan: Plan, found: _Found, live: show.Live) -> None:
             await _run_all(plan, found, live)
     except asyncio.CancelledError:
         found.interrupted = True
-        if task is not None:
+        if (task := asyncio.current_task()) is not None:
             task.uncancel()
 
 

@@ -6,6 +6,7 @@ import asyncio
 import signal
 import sys
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 from support.suite import every_case
@@ -13,7 +14,7 @@ from support.suite import every_case
 from relaykit.conformance.launch import free_port, free_ports, launched
 from relaykit.conformance.selftest.nursery import nursery
 from relaykit.conformance.selftest.running import Plan
-from relaykit.conformance.selftest.seeded import PROGRAM, Listing, Seeded, some_of
+from relaykit.conformance.selftest.seeded import PROGRAM, Listing, Seeded, Setup, prepare, some_of
 from relaykit.errors import KitDefect
 from relaykit.schemas import load_catalogue
 
@@ -38,6 +39,17 @@ def test_a_sample_is_of_different_areas_and_the_seed_decides_it() -> None:
     assert any(some_of(MANY, 4, str(number)) != four for number in range(5))
     assert len(some_of(MANY, 50, "x")) == 50
     assert some_of(MANY, 1000, "x") == MANY
+
+
+def test_ports_that_were_chosen_once_are_not_chosen_again(tmp_path: Path) -> None:
+    """Whoever got one need not listen there yet."""
+    target = {"url": "ws://127.0.0.1:{port}/ws", "tokens": {"mint": {"secret": {"env": "KEY"}}}}
+    listing = Listing(PROGRAM, (), {"plain": Setup({"port": "{port}"}, target, {}, True)})
+    taken: set[int] = set()
+    for times in (1, 2):
+        server = prepare(listing, "sound", "plain", tmp_path, {"KEY": "k" * 32}, {}, taken)
+        assert len(taken) == 2 * times
+        assert urlsplit(server.target.url).port in taken
 
 
 def test_the_narrowest_claims_come_first_and_all_claims_before_the_end(tmp_path: Path) -> None:
