@@ -303,3 +303,15 @@ def test_who_kills_a_target_by_and_by_is_found_by_halves(deadly: dict[str, int])
     assert not found.unexplained
     assert not set(found.harmless) & set(deadly)
     assert target.lives < 25
+
+
+def test_a_target_that_came_back_has_its_clock_right_again() -> None:
+    async def main() -> float:
+        async with fakes.minimal().running() as url:
+            env = environment(make_target(url), load_catalogue(), Settings())
+            env.clock_offset_s = 90.0
+            assert await Deaths(env).revive("the target died")
+            await env.close()
+            return env.clock_offset_s
+
+    assert asyncio.run(main()) == 0.0

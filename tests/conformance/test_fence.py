@@ -64,3 +64,23 @@ def test_the_suites_own_messages_are_seen_by_no_scenario(name: str) -> None:
     # Nobody writes back by it: two who have written to each other would be in contact.
     pairs = {(senders[m.frame["message_id"]], m.actor.split(".")[0]) for m in came}
     assert not {(two, one) for one, two in pairs} & pairs
+
+
+BOTH_ACT = """\
+    - expect: {as: bob, frame: {type: deliver, message_id: "${m}"}, req: MSG-16}
+    - none: {actors: [bob], req: MSG-20}
+    - send: {as: bob, frame: {type: delivery_ack, message_id: "${m}"}}
+    - expect: {as: alice, frame: {type: status_update}, req: MSG-21}
+    - none: {actors: [alice], req: MSG-23}
+"""
+
+
+def test_no_message_of_the_suites_own_goes_back_where_one_went(tmp_path: Path) -> None:
+    head, _, _ = SHORT.rpartition("    - none:")
+    (tmp_path / "own.yaml").write_text(head + BOTH_ACT)
+    result = judged(scenario_cases(tmp_path / "own.yaml")[0], "frame")
+    assert result.verdict is Verdict.PASS, result.findings
+    marks = [line for line in result.transcript if line.kit and isinstance(line.frame, dict)]
+    came = [line for line in marks if line.frame["type"] == "deliver"]
+    assert "bob" in {line.actor for line in came}
+    assert "alice" not in {line.actor for line in came}, "they would be in contact by that"

@@ -125,7 +125,11 @@ def test_every_bound_is_met_from_both_sides() -> None:
 def test_what_strict_json_bounds_is_met_from_both_sides() -> None:
     """The deepest frame is refused with one level more: there is none between the two."""
     by_name = {each.draft.name: each.draft for each in family(CATALOGUE).values() if each.draft.valid}
-    assert {"greatest-integer", "least-integer"} <= by_name.keys()
+    # Of 2^53 itself not every reader knows that it is not 2^53 + 1.
+    for name, last in (("greatest-integer", b":9007199254740991"), ("least-integer", b":-9007199254740991")):
+        data, _ = by_name[name].filled(sample())
+        assert last in data
+        assert CATALOGUE.validate(data, "c2s").valid
     data, _ = by_name["deepest"].filled(sample())
     assert CATALOGUE.validate(data, "c2s").valid
     with pytest.raises(FrameError, match="deeper"):
