@@ -141,6 +141,7 @@ def test_memory_grows_if_it_does_so_for_as_long_as_frames_come() -> None:
     assert samples(50, 100, 150, 200, 250, 300, 350, 400, 450).grows
     assert samples(120, 160, 200, 240, 280, 320, 360, 400, 440, 480).grows, "by the same for each frame"
     assert not samples(50, 500).grows
+    assert not samples(*range(1000, 1301, 30)).grows, "it is not much of what it has"
     memory = Memory()
     memory.note(1, None)
     assert memory.growth() is None
@@ -160,6 +161,23 @@ def test_every_kind_of_encoding_is_made_and_judged() -> None:
     assert {"utf-16", "no utf-8", "bom", "surrogate", "nul bytes"} <= seen
 
 
+def test_what_would_pass_for_forwarded_and_what_may_be_answered_or_not_are_not_sent() -> None:
+    """The mark of what must be refused, in whatever letters, on what may be accepted; doubtful keep-alives."""
+    frame = {"type": "pong", "message_id": f"{FORBIDDEN}-3333-4333-8333-333333333333"}
+    plain = json.dumps(frame).encode()
+    marked = plain.replace(FORBIDDEN.encode(), FORBIDDEN.upper().encode())
+    spelt = plain.replace(b"bad0", b"\\u0062ad0")
+    assert spelt != plain != marked
+    doubtful = b'{"type":"heartbeat","more":1}'
+    maker = Maker(
+        generator(), oracle(), TYPES, "seed", [], SIZES, deque([plain, marked, spelt, doubtful] * 9)
+    )
+    link: Any = SimpleNamespace(who=people(random.Random(1)), interval=SimpleNamespace(acks=set()))
+    sent = {sent.data for _ in range(60) for sent in maker.batch(link, 24).sent}
+    assert sent.isdisjoint({plain, marked, spelt, doubtful})
+    assert plain.replace(FORBIDDEN.encode(), FAIR.encode()) in sent, "with the other mark it is"
+
+
 def test_messages_that_end_their_connection_are_kept_apart_and_the_corpus_changes_nothing_else() -> None:
     def made(corpus: list[bytes], first: list[bytes]) -> tuple[list[bytes], Maker]:
         maker = Maker(generator(), oracle(), TYPES, "seed", corpus, SIZES, deque(first))
@@ -167,7 +185,7 @@ def test_messages_that_end_their_connection_are_kept_apart_and_the_corpus_change
         return [sent.data for _ in range(60) for sent in maker.batch(link, 24).sent], maker
 
     alone, maker = made([], [])
-    assert maker.closing
+    assert 0 < len(maker.closing) <= 4
     assert all(oracle().duty(data)[0] is Duty.CLOSE for data in maker.closing)
     assert not any(oracle().duty(data)[0] is Duty.CLOSE for data in alone)
     kept = [b'{"type":"heartbeat","x":1}', b"[]"]
