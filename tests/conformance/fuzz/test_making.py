@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections import deque
+from collections import Counter, deque
 from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
@@ -23,8 +23,9 @@ from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
 from relaykit.conformance.fuzz.shrinking import _smaller
 from relaykit.conformance.fuzz.sizes import Sizes
-from relaykit.conformance.fuzz.suspects import received
+from relaykit.conformance.fuzz.suspects import bringing, received
 from relaykit.conformance.fuzz.trial import _arrived, template_of
+from relaykit.conformance.fuzz.watching import TWICE, seen, shape
 from relaykit.schemas import load_catalogue
 
 CATALOGUE = load_catalogue()
@@ -162,7 +163,7 @@ def test_every_kind_of_encoding_is_made_and_judged() -> None:
 
 
 def test_what_would_pass_for_forwarded_and_what_may_be_answered_or_not_are_not_sent() -> None:
-    """The mark of what must be refused, in whatever letters, on what may be accepted; doubtful keep-alives."""
+    """The mark of what must be refused on what may be accepted, in whatever letters; doubtful keep-alives."""
     frame = {"type": "pong", "message_id": f"{FORBIDDEN}-3333-4333-8333-333333333333"}
     plain = json.dumps(frame).encode()
     marked = plain.replace(FORBIDDEN.encode(), FORBIDDEN.upper().encode())
@@ -192,6 +193,35 @@ def test_messages_that_end_their_connection_are_kept_apart_and_the_corpus_change
     more, _ = made(kept, kept)
     assert kept[1] in more[:24], "what the folder holds goes first"
     assert set(alone[:900]) <= set(more), "what is made without them is the same"
+
+
+def test_two_properties_that_need_each_other_are_left_out_together() -> None:
+    assert b'{"c":3}' in list(_smaller(b'{"a":1,"b":2,"c":3}'))
+
+
+def test_of_what_may_have_brought_a_frame_some_of_each_kind_are_tried_and_not_too_many() -> None:
+    def sent(kind: str, fault: str = "") -> Sent:
+        return Sent(b"{}", Duty.EITHER, exact=False, kind=kind, fault=fault)
+
+    many = [sent(kind, fault) for kind in TYPES for fault in ("", "bom") for _ in range(9)]
+    interval = SimpleNamespace(batches=[SimpleNamespace(sent=many)])
+    cell: Any = SimpleNamespace(links={"alice.phone": SimpleNamespace(interval=interval)})
+    likely = bringing(cell, {"type": "error"}, TWICE)
+    assert len(likely) == 64
+    alike = Counter((each.kind, each.fault) for _, _, each in likely)
+    assert set(alike.values()) == {4}
+
+
+def test_what_the_suites_own_heartbeats_bring_does_not_count_but_for_acks() -> None:
+    def came(frame: dict[str, Any], *, kit: bool) -> Any:
+        entry: Any = SimpleNamespace(direction="s2c", frame=frame, kit=kit, actor="bob")
+        verdict = CATALOGUE.validate(frame, "s2c")
+        fault = verdict.findings[0]
+        return seen(CATALOGUE, [entry], shape("X", "odd", verdict.type, fault.pointer, fault.keyword))
+
+    for frame in ({"type": "error"}, {"type": "heartbeat_ack"}):
+        assert came(frame, kit=False) == ("bob", frame)
+        assert (came(frame, kit=True) is not None) == (frame["type"] == "heartbeat_ack")
 
 
 def test_what_stands_for_an_identifier_is_left_whole_when_bytes_are_left_out() -> None:
