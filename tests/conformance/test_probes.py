@@ -62,7 +62,7 @@ def found(tmp_path: Path, defect: str, options: str, *cases: str, target: str = 
         ("connections-of-a-user", "too-many-makes-room", "", {"LIM-04"}),
         ("connections-of-a-user", "ended-connections-count", "", {"LIM-05"}),
         ("connections-of-others", "connections-of-others-count", "", {"LIM-21"}),
-        ("rate-within-the-limit", "none", "--limits burst=40", {"LIM-06"}),
+        ("rate-within-the-limit", "none", "--limits burst=20", {"LIM-06"}),
         ("rate-beyond-the-limit", "none", "--limits burst=100000", {"LIM-07"}),
         ("rate-beyond-the-limit", "limited-yet-done", "", {"LIM-09"}),
         ("rate-beyond-the-limit", "limited-for-ever", "", {"LIM-14"}),
