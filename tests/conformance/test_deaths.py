@@ -11,9 +11,10 @@ import pytest
 from fixtures import fake_process, fakes
 from support.suite import PATIENT, QUICK, all_cases, as_report, make_target, scenario_cases
 
-from relaykit.conformance import api
+from relaykit.conformance import api, deaths
 from relaykit.conformance.context import Context
 from relaykit.conformance.deaths import Deaths, unanswered
+from relaykit.conformance.environment import Environment
 from relaykit.conformance.gathered import STAYS_UP
 from relaykit.conformance.isolating import Isolation
 from relaykit.conformance.launch import free_port, launched
@@ -142,7 +143,18 @@ def test_a_target_that_hangs_is_as_good_as_dead(tmp_path: Path) -> None:
     assert set(seen.values()) == {Verdict.PASS}, seen
 
 
-def test_a_target_that_others_start_again_is_waited_for(tmp_path: Path) -> None:
+def test_a_target_that_others_start_again_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missed = asyncio.Event()
+    returned = deaths.returned
+
+    async def noted(env: Environment) -> bool:
+        missed.set()
+        return await returned(env)
+
+    monkeypatch.setattr(deaths, "returned", noted)
+
     async def main() -> RunResult:
         port = free_port()
         command = f"{sys.executable} {fake_process.__file__} {port} dies-of-words"
@@ -156,6 +168,8 @@ def test_a_target_that_others_start_again_is_waited_for(tmp_path: Path) -> None:
                     async with launched(command, url, environment=environment, seconds=30) as server:
                         up.set()
                         await server.end()
+                    await missed.wait()  # started again at once, it would not be missed
+                    missed.clear()
 
             supervisor = group.create_task(supervise())
             await up.wait()
