@@ -100,11 +100,25 @@ def test_a_rule_beside_says_on_what_a_step_rests() -> None:
     assert only.findings[0].message.endswith("so that nothing is said of AUTH-19)")
 
 
+def test_a_rule_of_another_step_says_nothing_of_this_one() -> None:
+    elsewhere = replace(missed("OFF-07"), step="/9")
+    (first, _) = settled([missed("AUTH-19"), elsewhere], [kept("MSG-17")])
+    assert blamed(first) == ["AUTH-19", "OFF-07"]
+
+
+def test_a_should_that_rests_on_a_must_is_a_warning_still() -> None:
+    update = {"type": "status_update", "message_id": "m"}
+    (first, _) = settled([missed("GRP-17", expected=update)], [missed("MSG-21", expected=update)])
+    assert blamed(first) == ["MSG-21"]
+    assert first.verdict is Verdict.WARN
+
+
 def test_a_rule_that_the_run_does_not_judge_by_is_not_named() -> None:
-    rules = Rules(levels=frozenset({"MUST"}), documented_only=True)
-    (first, _) = settled([missed("AUTH-17", expected={"type": "call_end"})], [missed("CALL-09")], rules=rules)
-    inferred = CATALOGUE.requirements["CALL-09"].provenance == "inferred"
-    assert blamed(first) == [None if inferred else "CALL-09"]
+    old = {"type": "message", "payload": {}}
+    rules = Rules(documented_only=True)
+    (first, _) = settled([missed("LEG-09", expected=old)], [missed("LEG-06", expected=old)], rules=rules)
+    assert blamed(first) == [None]
+    assert "nothing is said of LEG-09" in first.findings[0].message
     assert first.verdict is Verdict.FAIL
 
 
