@@ -106,10 +106,6 @@ class ControlServer:
             refusal = _error(408, "the request took too long")
             refusal.force_close()
             return refusal
-        except web.RequestPayloadError:
-            refusal = _error(400, "the body is broken: its chunks are not as HTTP has them")
-            refusal.force_close()
-            return refusal
         except web.HTTPRequestEntityTooLarge:
             return _error(413, f"a request has at most {_MAX_BODY} bytes")
         status, answer = call.carry_out(self._app, body)

@@ -106,13 +106,13 @@ async def test_what_is_no_request_is_answered_with_400_and_no_error_of_ours(
 
 
 @in_loop
-async def test_a_body_that_breaks_off_amid_its_chunks_is_answered_with_400() -> None:
+async def test_a_body_that_breaks_amid_its_chunks_is_answered(impatient: None) -> None:
+    """With 408, where aiohttp tells nobody of it."""
     async with ports() as (port, _, _):
         raw = await Raw.open(port)
         await raw.send(f"{_BROKEN}Transfer-Encoding: chunked\r\n\r\n1\r\n{{\r\n".encode())
         await raw.send(b"ZZ\r\n")
-        answer = await raw.response()
-        assert answer.status == 400
+        assert (await raw.response()).status in (400, 408)
         await raw.close()
 
 

@@ -59,14 +59,15 @@ async def test_who_spoke_while_the_server_stood_still_was_not_silent() -> None:
         alice = await server.connect()
         await alice.send(frame("heartbeat"))
         await alice.expect("heartbeat_ack")
-        alice.socket.transport.write(bytes((0x89, 0x80, 0, 0, 0, 0)))  # a ping, which nobody reads yet
-        time.sleep(1.2)  # noqa: ASYNC251  (what a SIGSTOP does)
-        # After a signal the event loop may come to its timers before it comes to what is to be read.
-        server.app.clock._tick()
-        await alice.send(frame("heartbeat"))
-        while (got := await alice.receive())["type"] == "ping":
-            pass
-        assert got["type"] == "heartbeat_ack"
+        for _ in range(2):
+            alice.socket.transport.write(bytes((0x89, 0x80, 0, 0, 0, 0)))  # a ping, which nobody reads yet
+            time.sleep(1.2)  # noqa: ASYNC251  (what a SIGSTOP does)
+            # After a signal the event loop may come to its timers before it comes to what is to be read.
+            server.app.clock._tick()
+            await alice.send(frame("heartbeat"))
+            while (got := await alice.receive())["type"] == "ping":
+                pass
+            assert got["type"] == "heartbeat_ack"
 
 
 @in_loop
