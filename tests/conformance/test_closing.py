@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import math
 from functools import cache
+from pathlib import Path
 
 import pytest
 from fixtures import fakes
-from support.suite import all_cases, judge, make_target
+from support.suite import QUICK, all_cases, judge, make_target, scenario_cases
 
 from relaykit.conformance.results import Verdict
 
@@ -54,3 +55,32 @@ def test_a_close_for_a_single_violation_breaks_one_rule_and_no_other() -> None:
     found = broken(1) - at_any_rate()
     assert {requirement for _, requirement in found} == {"VAL-13"}
     assert {"type-missing", "errors-in-order", "refuses-bad-heartbeat"} <= {case for case, _ in found}
+
+
+TWO = """
+- id: two
+  title: Two messages that are no frames are refused
+  area: validation
+  catches: Nothing, it is for a test.
+  actors: {alice: {}}
+  steps:
+    - send: {as: alice, raw: nonsense, invalid: true}
+    - send: {as: alice, raw: rubbish, invalid: true}
+    - expect: {as: alice, frame: {type: error}, req: VAL-01}
+"""
+
+
+def test_who_closes_at_the_same_place_again_is_not_tried_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "s.yaml").write_text(TWO)
+
+    async def main() -> list[str]:
+        server = fakes.minimal("silent-on-bad", "closes-without-a-word")
+        server.violations = 2
+        async with server.running() as url:
+            target = make_target(url, timing={**QUICK, "case_s": 6})
+            result = await judge(target, scenario_cases(tmp_path / "s.yaml"))
+        return [finding.message for case in result.cases for finding in case.findings]
+
+    said = asyncio.run(main())
+    assert said
+    assert not [message for message in said if "did not end" in message]

@@ -15,7 +15,9 @@ from support.suite import PATIENT, all_cases, as_report, every_case, judge, make
 from relaykit.conformance.cases import select
 from relaykit.conformance.control import ControlFailedError, ControlMissingError, ControlRefusedError
 from relaykit.conformance.leavings import Leavings, take_back
+from relaykit.conformance.preflight import Readiness
 from relaykit.conformance.results import Case, RunResult, Verdict
+from relaykit.conformance.run import Session, Settings, environment
 from relaykit.conformance.target import Target
 from relaykit.schemas import load_catalogue
 
@@ -171,3 +173,17 @@ def test_nothing_is_called_where_nothing_was_made() -> None:
     assert result.tidied is not None
     assert not result.tidied.taken_back
     assert result.tidied.in_words() is None
+
+
+def test_a_clock_that_was_ahead_before_the_run_is_not_of_its_making() -> None:
+    async def main() -> float:
+        env = environment(make_target("ws://127.0.0.1:9/ws"), load_catalogue(), Settings())
+        env.clock_offset_s = 90.0  # as preflight found it
+        session = Session(env, Settings(), Readiness("header", True, 1.0, 90.0, ()))
+        env.clock_offset_s += 30.0
+        await session.tidy()
+        await env.close()
+        assert session.tidied is not None
+        return session.tidied.clock_s
+
+    assert asyncio.run(main()) == 30.0
