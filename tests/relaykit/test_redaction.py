@@ -97,6 +97,8 @@ def test_ordinary_text_stays() -> None:
 
 def test_a_secret_counts_from_six_letters_on() -> None:
     assert Redactor("abcde", "uvwxyz").text("abcde uvwxyz") == f"abcde {REDACTED}"
+    many = Redactor("uvwxyz", *(f"other-secret-{number:03}" for number in range(500)))
+    assert many.text("abcde uvwxyz") == f"abcde {REDACTED}"
 
 
 def test_what_is_opaque_in_a_frame_stays_unless_it_holds_a_token() -> None:
