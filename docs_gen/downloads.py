@@ -60,7 +60,12 @@ DOWNLOADS = (
         "Every requirement with level, provenance and source, the cases that prove it, the defects caught.",
         None,
     ),
-    Download("requirements.json", "Requirements as JSON", "The same for programs.", None),
+    Download(
+        "requirements.json",
+        "Requirements as JSON",
+        "The same for programs; `report` is the run that the verdicts are from.",
+        None,
+    ),
 )
 ROOT_FILES = (
     Download("search.json", "Everything that has a name", "What the search looks through.", None),

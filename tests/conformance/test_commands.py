@@ -167,6 +167,7 @@ def test_nothing_executed_is_exit_4(tmp_path: Path) -> None:
         (["--shard", "5/4"], "1/4"),
         (["--repeat", "0"], "--repeat"),
         (["--pause-on-fail"], "no terminal"),
+        (["--run", "dialect-deliver"], "there is nothing to see"),
     ],
 )
 def test_usage_errors_are_exit_2_before_anything_connects(
