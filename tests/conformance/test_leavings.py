@@ -164,6 +164,24 @@ def test_a_group_of_others_is_nothing_that_the_run_made() -> None:
     assert not made.groups
 
 
+def test_who_joined_and_who_left_is_known_when_a_group_is_taken_back() -> None:
+    made, group = Leavings(), {"group_id": "group-1"}
+    made.note("create_group", {"members": ["a", "b"]}, group)
+    made.note("add_member", {**group, "user_id": "c"}, group)
+    made.note("remove_member", {**group, "user_id": "a"}, group)
+    assert made.groups == {"group-1": {"b", "c"}}
+    made.note("reset", {}, {})
+    assert not made.groups
+
+
+@pytest.mark.parametrize(("count", "called"), [(3, ["inject_fault"]), (0, [])])
+def test_writes_that_were_made_to_fail_are_made_to_succeed_again(count: int, called: list[str]) -> None:
+    made, bad = Leavings(), Bad(ControlMissingError("not offered"))
+    made.note("inject_fault", {"count": count}, {})
+    asyncio.run(take_back(bad, made, "own", offers=lambda _: True, clock_s=0.0, seconds=5.0))
+    assert bad.called == called
+
+
 def test_nothing_is_called_where_nothing_was_made() -> None:
     async def main() -> RunResult:
         async with fakes.minimal().running() as url:
