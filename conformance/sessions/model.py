@@ -83,7 +83,6 @@ _BY_STANDING: Mapping[str, Callable[[State, Step], bool]] = MappingProxyType(
         # Devices that come later than those of a crowd would be younger than they are.
         "crowd": lambda s, step: (
             step.who in s.online
-            and not any(user_of(d) == user_of(step.who) for d in s.visiting)
             and set(s.known[user_of(step.who)]) == {d for d in DEVICES if user_of(d) == user_of(step.who)}
             and len(s.devices(user_of(step.who))) + step.with_["count"] == s.rules.crowd
         ),
