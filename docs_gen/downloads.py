@@ -103,6 +103,7 @@ def _row(view: RequirementView) -> dict[str, Any]:
         "frames": [link.words for link in view.frames],
         "error_codes": [link.words for link in view.error_codes],
         "cases": [case.id for case in view.cases],
+        "presupposes": [link.words for link in view.presupposes],
         "untested": view.untested,
         "proof": proof.verdict if proof else None,
         "defects": [defect.id for defect in proof.defects] if proof else [],

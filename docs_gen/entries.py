@@ -27,7 +27,7 @@ _FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 _WORD = re.compile(r"`((?:--)?\{?[A-Za-z][\w.-]{3,}\}?)`|\*\*([A-Za-z][\w -]{3,30})\*\*")
 """What a guide sets off: a name in code (`RELAYKIT_SECRET`, `--launch`), or a term in bold."""
 _SPOKEN = re.compile(r"[a-z0-9]{3,}")
-_OFTEN = 3
+_OFTEN = 2
 """A word that stands in more sections than this is no clue to any of them."""
 _ROWS = {"key-": "target file", "control-": "control interface"}
 """Rows of generated tables that are found, by how their anchors begin: others are named elsewhere."""

@@ -216,6 +216,7 @@ class RequirementView:
     capability: str | None
     frames: tuple[Link, ...]
     error_codes: tuple[Link, ...]
+    presupposes: tuple[Link, ...]
     untested: str | None
     cases: tuple[CaseView, ...]
     verdict: str | None

@@ -103,6 +103,9 @@ def _view(
         capability=requirement.capability,
         frames=tuple(Link(name, names.frame(name) or "frames/index") for name in requirement.frames),
         error_codes=tuple(Link(code, f"{ERRORS}#{code}") for code in requirement.error_codes),
+        presupposes=tuple(
+            Link(name, names.requirement(name) or "requirements/index") for name in requirement.presupposes
+        ),
         untested=requirement.untested,
         cases=cases,
         verdict=verdict,

@@ -159,3 +159,19 @@ def test_markup_in_the_data_is_text_on_the_page(changed: Path) -> None:
         HtmlPage(whole).tags["script"]
         == HtmlPage(build.single_file(build.documentation(load_catalogue()))).tags["script"]
     )
+
+
+def test_a_rule_names_those_without_which_it_shows_in_nothing(
+    documentation: build.Documentation, files: Mapping[str, str]
+) -> None:
+    resting = [rule for rule in documentation.catalogue.requirements.values() if rule.presupposes]
+    told = {
+        row["id"]: row["presupposes"]
+        for row in json.loads(files["downloads/requirements.json"])["requirements"]
+    }
+    for rule in resting:
+        assert told[rule.id] == list(rule.presupposes)
+        area = documentation.catalogue.protocol.areas[rule.area].file
+        section = files[f"requirements/{area}.md"].partition(f"## {rule.id}\n")[2].partition("\n## ")[0]
+        assert "Shows only where these are kept" in section
+        assert all(f"[{base}](" in section for base in rule.presupposes)
