@@ -240,7 +240,7 @@ def test_deprecated_fields_are_seen(changed: Path, kit: Edition) -> None:
 
 
 def test_requirements_are_compared(changed: Path, kit: Edition) -> None:
-    path = changed / "requirements/typing.yaml"
+    path = changed / "requirements/calls.yaml"
     first, second, *rest = path.read_text("utf-8").split("- id: ")[1:]
     assert "level: MUST\n" in first
     weaker = first.replace("level: MUST\n", "level: SHOULD\n")
