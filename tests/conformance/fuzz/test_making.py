@@ -142,6 +142,7 @@ def test_memory_grows_if_it_does_so_for_as_long_as_frames_come() -> None:
     assert samples(50, 100, 150, 200, 250, 300, 350, 400, 450).grows
     assert samples(120, 160, 200, 240, 280, 320, 360, 400, 440, 480).grows, "by the same for each frame"
     assert not samples(50, 500).grows
+    assert not samples(20, 25, 30, 35, 40, 45, 50, 55, 60).grows, "it is little"
     assert not samples(*range(1000, 1301, 30)).grows, "it is not much of what it has"
     memory = Memory()
     memory.note(1, None)
