@@ -12,12 +12,17 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
+
+from relaykit.errors import UsageError
 
 log = logging.getLogger(__name__)
 
 _LENGTH = 64  # bytes, of which two numbers are fewer
+# After a failure of the machine there may be nothing, or zeros, where the numbers should be.
+_OURS = re.compile(rb"(?:(\d{20}) (\d{20})\n)?\0*")
 
 
 class Mark(NamedTuple):
@@ -41,18 +46,39 @@ def place(store: str) -> str:
 
 
 def known(store: str) -> Mark:
-    """What the file says; of no file, or one that was never written to, nothing."""
-    try:
-        changes, message = Path(place(store)).read_bytes()[:_LENGTH].split()
-        return Mark(int(changes), int(message))
-    except (OSError, ValueError):
-        return NOTHING
+    """What the file says; of no file, or one that was never written to, nothing.
+
+    Raises:
+        UsageError: something else stands there, such as the store of another server: it is not to be touched.
+    """
+    return _read(store) or NOTHING
 
 
 def forget(store: str) -> None:
-    """Remove the file, which is of a store that was deleted."""
-    with contextlib.suppress(OSError):
-        Path(place(store)).unlink()
+    """Remove the file, which is of a store that was deleted.
+
+    Raises:
+        UsageError: it is something else, as by `known`.
+    """
+    if _read(store) is not None:
+        with contextlib.suppress(OSError):
+            Path(place(store)).unlink()
+
+
+def _read(store: str) -> Mark | None:
+    path = Path(place(store))
+    try:
+        # Looked at before it is opened: a pipe would be waited for, and closing a store unlocks it.
+        small = path.stat().st_size <= _LENGTH and path.is_file()
+        found = _OURS.fullmatch(path.read_bytes()) if small else None
+    except OSError:
+        return None
+    if found is None:
+        raise UsageError(
+            f"{path} is in the way: a mark of the store is kept there, and this is something else",
+            hint="give another --store, or move that file away",
+        )
+    return Mark(int(found[1]), int(found[2])) if found[1] else NOTHING
 
 
 class MarkFile:

@@ -92,14 +92,11 @@ def opened(path: str) -> sqlite3.Connection:
     """The database at `path`, made if there is none, for this process alone.
 
     Raises:
-        UsageError: no such folder, not a store, a newer store, damaged, or in use by another server.
+        UsageError: no such folder, not a store, a newer store, damaged, in use by another server, or
+            something else stands where its mark is to be.
     """
-    if path != MEMORY and not Path(path).absolute().parent.is_dir():
-        raise UsageError(f"{path}: the folder of the store does not exist")
-    if path != MEMORY and (wrong := emptied(path)):
-        raise UsageError(wrong, hint=_RESTORE)
-    if not Path(path).exists():
-        store_mark.forget(path)
+    if path != MEMORY:
+        _look_around(path)
     try:
         # The timeout is short: a store that is in use stays in use.
         db = sqlite3.connect(path, isolation_level=None, timeout=0.2, cached_statements=256)
@@ -125,6 +122,17 @@ def opened(path: str) -> sqlite3.Connection:
         _leave(db, path)
         raise
     return db
+
+
+def _look_around(path: str) -> None:
+    """Refuse a place in which a store cannot be opened without damage, to it or to what stands there."""
+    if not Path(path).absolute().parent.is_dir():
+        raise UsageError(f"{path}: the folder of the store does not exist")
+    if wrong := emptied(path):
+        raise UsageError(wrong, hint=_RESTORE)
+    store_mark.known(path)
+    if not Path(path).exists():
+        store_mark.forget(path)
 
 
 def mark_of(db: sqlite3.Connection) -> Mark:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -175,7 +177,7 @@ def test_a_crash_is_none(tmp_path: Path) -> None:
         store.close()
 
 
-@pytest.mark.parametrize("mark", [None, b"", b"nonsense", b"1", bytes(42), b"%020d %020d\n" % (0, 200)])
+@pytest.mark.parametrize("mark", [None, b"", bytes(42), bytes(60), b"%020d %020d\n" % (0, 200)])
 def test_a_mark_that_is_behind_as_after_a_failure_of_the_machine(tmp_path: Path, mark: bytes | None) -> None:
     path = _crashed(tmp_path)
     file = tmp_path / "store.db-mark"
@@ -249,8 +251,60 @@ def test_a_store_in_memory_leaves_no_files(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_folder_in_which_no_mark_can_be_made(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "store.db-mark").mkdir()
+    (tmp_path / "store.db-mark").symlink_to("nowhere/mark")
     store = Store(str(tmp_path / "store.db"))
     _fill(store, 1)
     store.close()
     assert f"{tmp_path / 'store.db-mark'} cannot be written" in caplog.text
+
+
+# --- what has the name of a mark, and is none ---
+
+
+_OTHERS: dict[str, Callable[[Path], object]] = {
+    "notes": lambda path: path.write_bytes(b"mark the date\n"),
+    "one number": lambda path: path.write_bytes(b"1"),
+    "long": lambda path: path.write_bytes(b"%020d %020d\n" % (0, 0) * 2),
+    "a pipe": os.mkfifo,
+    "a folder": Path.mkdir,
+}
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("make", _OTHERS.values(), ids=_OTHERS)
+def test_what_is_no_mark_is_left_as_it_is(
+    tmp_path: Path, make: Callable[[Path], object], there: bool
+) -> None:
+    path, other = tmp_path / "store.db", tmp_path / "store.db-mark"
+    if there:
+        Store(str(path)).close()
+        other.unlink()
+    make(other)
+    before = os.lstat(other), other.read_bytes() if other.is_file() else None
+    with pytest.raises(UsageError, match=r"store\.db-mark is in the way") as caught:
+        Store(str(path))
+    assert caught.value.hint == "give another --store, or move that file away"
+    after = os.lstat(other), other.read_bytes() if other.is_file() else None
+    assert (after[0].st_ino, after[0].st_mtime_ns, after[1]) == (
+        before[0].st_ino,
+        before[0].st_mtime_ns,
+        before[1],
+    )
+    assert path.exists() == there
+
+
+def test_a_store_that_is_named_like_the_mark_of_another_goes_on(tmp_path: Path) -> None:
+    live = Store(str(tmp_path / "store-mark"))
+    boxes = _fill(live, 1)
+    with pytest.raises(UsageError, match="store-mark is in the way"):
+        Store(str(tmp_path / "store"))
+    _fill(live, 1, boxes)
+    look = "import sqlite3, sys; sqlite3.connect(sys.argv[1], timeout=0).execute('PRAGMA user_version')"
+    other = subprocess.run(
+        [sys.executable, "-c", look, live.path], capture_output=True, text=True, check=False
+    )
+    assert "database is locked" in other.stderr  # as before: it is still for this process alone
+    live.close()
+    again = Store(str(tmp_path / "store-mark"))
+    assert again.read("SELECT COUNT(*) FROM waiting") == [(20,)]
+    again.close()
