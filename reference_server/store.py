@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import sqlite3
 from collections.abc import Callable, Iterable, Sequence
 from functools import cache
@@ -59,10 +60,12 @@ class Store:
         self._faults = 0
         self._settle: list[Callable[[], None]] = []
         self._forget: list[Callable[[], None]] = []
-        self._db = opened(path)
-        self._files = None if path == MEMORY else Files(path)
+        # SQLite follows links, and has its log beside the file itself: so must be what is ours.
+        real = path if path == MEMORY else os.path.realpath(path)
+        self._db = opened(real)
+        self._files = None if path == MEMORY else Files(path, real)
         self._marked = mark_of(self._db)
-        self._mark_file = None if path == MEMORY else MarkFile(path, self._marked)
+        self._mark_file = None if path == MEMORY else MarkFile(real, self._marked)
         self.newest = self._marked.message
         """Place of the newest message, written in this turn or before."""
         self._changes = self._marked.changes

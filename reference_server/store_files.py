@@ -32,9 +32,14 @@ class _State(NamedTuple):
 class Files:
     """The file of a store, and the log of writes beside it."""
 
-    def __init__(self, path: str) -> None:
-        """Look at the files as they are now, when SQLite has just opened them."""
-        self._path, self._log_path = path, f"{path}-wal"
+    def __init__(self, path: str, real: str) -> None:
+        """Look at the files as they are now, when SQLite has just opened them.
+
+        Args:
+            path: as given: the next start will follow it, so a link that leads elsewhere is noticed, too.
+            real: the file itself, beside which its log is.
+        """
+        self._path, self._log_path = path, f"{real}-wal"
         self._main, self._log = _state(path), _state(self._log_path)
         # Until SQLite has closed the file: a process that closes a file loses all its locks on it.
         self._open = _opened(path), _opened(self._log_path)

@@ -186,3 +186,74 @@ def test_looking_at_a_store_is_no_damage(tmp_path: Path) -> None:
         assert store.look() is None
     store.close()
     assert not (tmp_path / "store.db-wal").exists()
+
+
+# --- a store that is reached through a link ---
+
+
+def _linked(folder: Path) -> tuple[Path, Path]:
+    """A path that leads to a store, and the store's own."""
+    (folder / "disk").mkdir()
+    link, real = folder / "link.db", folder / "disk" / "store.db"
+    link.symlink_to(real)
+    return link, real
+
+
+def _vanished(link: Path, real: Path) -> Path:
+    log = real.with_name("store.db-wal")
+    log.unlink()
+    return log
+
+
+def _led_elsewhere(link: Path, real: Path) -> Path:
+    other = real.with_name("other.db")
+    shutil.copy(real, other)
+    link.unlink()
+    link.symlink_to(other)
+    return link
+
+
+@pytest.mark.parametrize("spoil", [_vanished, _led_elsewhere])
+def test_what_a_link_leads_to_is_watched_too(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, spoil: Callable[[Path, Path], Path]
+) -> None:
+    link, real = _linked(tmp_path)
+    store = _written(link, 1)
+    wrong = spoil(link, real)
+    with pytest.raises(StoreError):
+        put(store, 2)
+    assert f"{wrong} was " in caplog.text
+    with pytest.raises(StoreError):
+        store.commit()
+    store.close()
+
+
+@pytest.mark.parametrize("through", [0, 1])
+def test_a_store_is_known_by_whatever_path(tmp_path: Path, through: int) -> None:
+    paths = _linked(tmp_path)
+    store = _written(paths[0], 1)
+    put(store, 2)
+    store.note_change()
+    store.commit()
+    real = paths[1]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["disk", "link.db"]
+    for name in ("store.db", "store.db-mark"):
+        shutil.copy(real.with_name(name), real.with_name(f"{name}.kept"))
+    store.close()
+    for name in ("store.db", "store.db-mark"):  # as after a crash that has lost the log
+        real.with_name(f"{name}.kept").replace(real.with_name(name))
+    with pytest.raises(UsageError, match="lacks what was acknowledged last"):
+        Store(str(paths[through]))
+
+
+def test_an_emptied_store_that_is_reached_through_a_link_keeps_its_log(tmp_path: Path) -> None:
+    link, real = _linked(tmp_path)
+    store = _written(link, 1)
+    log = real.with_name("store.db-wal")
+    kept = log.read_bytes()
+    store.close()
+    log.write_bytes(kept)
+    _empty(real)
+    with pytest.raises(UsageError, match="is empty, but there is a log of writes to it"):
+        Store(str(link))
+    assert log.read_bytes() == kept
