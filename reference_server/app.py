@@ -203,7 +203,8 @@ class App:
             if session.pending:
                 devices.entered_pending(self, session)
             else:
-                self.mailboxes.register(session.user, session.device)
+                if self.mailboxes.register(session.user, session.device):
+                    self.store.note_change()
                 for begin in ON_ENTER:
                     begin(self, session)
         except StoreError:

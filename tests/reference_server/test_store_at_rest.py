@@ -156,6 +156,20 @@ async def test_what_is_arranged_besides_messages_counts_too(tmp_path: Path) -> N
     _refused(path, "lacks what was acknowledged last")
 
 
+@in_loop
+async def test_a_device_that_is_known_by_its_first_connection_counts_too(tmp_path: Path) -> None:
+    path, mark = tmp_path / "store.db", tmp_path / "store.db-mark"
+    async with running_server(store=str(path)) as server:
+        bob = await server.connect()
+    copy, before = path.read_bytes(), mark.read_bytes()
+    async with running_server(store=str(path)) as server:
+        await server.connect(bob.user, bob.device)
+        assert mark.read_bytes() == before  # known already
+        await server.connect(bob.user)
+    path.write_bytes(copy)
+    _refused(path, "lacks what was acknowledged last")
+
+
 def test_a_large_store_is_looked_through_for_some_time_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
