@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
+from relaykit.conformance.codes import RATE_LIMITED, code_of
 from relaykit.conformance.context import CaseStop, Context, Device, User
 from relaykit.conformance.presenting import present
 from relaykit.conformance.refusal import Refusal, attempt
-from relaykit.conformance.sessions.problems import Problem, SessionOver
-from relaykit.conformance.sessions.state import Step
+from relaykit.conformance.sessions.problems import LimitMet, Problem, SessionOver
+from relaykit.conformance.sessions.state import State, Step, user_of
+from relaykit.conformance.target import Target
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import DialError
 
@@ -45,6 +48,22 @@ async def crowd(context: Context, user: User, step: Step, patience_s: float) -> 
                 await device.connection.close(context.env.waits.reply)
                 device.connection = None
     return problem
+
+
+def see_limit(target: Target, state: State, device: str, actual: Any, *, cut: bool) -> None:
+    """See whether a connection was refused for a limit of the user's connections that nobody stated.
+
+    Args:
+        actual: how it was refused: a status in words, or an error frame.
+        cut: whether there was a connection of which the target may not have noticed yet that it is gone.
+
+    Raises:
+        LimitMet: it was.
+    """
+    limited = code_of(actual) == RATE_LIMITED or (isinstance(actual, str) and actual.startswith("HTTP 429"))
+    count = state.connections(user_of(device))
+    if limited and "connections_per_user" not in target.stated and (count or cut):
+        raise LimitMet(max(1, count))
 
 
 def _device(context: Context, user: User, number: int) -> Device:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,10 +19,10 @@ from relaykit.conformance.refusal import attempt
 from relaykit.conformance.reproduce import refer
 from relaykit.conformance.results import Case
 from relaykit.conformance.sessions import devices, frames, hardship, judging, model, problems
-from relaykit.conformance.sessions.crowding import crowd
+from relaykit.conformance.sessions.crowding import crowd, see_limit
 from relaykit.conformance.sessions.operations import operation_of
 from relaykit.conformance.sessions.problems import Problem, SessionOver
-from relaykit.conformance.sessions.state import DEVICES, EXPIRY_S, USERS, Branch, Rules, State, Step, user_of
+from relaykit.conformance.sessions.state import DEVICES, EXPIRY_S, USERS, Branch, Rules, State, Step
 from relaykit.conformance.steps import connect_again, roots
 from relaykit.conformance.values import Scope, fresh_uuid
 from relaykit.conformance.wire import ConnectionEnded, DialError
@@ -109,7 +108,7 @@ class Session:
         """Carry out a step that is possible, and judge what comes of it.
 
         Raises:
-            SessionOver: it cannot be judged.
+            SessionOver: it cannot be judged; `LimitMet`, since the target has a limit that nobody stated.
         """
         self._name(step)
         permitted = model.branches(self.state, step)
@@ -118,8 +117,9 @@ class Session:
         try:
             broken = await self._act(step, behind) or await self._fence(step, leaving)
         except CaseStop:
-            said = self._context.outcomes[-1].message
+            said, actual = self._context.outcomes[-1].message, self._context.outcomes[-1].actual
             if step.move in _REFUSED:
+                self._see_limit(step.who, actual)
                 return Problem("refused", step.who, _REFUSED[step.move], said)
             raise SessionOver(said) from None
         except UntestableError as reason:
@@ -218,8 +218,10 @@ class Session:
         elif step.move == "connect_again":
             await connect_again(self._context, device)
         elif step.move == "learn":
-            with contextlib.suppress(DialError):  # then nothing is told, and that is what is judged
+            try:
                 await device.dial()
+            except DialError as error:  # then nothing is told, and that is what is judged
+                self._see_limit(step.who, str(error))
         elif step.move == "knock":
             return await self._knock(device, step)
         elif step.move == "drop":
@@ -240,6 +242,10 @@ class Session:
                 else:
                     device.live.send(filled, valid=step.move != "invalid")
         return None
+
+    def _see_limit(self, device: str, actual: Any) -> None:
+        cut = any(done.step.move == "drop" and done.step.with_.get("abort") for done in self.log)
+        see_limit(self.env.target, self.state, device, actual, cut=cut)
 
     async def _knock(self, device: Device, step: Step) -> Problem | None:
         """Try to connect a device that must be refused."""
@@ -325,21 +331,7 @@ class Session:
         return Problem("hang", device, ("KEEP-03",), said, ({"type": "heartbeat_ack"},))
 
     def _ended(self, step: Step, device: str) -> Problem:
-        connection = self._device(device).connection
-        came = [arrived.frame for arrived in connection.inbox] if connection is not None else []
-        refused = any(isinstance(frame, dict) and frame.get("type") == "error" for frame in came)
-        refused = refused or (step.move == "invalid" and step.who == device)
-        req = ("VAL-13",) if refused else ("KEEP-03",)
-        if step.move == "revoke" and user_of(step.with_["device"]) == user_of(device):
-            req = ("DEV-34",)
-        if step.move == "crowd" and user_of(step.who) == user_of(device):
-            req = ("LIM-04",)
-        said = connection.ended if connection is not None else "no connection"
-        allowed = tuple({"type": kind} for kind in sorted(self.env.catalogue.types("s2c")))
-        violations = self.state.invalid.get(device, 0) + (step.move == "invalid" and step.who == device)
-        pardon = "the target ended a connection after repeated violations (VAL-14)" if violations > 1 else ""
-        message = f"{device}: {said}, which nothing called for"
-        return Problem("closed", device, req, message, allowed=allowed, pardon=pardon)
+        return problems.ended(self.state, step, device, self._device(device).connection, self.env.catalogue)
 
     async def _settle(
         self, step: Step, permitted: Sequence[Branch], behind: dict[str, list[Any]]

@@ -22,7 +22,7 @@ from relaykit.conformance.preflight import preflight
 from relaykit.conformance.run import Settings, environment
 from relaykit.conformance.sessions import model
 from relaykit.conformance.sessions.driver import Done, Session
-from relaykit.conformance.sessions.problems import Problem, SessionOver
+from relaykit.conformance.sessions.problems import LimitMet, Problem, SessionOver
 from relaykit.conformance.sessions.rules import rules_of
 from relaykit.conformance.sessions.state import Rules, Step
 from relaykit.conformance.target import Waits
@@ -239,7 +239,11 @@ class Lab:
         return asyncio.run_coroutine_threadsafe(self._perform(session, step), self._loop)
 
     async def _perform(self, session: Session, step: Step) -> Problem | None:
-        problem = await session.perform(step)
+        try:
+            problem = await session.perform(step)
+        except LimitMet as met:
+            self.rules = replace(self.rules, connections=met.connections)  # no later session goes beyond it
+            raise
         if problem is None:
             return None
         if problem.kind in ENDS:

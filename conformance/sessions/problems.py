@@ -11,6 +11,8 @@ from relaykit.conformance.matching import compare, nearest
 from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.sessions import blame, judging, model
 from relaykit.conformance.sessions.state import DEVICES, Branch, Expected, State, Step, user_of
+from relaykit.conformance.wire import Connection
+from relaykit.schemas import Catalogue
 
 _TELLING = ("deliver", "group_message", "typing")
 """Types whose frames show what is wrong with them when they come changed."""
@@ -59,6 +61,15 @@ class Problem:
 
 class SessionOver(Exception):
     """The session cannot go on, and the target is not to blame; the message says why."""
+
+
+class LimitMet(SessionOver):
+    """The target has a limit of a user's connections that its file does not state: this one, at most."""
+
+    def __init__(self, connections: int) -> None:
+        few = "a second connection" if connections == 1 else f"more than {connections} connections"
+        super().__init__(f"the target refuses a user {few}: state its limits.connections_per_user")
+        self.connections = connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +186,26 @@ def not_limited(came: Iterable[Any]) -> None:
         raise SessionOver(
             "the target answers rate_limited: state its limits.frames_per_second and limits.burst"
         )
+
+
+def ended(
+    state: State, step: Step, device: str, connection: Connection | None, catalogue: Catalogue
+) -> Problem:
+    """A connection has ended for which nothing called."""
+    came = [arrived.frame for arrived in connection.inbox] if connection is not None else []
+    refused = any(isinstance(frame, dict) and frame.get("type") == "error" for frame in came)
+    refused = refused or (step.move == "invalid" and step.who == device)
+    req = ("VAL-13",) if refused else ("KEEP-03",)
+    if step.move == "revoke" and user_of(step.with_["device"]) == user_of(device):
+        req = ("DEV-34",)
+    if step.move == "crowd" and user_of(step.who) == user_of(device):
+        req = ("LIM-04",)
+    said = connection.ended if connection is not None else "no connection"
+    allowed = tuple({"type": kind} for kind in sorted(catalogue.types("s2c")))
+    violations = state.invalid.get(device, 0) + (step.move == "invalid" and step.who == device)
+    pardon = "the target ended a connection after repeated violations (VAL-14)" if violations > 1 else ""
+    message = f"{device}: {said}, which nothing called for"
+    return Problem("closed", device, req, message, allowed=allowed, pardon=pardon)
 
 
 def misshapen(shapes: ShapeBook, symbolic: Callable[[Any], Any]) -> Problem | None:

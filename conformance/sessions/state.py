@@ -39,7 +39,7 @@ class Rules:
         legacy: connections can ask for the deprecated frames.
         restarts: the target may be killed and started again.
         flood: so many frames at once are too many; 0: it has no limit that could be reached.
-        connections: so many a user may have at once; 0: the target file does not say.
+        connections: so many a user may have at once; 0: the target file does not say, nor has it shown.
         crowd: the same, where it is to be exceeded; 0: it is not known, or too many, or too few, to be tried.
         expires: its clock can be moved, so that requests for approval expire.
     """
@@ -237,10 +237,13 @@ class State:
         """The user's devices that are connected."""
         return tuple(device for device in DEVICES if device in self.online and user_of(device) == user)
 
+    def connections(self, user: str) -> int:
+        """How many connections the user has."""
+        return len(self.devices(user)) + sum(user_of(device) == user for device in self.visiting)
+
     def has_room(self, user: str) -> bool:
         """Whether the user may have one more connection."""
-        visiting = sum(user_of(device) == user for device in self.visiting)
-        return not self.rules.connections or len(self.devices(user)) + visiting < self.rules.connections
+        return not self.rules.connections or self.connections(user) < self.rules.connections
 
     def everyone_online(self) -> tuple[str, ...]:
         return tuple(device for device in DEVICES if device in self.online)

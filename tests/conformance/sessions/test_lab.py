@@ -5,12 +5,17 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from support.sessions import everybody
 
 from relaykit.conformance.aiming import aim
 from relaykit.conformance.launch import ports_for
+from relaykit.conformance.sessions.crowding import see_limit
 from relaykit.conformance.sessions.lab import Lab
+from relaykit.conformance.sessions.problems import LimitMet
 from relaykit.conformance.sessions.state import Step
 from relaykit.conformance.setup import Given
 from relaykit.schemas import load_catalogue
@@ -23,10 +28,13 @@ timing: {reply_ms: 700, connect_ms: 2000}
 """
 
 
-def laboratory(folder: Path, fault: str, more: str = "") -> Lab:
+REFERENCE = f"{sys.executable} -m relaykit.reference_server.defects none --port {{port}} --store :memory:"
+
+
+def laboratory(folder: Path, fault: str, more: str = "", launch: str = "") -> Lab:
     file = folder / "target.yaml"
     file.write_text(TARGET + more)
-    launch = f"{PROCESS} {{port}} {fault}"
+    launch = launch or f"{PROCESS} {{port}} {fault}"
     catalogue = load_catalogue()
     return Lab(aim(catalogue, Given(file, None, None, launch, (), ports_for(launch))), catalogue)
 
@@ -42,6 +50,35 @@ def test_a_message_behind_a_flood_may_be_taken_late(tmp_path: Path, monkeypatch:
             assert played.problem is None, played
             taken = [done.branch.name for done in played.log if done.step is flood]
             assert taken == ["limited_before"]
+
+
+def test_connections_that_nobody_stated_are_learnt_and_no_finding(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAYKIT_SECRET", "the signing key of the tests, long enough")
+    program = tuple(Step("connect", f"alice.{device}") for device in ("phone", "laptop"))
+    launch = f"{REFERENCE} --limits connections_per_user=1"
+    with laboratory(tmp_path, "", launch=launch) as lab:
+        first, second = lab.play(program), lab.play(program)
+        assert (first.problem, "state its limits.connections_per_user" in first.over) == (None, True), first
+        assert (second.problem, second.over, second.skipped) == (None, "", 1), "it is not tried again"
+    with laboratory(tmp_path, "", "limits: {connections_per_user: 4}", launch) as lab:
+        refused = lab.play(program).problem
+        assert refused is not None
+        assert refused.kind == "refused", "it permits fewer than its file states"
+
+
+def test_a_connection_is_refused_for_a_limit_only_beside_another_one() -> None:
+    full: Any = {"type": "error", "payload": {"error_code": "rate_limited"}}
+    silent: Any = SimpleNamespace(stated=frozenset())
+    alone = everybody("alice.phone", "alice.laptop")
+    for said in ("HTTP 429 Too Many Requests", full):
+        see_limit(silent, alone, "alice.phone", said, cut=False)
+        for cut, state, most in ((True, alone, 1), (False, everybody(), 2)):
+            with pytest.raises(LimitMet) as met:
+                see_limit(silent, state, "alice.phone", said, cut=cut)
+            assert met.value.connections == most
+    see_limit(silent, everybody(), "alice.phone", "HTTP 403 Forbidden", cut=False)
 
 
 def test_a_target_that_hangs_is_killed_and_started_again(
