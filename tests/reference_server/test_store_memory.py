@@ -241,6 +241,7 @@ async def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path
         database.execute("INSERT INTO messages SELECT seq + 1, id, sender, target, x'00' FROM messages")
         database.execute("INSERT INTO waiting SELECT box, message + 1 FROM waiting")
     database.close()
+    (tmp_path / "store.db-mark").unlink()  # there was none yet
     async with running_server(store=path) as server:
         alice = await server.connect(alice.user, alice.device)
         bob = await server.connect(bob.user, bob.device)
