@@ -33,6 +33,7 @@ from server_client import SECRET, reference, started
 from websockets.asyncio.client import connect
 
 from relaykit.conformance.fuzz.generator import Generator, Who, uuid
+from relaykit.conformance.fuzz.link import Room
 from relaykit.conformance.fuzz.making import Maker
 from relaykit.conformance.fuzz.oracle import Oracle
 from relaykit.conformance.fuzz.sizes import Sizes
@@ -48,7 +49,7 @@ class Idle:
     """Stands in for a link: whose frames a maker makes."""
 
     def __init__(self, who: Who) -> None:
-        self.who = who
+        self.who, self.room = who, Room()
         self.interval = type("Interval", (), {"acks": set()})()
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from relaykit.conformance.context import Context, Device, Environment
 from relaykit.conformance.derived.stations import arranged
 from relaykit.conformance.fuzz.generator import Who
-from relaykit.conformance.fuzz.link import Batch, Check, Link, Sent
+from relaykit.conformance.fuzz.link import Batch, Check, Link, Room, Sent
 from relaykit.conformance.fuzz.oracle import Duty
 from relaykit.conformance.results import Case
 
@@ -32,6 +32,11 @@ class Cell:
 
     context: Context
     links: dict[str, Link]
+    room: Room = field(default_factory=Room)
+
+    def __post_init__(self) -> None:
+        for link in self.links.values():
+            link.room = self.room
 
     @property
     def whole(self) -> bool:

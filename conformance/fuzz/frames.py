@@ -111,7 +111,7 @@ async def _search(
         if search.memory.grows:
             search.findings.append(Finding("memory", search.memory.said("frames")))
         notes = [*session.ready.notes, *corpus.notes, *search.dossier.lapsed, *search.tally.notes]
-        notes += [search.sizes.note] if search.sizes.note else []
+        notes += [each.note for each in (search.sizes, search.waiting) if each.note]
         if search.dossier.unexamined:
             suspicions = counted(search.dossier.unexamined, "suspicion")
             notes.append(f"time was up before {suspicions} could be looked into: more --seconds may tell")

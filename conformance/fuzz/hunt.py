@@ -26,6 +26,7 @@ from relaykit.conformance.fuzz.making import Maker
 from relaykit.conformance.fuzz.memory import Memory
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
+from relaykit.conformance.fuzz.room import Waiting
 from relaykit.conformance.fuzz.sizes import Sizes
 from relaykit.conformance.fuzz.trial import Bench, Failure, template_of, usable
 from relaykit.conformance.launch import Launched
@@ -111,7 +112,8 @@ class Hunt:
         self.bench = Bench(env, case, self.oracle)
         self.dossier = Dossier(env, limits.most, told=lambda: progress(self))
         self.crashes = Crashes(self.bench, Deaths(env, env.waits.reply), self.dossier)
-        self.inquiry = Inquiry(self.bench, self.dossier, self.crashes)
+        self.waiting = Waiting.of(target)
+        self.inquiry = Inquiry(self.bench, self.dossier, self.crashes, self.waiting)
         self.server = server
         self._progress = progress
         self._count = max(1, connections // 3)
@@ -216,6 +218,8 @@ class Hunt:
         wanted = _INTERVAL_FRAMES
         if self.limits.frames is not None:
             wanted = min(wanted, self.limits.frames - self.tally.frames)
+        for cell in self._cells:
+            cell.room.left = self.waiting.most - sum(self._maker(each).held for each in cell.links.values())
         links = self._links()
         each = max(1, -(-wanted // max(1, len(links))))
         await asyncio.gather(self._send_closing(), *(self._drive(link, until, each) for link in links))
@@ -372,6 +376,9 @@ class Hunt:
         link.who.got.clear()
         for part in _parts(got, _RECEIPTS):
             await self._say(link, orjson.dumps({"type": "read_receipt", "payload": {"message_ids": part}}))
+        if self.waiting.bounded and link.ended is None:  # what is sent next needs the room
+            await self._send_slowly(link, Batch((), 0, 0, 1))
+            await self._room(link, 1)
 
 
 def _parts(names: Iterable[str], size: int) -> Iterable[Sequence[str]]:

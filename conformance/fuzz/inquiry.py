@@ -14,6 +14,7 @@ from relaykit.conformance.fuzz.dossier import Dossier
 from relaykit.conformance.fuzz.finding import Finding, kind_of, misshapen, type_in
 from relaykit.conformance.fuzz.link import Link
 from relaykit.conformance.fuzz.oracle import Duty
+from relaykit.conformance.fuzz.room import Waiting
 from relaykit.conformance.fuzz.shrinking import shrunk
 from relaykit.conformance.fuzz.suspects import (
     Suspect,
@@ -22,6 +23,7 @@ from relaykit.conformance.fuzz.suspects import (
     messages,
     received,
     smuggling,
+    turned_away,
     unacknowledged,
 )
 from relaykit.conformance.fuzz.trial import Bench, Failure, Template, template_of, usable
@@ -38,6 +40,8 @@ class Inquiry:
     bench: Bench
     dossier: Dossier
     crashes: Crashes
+    waiting: Waiting
+    _crowded: bool = False
     _shapes: set[Any] = field(default_factory=set)
     _watched: set[Watch] = field(default_factory=set)
     _unexplained: dict[Any, Finding] = field(default_factory=dict)
@@ -56,7 +60,7 @@ class Inquiry:
 
     def begin(self, cells: Sequence[Cell]) -> None:
         """Another round of looking begins, at these."""
-        self.crashes.seen, self._cells = False, tuple(cells)
+        self.crashes.seen, self._cells, self._crowded = False, tuple(cells), False
 
     async def look_at(self, cell: Cell) -> None:
         """Look at what an interval left in a cell."""
@@ -75,6 +79,8 @@ class Inquiry:
                 await self._gone(name, link)
         if cell.usable or self.crashes.gone:
             await self._look_at_frames(cell)
+        if await self._too_many_wait(cell):
+            return  # what did not come was refused
         for name, link, batch in cell.doubtful():
             few = batch.errors < batch.least
             said = f"{batch.errors} errors came for {batch.least} frames that must be refused"
@@ -114,6 +120,22 @@ class Inquiry:
             suspects = unacknowledged(name, link)
             if suspects:  # else it was made, and not sent before the interval ended
                 await self._find(f"{len(suspects)} messages were not acknowledged", suspects)
+
+    async def _too_many_wait(self, cell: Cell) -> bool:
+        """Whether messages may have been refused only because others waited: alone, they are served."""
+        turned = [] if self.waiting.stated or self.crashes.gone else turned_away(cell)
+        alike = {self.dossier.like(each[2]): each for each in turned}
+        if not alike or not alike.keys().isdisjoint(self.dossier.known):
+            return False
+        if not self._crowded:
+            few = list(alike.values())[:TOGETHER]
+            templates = [template_of(sent, link.who, name, received(link)) for name, link, sent in few]
+            if await self._kept_one_of(templates) or self.bench.over or self.crashes.hopeless:
+                return False
+            self._crowded = self.waiting.learn(
+                min(min(link.interval.turned.values()) for _, link, _ in turned)
+            )
+        return self._crowded
 
     async def _look_late(self, cell: Cell) -> None:
         """There is no time to try anything; that the target died is shown all the same."""

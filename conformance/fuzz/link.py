@@ -7,6 +7,7 @@ and fragmented text, answers pings, and leaves everything else that RFC 6455 has
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import struct
 from collections import Counter, deque
@@ -71,6 +72,13 @@ class Batch:
 
 
 @dataclass(slots=True, eq=False)
+class Room:
+    """For how many more messages there is room, before those that wait are acknowledged; a cell shares it."""
+
+    left: float = math.inf
+
+
+@dataclass(slots=True, eq=False)
 class Interval:
     """What went out and came in since the last time that everybody stood still.
 
@@ -78,6 +86,8 @@ class Interval:
         batches: those that went out.
         came: types of frames from others → how many.
         acks: messages that must still be acknowledged.
+        kept: how many were.
+        turned: those that an error was about, instead → how many were kept before.
         got: messages that came; all are acknowledged at its end.
         twice: those that came again.
         forbidden: frames with the mark of what must be refused.
@@ -87,6 +97,8 @@ class Interval:
     batches: list[Batch] = field(default_factory=list)
     came: Counter[str] = field(default_factory=Counter)
     acks: set[str] = field(default_factory=set)
+    kept: int = 0
+    turned: dict[str, int] = field(default_factory=dict)
     got: dict[str, None] = field(default_factory=dict)
     twice: list[str] = field(default_factory=list)
     forbidden: list[Any] = field(default_factory=list)
@@ -101,6 +113,7 @@ class Link(asyncio.Protocol):
         name: of the device, for messages.
         inflight: batches that are not answered yet, oldest first.
         suspicious: answered ones with too many or too few errors.
+        room: for what it sends.
         limited: the target said that it sends too much.
         ended: why it is over, if it is.
         moved: is set whenever a batch was answered, or the connection ended.
@@ -112,6 +125,7 @@ class Link(asyncio.Protocol):
         self.inflight: deque[Batch] = deque()
         self.suspicious: list[Batch] = []
         self.interval = Interval()
+        self.room = Room()
         self.limited = False
         self.ended: str | None = None
         self.moved = asyncio.Event()
@@ -224,6 +238,7 @@ class Link(asyncio.Protocol):
             self._error(frame)
         elif kind == "sent_ack":
             interval.acks.discard(str(frame.get("message_id")).lower())
+            interval.kept += 1
         elif kind == "ping":
             self.say(b'{"type":"pong"}')
         else:
@@ -264,6 +279,9 @@ class Link(asyncio.Protocol):
             self.moved.set()
         if self.inflight:
             self.inflight[0].errors += 1
+        named, interval = frame.get("message_id"), self.interval
+        if named is not None and (low := str(named).lower()) in interval.acks:
+            interval.turned[low] = interval.kept
 
     def _other(self, first: int, payload: bytes) -> None:
         opcode = first & 0x0F

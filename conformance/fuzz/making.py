@@ -13,6 +13,7 @@ from relaykit.conformance.fuzz.generator import FAIR, FORBIDDEN, Generator, pick
 from relaykit.conformance.fuzz.link import Batch, Link, Sent
 from relaykit.conformance.fuzz.mutator import mutated, respelt
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
+from relaykit.conformance.fuzz.room import held, takes
 from relaykit.conformance.fuzz.sizes import Sizes
 
 _VALID, _SEEDS, _RESPELT = 0.49, 0.08, 0.06
@@ -60,6 +61,11 @@ class Maker:
         self._certain: list[Sent] = []
         self.made: Counter[str] = Counter()
 
+    @property
+    def held(self) -> int:
+        """How many messages of those that are made, and go out in a later batch, may come to wait."""
+        return held((*self._certain, *self._loose))
+
     def batch(self, link: Link, size: int) -> Batch:
         """The next batch: of frames whose treatment is certain; or, now and then, of the others."""
         certain = self._certain
@@ -68,7 +74,7 @@ class Maker:
                 loose, self._loose = self._loose, []
                 return Batch(loose, 0, len(loose), 1)
             sent = self._next(link)
-            if sent is None or len(sent.data) > self._sizes.most:
+            if sent is None or len(sent.data) > self._sizes.most or not takes(link.room, sent):
                 continue
             if sent.exact or sent.duty is Duty.REFUSE:
                 certain.append(sent)

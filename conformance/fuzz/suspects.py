@@ -44,6 +44,20 @@ def unacknowledged(name: str, link: Link) -> list[Suspect]:
     ]
 
 
+def turned_away(cell: Cell) -> list[Suspect]:
+    """Valid messages that a target refused by name, where it must serve each of them alone."""
+    return [
+        (name, link, sent)
+        for name, link in cell.links.items()
+        if link.interval.turned
+        for batch in link.interval.batches
+        for sent in batch.sent
+        if sent.exact
+        and sent.kind == "send"
+        and any(n.encode() in sent.data.lower() for n in link.interval.turned)
+    ]
+
+
 def in_flight(cells: Sequence[Cell]) -> list[Suspect]:
     """What was sent and not answered, by anybody: the oldest first."""
     links = [(name, link) for cell in cells for name, link in cell.links.items()]

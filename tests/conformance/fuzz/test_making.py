@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from relaykit.conformance.context import Context
 from relaykit.conformance.fuzz.cells import Cell
 from relaykit.conformance.fuzz.generator import FAIR, FORBIDDEN, Generator, Who, uuid
-from relaykit.conformance.fuzz.link import Batch, Link, Sent
+from relaykit.conformance.fuzz.link import Batch, Link, Room, Sent
 from relaykit.conformance.fuzz.making import Maker
 from relaykit.conformance.fuzz.memory import Memory
 from relaykit.conformance.fuzz.mutator import mutated, respelt
@@ -174,7 +174,9 @@ def test_what_would_pass_for_forwarded_and_what_may_be_answered_or_not_are_not_s
     maker = Maker(
         generator(), oracle(), TYPES, "seed", [], SIZES, deque([plain, marked, spelt, doubtful] * 9)
     )
-    link: Any = SimpleNamespace(who=people(random.Random(1)), interval=SimpleNamespace(acks=set()))
+    link: Any = SimpleNamespace(
+        who=people(random.Random(1)), room=Room(), interval=SimpleNamespace(acks=set())
+    )
     sent = {sent.data for _ in range(60) for sent in maker.batch(link, 24).sent}
     assert sent.isdisjoint({plain, marked, spelt, doubtful})
     assert plain.replace(FORBIDDEN.encode(), FAIR.encode()) in sent, "with the other mark it is"
@@ -183,7 +185,9 @@ def test_what_would_pass_for_forwarded_and_what_may_be_answered_or_not_are_not_s
 def test_messages_that_end_their_connection_are_kept_apart_and_the_corpus_changes_nothing_else() -> None:
     def made(corpus: list[bytes], first: list[bytes]) -> tuple[list[bytes], Maker]:
         maker = Maker(generator(), oracle(), TYPES, "seed", corpus, SIZES, deque(first))
-        link: Any = SimpleNamespace(who=people(random.Random(1)), interval=SimpleNamespace(acks=set()))
+        link: Any = SimpleNamespace(
+            who=people(random.Random(1)), room=Room(), interval=SimpleNamespace(acks=set())
+        )
         return [sent.data for _ in range(60) for sent in maker.batch(link, 24).sent], maker
 
     alone, maker = made([], [])

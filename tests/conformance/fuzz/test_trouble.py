@@ -21,6 +21,7 @@ PROCESS = Path(__file__).parents[2] / "fixtures" / "fake_process.py"
 TOKENS = "tokens: {mint: {secret: {env: RELAYKIT_SECRET}}}\n"
 CORE = f"{TOKENS}capabilities: {json.dumps(dict.fromkeys(load_catalogue().protocol.capabilities, False))}\n"
 WORDS = ("--connections", "6", "--seed", "1", "--format", "json", "--timeout-factor", "2")
+SERVE = f"{sys.executable} -m relaykit.reference_server.defects"
 TEMPLATE = Template(b"{}", Duty.REFUSE)
 OPEN = " ".join(f"--limits {name}=1000000" for name in ("frames_per_second", "burst", "waiting_per_user"))
 
@@ -161,3 +162,19 @@ def test_a_control_operation_that_fails_once_is_no_fault_of_what_is_fuzzed(tmp_p
     data = json.loads(ended.out)
     assert (data["findings"], ended.code) == ([], 0)
     assert any(note.startswith("conversation failed") for note in data["notes"]), data["notes"]
+
+
+@pytest.mark.parametrize("stated", [True, False], ids=["stated", "learnt"])
+def test_a_bound_of_waiting_messages_is_kept_within_and_is_no_finding(tmp_path: Path, stated: bool) -> None:
+    file = tmp_path / "target.yaml"
+    file.write_text(f"{TOKENS}{'limits: {waiting_per_user: 5}' if stated else ''}\n")
+    ports = "--port {port} --control-port {control_port} --store :memory:"
+    few = OPEN.replace("waiting_per_user=1000000", "waiting_per_user=5")
+    aim = ("-t", str(file), "--launch", f"{SERVE} none {ports} {few}", "--capability", "all")
+    words = (*aim, "--out", str(tmp_path), *WORDS, "--seconds", "5")
+    ended = asyncio.run(relaykit("fuzz", *words, RELAYKIT_SECRET=SECRET, seconds=100))
+    data = json.loads(ended.out)
+    assert (data["findings"], ended.code) == ([], 0), ended
+    assert data["types_served"]["send"] > 0
+    learnt = any("states no limits.waiting_per_user" in note for note in data["notes"])
+    assert learnt == (not stated)
