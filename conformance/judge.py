@@ -6,7 +6,7 @@ which had to work for the case to mean anything) and warns by a broken SHOULD.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -14,6 +14,7 @@ from relaykit.conformance.expectations import Expectation
 from relaykit.conformance.gathered import shape_of
 from relaykit.conformance.matching import short
 from relaykit.conformance.record import UNREADABLE, ShapeBook, Violation
+from relaykit.conformance.resting import rests_on
 from relaykit.conformance.results import (
     UNTESTED,
     Blame,
@@ -67,7 +68,8 @@ def findings(catalogue: Catalogue, outcomes: Iterable[Outcome], rules: Rules) ->
     found = [finding for outcome in outcomes if not outcome.ok for finding in _of(catalogue, outcome, rules)]
     # Not by equality: what was expected and what came need not be hashable.
     distinct = {(each.requirement, each.message, each.step, each.actor): each for each in reversed(found)}
-    return tuple(reversed(distinct.values()))
+    alone = tuple(reversed(distinct.values()))
+    return tuple(replace(each, rests_on=rests_on(catalogue, each, alone)) for each in alone)
 
 
 def _of(catalogue: Catalogue, outcome: Outcome, rules: Rules) -> Iterable[Finding]:
@@ -161,15 +163,20 @@ def expected_reason(result: CaseResult, expected: Sequence[Expectation]) -> str 
     own = next((entry for entry in expected if entry.case == result.case.id), None)
     if own is not None:
         return own.reason
-    by_requirement = {entry.requirement: entry for entry in expected if entry.requirement}
+    reasons = {entry.requirement: entry.reason for entry in expected if entry.requirement}
     severe = [finding for finding in result.findings if finding.severity == "fail"]
     # All of its failures must be expected: an expectation never hides another fault.
-    excused = [
-        by_requirement[f.requirement].reason
-        for f in severe
-        if f.requirement and f.requirement in by_requirement
-    ]
+    excused = [reason for each in severe if (reason := _excused(each, reasons)) is not None]
     return "; ".join(dict.fromkeys(excused)) if severe and len(excused) == len(severe) else None
+
+
+def _excused(finding: Finding, reasons: Mapping[str, str]) -> str | None:
+    """Why a finding is expected: itself, or as something on which it rests, be it blamed for that or not."""
+    own = [reasons.get(name) for name in finding.instead_of]
+    if own and None not in own:
+        return "; ".join(dict.fromkeys(filter(None, own)))
+    names = (finding.requirement or "", *finding.rests_on)
+    return next((reasons[name] for name in names if name in reasons), None)
 
 
 def shape_cases(catalogue: Catalogue, shapes: ShapeBook, rules: Rules) -> tuple[CaseResult, ...]:

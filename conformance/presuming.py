@@ -8,9 +8,8 @@ that one is blamed in its place.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from relaykit.conformance.judge import Rules, judged, severity_of, verdict_of
 from relaykit.conformance.results import CaseResult, Finding
@@ -31,7 +30,7 @@ def _settled(
     found: dict[tuple[str | None, str, str, str], Finding] = {}
     unsaid: dict[tuple[str | None, str, str, str], list[str]] = {}
     for finding in result.findings:
-        bases = _bases(catalogue, result, finding)
+        bases = finding.rests_on
         missing = [name for name in bases if name in never]
         if not missing and bases and kept.isdisjoint(bases):
             finding = replace(finding, message=finding.message + _unknown(finding, bases))
@@ -44,8 +43,10 @@ def _settled(
             found[_key(finding)] = finding
     if not unsaid and list(found.values()) == list(result.findings):
         return result
+    # One that its step named itself has no finding beside it any more, but counts among those.
+    own = {_key(finding) for finding in result.findings}
     findings = tuple(
-        replace(each, message=each.message + _instead(each, names)) if (names := unsaid.get(key)) else each
+        _instead(each, names, named=key in own) if (names := unsaid.get(key)) else each
         for key, each in found.items()
     )
     return replace(result, findings=findings, verdict=verdict_of(findings))
@@ -55,46 +56,20 @@ def _key(finding: Finding) -> tuple[str | None, str, str, str]:
     return finding.requirement, finding.message, finding.step, finding.actor
 
 
-def _instead(blamed: Finding, names: Iterable[str]) -> str:
-    never, unsaid = blamed.requirement or "what that presupposes", ", ".join(dict.fromkeys(names))
-    return f" ({never} is kept nowhere in this run, so that nothing is said of {unsaid})"
+def _instead(blamed: Finding, names: Iterable[str], *, named: bool) -> Finding:
+    """The finding, with the rules of which nothing is said.
+
+    Args:
+        named: whether its own requirement was named by the step, too.
+    """
+    unsaid = tuple(dict.fromkeys(names))
+    own = (blamed.requirement,) if named and blamed.requirement else ()
+    return replace(blamed, message=blamed.message + _said(blamed, unsaid), instead_of=(*own, *unsaid))
 
 
-def _bases(catalogue: Catalogue, result: CaseResult, finding: Finding) -> tuple[str, ...]:
-    """What must hold for the finding's requirement to be to blame; nothing where something wrong came."""
-    if finding.requirement is None:
-        return ()
-    presupposes = catalogue.requirements[finding.requirement].presupposes
-    missed = _missed(finding)
-    if not presupposes or not missed:
-        return ()
-    # A step that names a rule which presupposes nothing says by that on what it rests, too.
-    beside = {
-        each.requirement
-        for each in result.findings
-        if each.requirement
-        and (each.step, each.actor) == (finding.step, finding.actor)
-        and not catalogue.requirements[each.requirement].presupposes
-    }
-    bases = dict.fromkeys((*presupposes, *sorted(beside)))
-    return tuple(name for name in bases if not missed.isdisjoint(catalogue.requirements[name].frames))
-
-
-def _missed(finding: Finding) -> set[str]:
-    """The types of the frames that were expected; none if one of them came, but with other content."""
-    patterns = finding.expected if isinstance(finding.expected, list) else [finding.expected]
-    frames = [each for each in patterns if isinstance(each, Mapping) and isinstance(each.get("type"), str)]
-    if any(_same(each, finding.actual) for each in frames):
-        return set()
-    return {each["type"] for each in frames}
-
-
-def _same(pattern: Mapping[str, Any], actual: Any) -> bool:
-    """Whether it is the frame that was expected, whatever else is wrong with it."""
-    if not isinstance(actual, Mapping) or actual.get("type") != pattern["type"]:
-        return False
-    wanted, came = pattern.get("message_id"), actual.get("message_id")
-    return not isinstance(wanted, str) or str(came).lower() == wanted.lower()
+def _said(blamed: Finding, unsaid: Iterable[str]) -> str:
+    never = blamed.requirement or "what that presupposes"
+    return f" ({never} is kept nowhere in this run, so that nothing is said of {', '.join(unsaid)})"
 
 
 def _blamed(catalogue: Catalogue, finding: Finding, name: str, rules: Rules) -> Finding:

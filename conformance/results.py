@@ -139,6 +139,9 @@ class Finding:
 
     Attributes:
         case: for shapes, the case in which it was first seen.
+        rests_on: where a frame did not come, rules without which it never comes: see `resting`.
+        instead_of: the rules that would be to blame, had this one been kept anywhere in the run: see
+            `presuming`. With this one among them, if its step named it, too.
     """
 
     requirement: str | None
@@ -153,6 +156,8 @@ class Finding:
     actor: str = ""
     t_ms: float = 0.0
     case: str = ""
+    rests_on: tuple[str, ...] = ()
+    instead_of: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

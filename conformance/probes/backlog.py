@@ -123,7 +123,7 @@ async def _missing(context: Context, connection: Connection, wanted: Sequence[st
     "streamed-while-connecting",
     title="What is sent while a device connects comes after what waited for it, and nothing is left out",
     area="offline",
-    requirements=("OFF-09", "OFF-10", "MSG-16", "MSG-20"),
+    requirements=("OFF-01", "OFF-09", "OFF-10", "MSG-16", "MSG-20"),
     catches="A server that lets new messages through before the queue is empty, or loses what comes between.",
     frames=("send", "sent_ack", "deliver"),
 )
@@ -145,11 +145,12 @@ async def streamed(context: Context) -> None:
         return
     finally:
         dialling.cancel()
+    before = len(sent)
     sent += await _sent(context, alice, bob, _AFTER)
     deadline = until(context, None)
     while len(_delivered(connection)) < len(sent) and connection.alive and await context.wait(deadline):
         pass
-    _judge_order(context, bob, sent, waiting, _delivered(connection))
+    _judge_order(context, bob, sent, (waiting, before), _delivered(connection))
 
 
 async def _sent(context: Context, sender: Device, receiver: Device, count: int) -> list[str]:
@@ -168,14 +169,24 @@ def _delivered(connection: Connection) -> list[str]:
 
 
 def _judge_order(
-    context: Context, device: Device, sent: Sequence[str], waiting: int, came: Sequence[str]
+    context: Context, device: Device, sent: Sequence[str], early: tuple[int, int], came: Sequence[str]
 ) -> None:
-    """Compare what came with what was sent, in the order of sending."""
+    """Compare what came with what was sent, in the order of sending.
+
+    Args:
+        early: how many were sent while the device was surely away, and until it surely was there.
+    """
+    waiting, before = early
     place = {name: number for number, name in enumerate(sent, 1)}
     numbers = [place[name] for name in came if name in place]
     said = f"of {len(sent)} messages came: {numbers}"
+    missing = set(place.values()) - set(numbers)
+    kept = not any(number <= waiting for number in missing)
+    # Where nothing is kept for who is away, no message must come that may have been sent before it was there.
+    live = waiting if kept else before
     for requirement, right in (
-        ("MSG-16", set(numbers) == set(place.values())),
+        ("OFF-01", kept),
+        ("MSG-16", not any(number > live for number in missing)),
         ("MSG-20", len(numbers) == len(set(numbers))),
         ("OFF-10", _ascending([number for number in numbers if number <= waiting])),
         ("OFF-09", _ascending(numbers)),

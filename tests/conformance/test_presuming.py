@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fixtures import fakes
 from support.suite import QUICK, all_cases, judge, make_target
 
-from relaykit.conformance.judge import JUDGE_ALL, Rules
+from relaykit.conformance.expectations import Expectation
+from relaykit.conformance.judge import JUDGE_ALL, Rules, expected_reason
 from relaykit.conformance.judge import judge as judge_case
 from relaykit.conformance.presuming import settle_blame
+from relaykit.conformance.probes.backlog import _judge_order
 from relaykit.conformance.results import CaseResult, Outcome, Verdict
 from relaykit.schemas import load_catalogue
 
@@ -155,3 +159,90 @@ def test_a_server_that_delivers_nothing_late_is_not_said_to_bound_what_waits_and
         return {finding.requirement for case in result.cases for finding in case.findings}
 
     assert asyncio.run(main()) == {"OFF-01"}
+
+
+def excused(result: CaseResult, *expected: str) -> bool:
+    entries = [Expectation(None, name, f"no {name} yet", "target.yaml:9") for name in expected]
+    return expected_reason(result, entries) is not None
+
+
+@pytest.mark.parametrize(
+    ("expected", "right"),
+    [(("OFF-03",), True), (("MSG-38", "AUTH-17"), True), (("MSG-38",), False), (("OFF-01",), False)],
+)
+def test_a_failure_is_expected_alone_and_in_the_whole_run_alike(
+    expected: tuple[str, ...], right: bool
+) -> None:
+    """pytest, --max-fail and a shard see it before the whole run is there to tell whom to blame."""
+    live = judge_case(CATALOGUE, all_cases("message-life")[0], [missed("AUTH-17", "MSG-38")], JUDGE_ALL)
+    (alone,) = settled([missed("AUTH-17", "MSG-38")])
+    (whole, _) = settled([missed("AUTH-17", "MSG-38")], [missed("OFF-03")])
+    (elsewhere, *_) = settled([missed("AUTH-17", "MSG-38")], [kept("OFF-03")])
+    assert [excused(each, *expected) for each in (live, alone, whole, elsewhere)] == [right] * 4
+
+
+def test_an_expected_lack_excuses_nothing_that_came() -> None:
+    (first,) = settled([missed("OFF-06", actual={"type": "deliver", "message_id": "m", "payload": {}})])
+    assert not excused(first, "OFF-03")
+    (second,) = settled([missed("MSG-38", expected="nothing", actual=AGAIN)])
+    assert not excused(second, "OFF-03")
+
+
+def test_expected_failures_stop_no_run() -> None:
+    async def main() -> None:
+        server = fakes.minimal()
+
+        async def silent(*_: object) -> None:
+            return
+
+        server.status = silent  # type: ignore[method-assign]
+        entry = {"requirement": "MSG-21", "reason": "not yet"}
+        async with server.running() as url:
+            target = make_target(url, timing=QUICK, expected_failures=[entry])
+            cases = all_cases("ack-by-a-stranger", "receipt-by-a-stranger")
+            result = await judge(target, cases, max_fail=1, jobs=1)
+        ran = [each for each in result.cases if each.case.kind == "scenario"]
+        assert [(each.verdict, each.expected_failure) for each in ran] == [(Verdict.FAIL, "not yet")] * 2
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("rule", "kind", "base"),
+    [
+        ("VAL-11", "deliver", "OFF-03"),
+        ("VAL-22", "status_update", "MSG-21"),
+        ("ENV-10", "deliver", "OFF-01"),
+    ],
+)
+def test_rules_that_are_seen_in_what_may_never_come(rule: str, kind: str, base: str) -> None:
+    frame = {"type": kind, "message_id": "m"}
+    (first, *_) = settled([missed(rule, expected=frame)], [missed(base, expected=frame)])
+    assert base in blamed(first)
+    assert rule not in blamed(first)
+
+
+@pytest.mark.parametrize(
+    ("came", "broken"),
+    [
+        (range(1, 11), set()),
+        (range(7, 11), {"OFF-01"}),  # nothing is kept; 5 and 6 may have been sent before the device was there
+        ([1, 2, 3, 4, 7, 8, 9, 10], {"MSG-16"}),
+        ([8, 9, 10], {"OFF-01", "MSG-16"}),
+    ],
+)
+def test_what_waited_and_never_came_is_no_lost_live_message(came: Iterable[int], broken: set[str]) -> None:
+    names = [str(number) for number in range(1, 11)]
+    found: dict[str, bool] = {}
+
+    class Book:
+        def prove(self, rules: tuple[str, ...], _: str) -> None:
+            found[rules[0]] = True
+
+        def fail(self, rules: tuple[str, ...], *_: Any, **__: Any) -> None:
+            found[rules[0]] = False
+
+    device: Any = SimpleNamespace(label="bob")
+    book: Any = Book()
+    _judge_order(book, device, names, (4, 6), [str(number) for number in came])
+    assert {rule for rule, right in found.items() if not right} == broken
