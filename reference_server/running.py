@@ -166,7 +166,8 @@ def _authority(settings: Settings, server: Server) -> Iterator[None]:
         yield
         return
     path = Path(settings.tls_ca_out)
-    before = path.read_text("utf-8", "replace") if path.is_file() else None
+    replaces = path.is_file() and not one_step.is_stream(path)
+    before = path.read_text("utf-8", "replace") if replaces else None
     _write(path, server.certificate.authority.decode(), "certificate")
     try:
         yield
@@ -182,10 +183,11 @@ def _forget(path: Path) -> None:
     """Remove the ready file of an earlier server: it says nothing of this one.
 
     But not that of one that still runs: this one may be about to fail because of it. If it does not, it
-    replaces the file.
+    replaces the file. Nor what is no ready file: a name may be mistyped, and then nothing is lost by that as
+    long as no server starts.
     """
     with contextlib.suppress(OSError):
-        if path.is_file() and not _is_running(_start_of(path)):
+        if path.is_file() and _is_left_over(_start_of(path)):
             one_step.remove(path)
 
 
@@ -194,16 +196,27 @@ def _start_of(path: Path) -> bytes:
         return file.read(_READY_BYTES)
 
 
-def _is_running(ready: bytes) -> bool:
-    """Whether the process that wrote a ready file is there, and another one than this."""
+def _is_left_over(content: bytes) -> bool:
+    """Whether it is nothing (as `mktemp` leaves it), or a ready file whose server does not run any more."""
+    if not content:
+        return True
     try:
-        pid = json.loads(ready)["pid"]
-        if type(pid) is not int or pid <= 0 or pid == os.getpid():  # in a container they often recur
-            return False
+        ready = json.loads(content)
+        url, pid = ready["url"], ready["pid"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return type(url) is str and type(pid) is int and not _is_running(pid)
+
+
+def _is_running(pid: int) -> bool:
+    """Whether the process that wrote a ready file is there, and another one than this."""
+    if pid <= 0 or pid == os.getpid():  # in a container they often recur
+        return False
+    try:
         os.kill(pid, 0)
     except PermissionError:
         return True  # somebody else's
-    except (ValueError, KeyError, TypeError, OverflowError, RecursionError, ProcessLookupError):
+    except (OverflowError, ProcessLookupError):
         return False
     return True
 

@@ -203,18 +203,33 @@ async def test_a_key_that_is_made_is_shown_once_and_never_logged(tmp_path: Path)
         assert secret not in server.log.read_text()
 
 
-@pytest.mark.parametrize("left", ["{}", "[", "[1]", '{"pid": true}', '{"pid": -1}', "gone", "1" * 5000])
+_READY = {"url": "ws://127.0.0.1:1/ws"}
+
+
+@pytest.mark.parametrize("left", ["", json.dumps({**_READY, "pid": -1}), "gone"])
 def test_a_ready_file_of_an_earlier_server_is_not_taken_for_this_one(left: str, tmp_path: Path) -> None:
     ready = tmp_path / "ready.json"
     if left == "gone":
         ended = subprocess.Popen(["true"])
         ended.wait()
-        left = json.dumps({"pid": ended.pid})
+        left = json.dumps({**_READY, "pid": ended.pid})
     ready.write_text(left)
     result = run(
         "serve", "--port", "0", "--ready-file", str(ready), "--store", str(tmp_path / "no" / "store.db")
     )
     assert (result.returncode, ready.exists()) == (2, False)
+
+
+@pytest.mark.parametrize(
+    "text", ["What I know.\n", "{}", "[1]", '{"pid": 1}', json.dumps({**_READY, "pid": True}), "1" * 5000]
+)
+def test_a_start_that_fails_leaves_what_is_no_ready_file(text: str, tmp_path: Path) -> None:
+    notes = tmp_path / "notes.txt"
+    notes.write_text(text)
+    result = run(
+        "serve", "--port", "0", "--ready-file", str(notes), "--store", str(tmp_path / "no" / "store.db")
+    )
+    assert (result.returncode, notes.read_text()) == (2, text)
 
 
 def test_the_ready_file_of_a_server_that_runs_survives_one_that_cannot_start(tmp_path: Path) -> None:
