@@ -346,5 +346,6 @@ def common(mine: Rules, other: Rules) -> Rules:
         flood=mine.flood if mine.flood == other.flood else 0,
         connections=min(filter(None, (mine.connections, other.connections)), default=0),
         crowd=mine.crowd if mine.crowd == other.crowd else 0,
+        waiting=min(filter(None, (mine.waiting, other.waiting)), default=0),
         expires=mine.expires and other.expires,
     )

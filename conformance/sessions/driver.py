@@ -369,10 +369,11 @@ class Session:
         numbers = [step.with_[key] for key in ("m", "c") if step.with_.get(key)]
         for number in (*numbers, *step.with_.get("ms", ())):
             if number < 0:
-                # The target's acknowledgment tells it; where the message was never sent, nobody knows it.
+                # The target's acknowledgment tells it; where the message was never taken, nobody knows it.
                 name, given = frames.named_by_target(number), self._context.scope.given
                 unknown = fresh_uuid(self._context.rng)
-                given.setdefault(name, Match("^") if step.move == "write_old" else unknown)
+                if isinstance(given.setdefault(name, Match("^")), Match) and step.move != "write_old":
+                    given[name] = unknown
             elif number > 0:
                 self._know(f"m[{number}]")
                 self._know(f"c[{number}]")

@@ -17,7 +17,8 @@ def flood(state: State, step: Step) -> tuple[Branch, ...]:
     The message has no effect; or its whole effect, where so much time has passed that it may be sent again.
     """
     told = must((step.who,), LIMITED, req=("LIM-07", "LIM-10"))
-    (late,) = messaging.send(state, step)
+    late, *full = messaging.send(state, step)
+    refused = tuple(each for branch in full for each in branch.must)
 
     def noted(new: State) -> None:
         new.flooded.add(new.line(step.who))
@@ -28,7 +29,7 @@ def flood(state: State, step: Step) -> tuple[Branch, ...]:
         noted(new)
 
     return (
-        Branch("limited", told, change=noted),
+        Branch("limited", told, refused, noted),
         Branch("limited_before", (*told, *late.must), late.may, accepted),
     )
 

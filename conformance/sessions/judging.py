@@ -52,9 +52,10 @@ class Match:
         return not self.missing
 
     @property
-    def rank(self) -> tuple[int, int, int]:
+    def rank(self) -> tuple[bool, int, int, int]:
         """The smaller, the better it fits. What came tells the branch that was taken; more may still come."""
-        return len(self.late) + len(self.strays), len(self.missing), -self.taken
+        amiss = len(self.late) + len(self.strays)
+        return self.branch.whole and bool(self.missing), amiss, len(self.missing), -self.taken
 
 
 def items(expected: Iterable[Expected], fill: Fill) -> list[Item]:

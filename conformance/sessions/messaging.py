@@ -20,12 +20,54 @@ from relaykit.conformance.sessions.state import (
 
 
 def send(state: State, step: Step) -> tuple[Branch, ...]:
-    """A new message, perhaps under a false name: then it is refused, or comes from the true sender."""
-    served = _refused(step) if _is_shut_out(state, step) else _accepted(state, step)
-    if not step.with_.get("claim"):
-        return (served,)
-    refused = Branch("refused", must((step.who,), {"type": "error"}, req=("ENV-08", "AUTH-17")))
-    return served, refused
+    """A new message, perhaps under a false name: then it is refused, or comes from the true sender.
+
+    Where as many wait as may, it can be refused, too (LIM-20).
+    """
+    shut_out = _is_shut_out(state, step)
+    served = _refused(step) if shut_out else _accepted(state, step)
+    if step.with_.get("claim"):
+        refused = Branch("refused", must((step.who,), {"type": "error"}, req=("ENV-08", "AUTH-17")))
+        return served, refused
+    return (served,) if shut_out else (served, *_full(state, step, (served,)))
+
+
+def _full(state: State, step: Step, parts: Sequence[Branch]) -> tuple[Branch, ...]:
+    """As many messages wait as may: from one of these on, all can be refused, and have no effect (LIM-20)."""
+    bound, receivers = state.rules.waiting, _receivers(state, step)
+    waiting = max(map(state.waiting_for, receivers), default=0)
+    return tuple(
+        _refused_from(step, parts, taken)
+        for taken in reversed(range(len(parts)))
+        if bound and waiting + taken >= bound
+    )
+
+
+def _refused_from(step: Step, parts: Sequence[Branch], taken: int) -> Branch:
+    served, refused = _together(parts[:taken]), must((step.who,), {"type": "error"}, req="LIM-20")
+
+    def change(new: State) -> None:
+        served.change(new)
+        new.reached("message: refused, as many wait")
+
+    needed = (*served.must, *refused * (len(parts) - taken))
+    return replace(served, name="full", must=needed, change=change, whole=True)
+
+
+def _together(parts: Sequence[Branch]) -> Branch:
+    """Several messages that are served one after the other."""
+
+    def change(new: State) -> None:
+        for part in parts:
+            part.change(new)
+
+    needed = tuple(expected for part in parts for expected in part.must)
+    return Branch("served", needed, tuple(e for part in parts for e in part.may), change)
+
+
+def _receivers(state: State, step: Step) -> tuple[str, ...]:
+    sender, group = user_of(step.who), step.with_.get("group")
+    return tuple(u for u in state.groups[group] if u != sender) if group else (step.with_["to"],)
 
 
 def _is_shut_out(state: State, step: Step) -> bool:
@@ -51,13 +93,13 @@ def write_old(state: State, step: Step) -> tuple[Branch, ...]:
         replace(ack, cause=("LEG-05",)),
         *(replace(each, cause=("LEG-04",)) for each in reached),
     )
-    return (replace(served, must=must_come, change=change),)
+    return replace(served, must=must_come, change=change), *_full(state, step, (served,))
 
 
 def _accepted(state: State, step: Step) -> Branch:
     sender, with_ = user_of(step.who), step.with_
     number, group = with_["m"], with_.get("group")
-    receivers = tuple(u for u in state.groups[group] if u != sender) if group else (with_["to"],)
+    receivers = _receivers(state, step)
     message = Message(number, sender, receivers, group, with_["c"], state.line(step.who))
     needed: list[Expected] = list(must((step.who,), frames.sent_ack(number), req="MSG-12"))
     for receiver in receivers:
@@ -114,13 +156,7 @@ def burst(state: State, step: Step) -> tuple[Branch, ...]:
         _accepted(state, Step("send", step.who, {"to": step.with_["to"], "m": number, "c": number}))
         for number in step.with_["ms"]
     ]
-
-    def change(new: State) -> None:
-        for part in parts:
-            part.change(new)
-
-    needed = tuple(expected for part in parts for expected in part.must)
-    return (Branch("served", needed, tuple(e for part in parts for e in part.may), change),)
+    return _together(parts), *_full(state, step, parts)
 
 
 def resend(state: State, step: Step) -> tuple[Branch, ...]:

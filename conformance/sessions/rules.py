@@ -27,6 +27,7 @@ def rules_of(env: Environment) -> Rules:
         flood=_flood(target),
         connections=_connections(target),
         crowd=_crowd(target),
+        waiting=_waiting(env),
         # What else happens in that time must not end anything: not silence, and not a ring.
         expires=target.offers("advance_clock") and target.timing["idle_timeout_s"] > 2 * EXPIRY_S,
     )
@@ -36,6 +37,13 @@ def _connections(target: Target) -> int:
     """How many connections a user may have; 0 where its file does not say."""
     limit = "connections_per_user"
     return int(target.limits[limit]) if limit in target.stated else 0
+
+
+def _waiting(env: Environment) -> int:
+    """How many messages wait for a user before one more can be refused; the fewest, if that is not stated."""
+    limit, stated = "waiting_per_user", env.target.stated
+    known = env.target.limits if limit in stated else {limit: env.catalogue.protocol.limits[limit].minimum}
+    return int(known[limit])
 
 
 def _crowd(target: Target) -> int:

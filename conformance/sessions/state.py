@@ -41,6 +41,7 @@ class Rules:
         flood: so many frames at once are too many; 0: it has no limit that could be reached.
         connections: so many a user may have at once; 0: the target file does not say, nor has it shown.
         crowd: the same, where it is to be exceeded; 0: it is not known, or too many, or too few, to be tried.
+        waiting: so many messages may wait for a user before one more can be refused; 0: any number.
         expires: its clock can be moved, so that requests for approval expire.
     """
 
@@ -53,6 +54,7 @@ class Rules:
     flood: int = 0
     connections: int = 0
     crowd: int = 0
+    waiting: int = 0
     expires: bool = False
 
 
@@ -106,12 +108,14 @@ class Branch:
         must: what has to come, all of it.
         may: what can come beside that, now or later.
         change: what the step does to the state if it was taken so.
+        whole: it was taken only where all of it has come: where nothing did, another one is to blame.
     """
 
     name: str
     must: tuple[Expected, ...] = ()
     may: tuple[Expected, ...] = ()
     change: Change = lambda _: None
+    whole: bool = False
 
 
 Status = Literal["sent", "delivered", "read"]
@@ -244,6 +248,15 @@ class State:
     def has_room(self, user: str) -> bool:
         """Whether the user may have one more connection."""
         return not self.rules.connections or self.connections(user) < self.rules.connections
+
+    def waiting_for(self, user: str) -> int:
+        """How many messages wait for the user, or for one of the user's devices: targets count either."""
+        stolen = sum(to == user for each in self.stolen.values() for _, to in each)
+        return stolen + sum(
+            user in message.backlog
+            or any(not done and user_of(device) == user for device, done in message.waiting.items())
+            for message in self.messages.values()
+        )
 
     def everyone_online(self) -> tuple[str, ...]:
         return tuple(device for device in DEVICES if device in self.online)

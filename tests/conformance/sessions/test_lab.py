@@ -68,6 +68,27 @@ def test_connections_that_nobody_stated_are_learnt_and_no_finding(
         assert refused.kind == "refused", "it permits fewer than its file states"
 
 
+def test_a_message_may_be_refused_where_as_many_wait_as_is_stated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RELAYKIT_SECRET", "the signing key of the tests, long enough")
+    everybody_here = (Step("connect", "alice.phone"), Step("connect", "bob.phone"))
+    first, second = (Step("send", "alice.phone", {"to": "bob", "m": n, "c": n}) for n in (1, 2))
+    burst = Step("burst", "alice.phone", {"to": "bob", "ms": (3, 4, 5)})
+    program = (*everybody_here, first, second, Step("ack", "bob.phone", {"m": 1}), burst)
+    launch = f"{REFERENCE} --limits waiting_per_user=1"
+    for stated, taken in (
+        ("", "full"),
+        ("limits: {waiting_per_user: 1}", "full"),
+        ("limits: {waiting_per_user: 2}", ""),
+    ):
+        with laboratory(tmp_path, "", stated, launch) as lab:
+            played = lab.play(program)
+            assert (played.problem is None) == bool(taken), played
+            branches = {str(done.step): done.branch.name for done in played.log}
+            assert branches.get(str(second)) == branches.get(str(burst)) == (taken or None)
+
+
 def test_a_connection_is_refused_for_a_limit_only_beside_another_one() -> None:
     full: Any = {"type": "error", "payload": {"error_code": "rate_limited"}}
     silent: Any = SimpleNamespace(stated=frozenset())

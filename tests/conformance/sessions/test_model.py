@@ -231,3 +231,40 @@ def test_sync_reaches_the_one_device_and_typing_the_other_members() -> None:
     go(state, Step("conversation", "", {"v": 1, "users": ("alice", "carol")}))
     assert got(go(state, Step("typing", "alice.phone", {"v": 1, "on": True}))) == [("carol.phone", "typing")]
     assert got(go(state, Step("typing", "bob.phone", {"v": 1, "on": True}))) == []
+
+
+def test_where_as_many_wait_as_may_a_message_can_be_refused_and_then_has_no_effect() -> None:
+    state = everybody(waiting=2)
+    go(state, send(1))
+    assert [branch.name for branch in model.branches(state, send(2))] == ["served"]
+    burst = Step("burst", "alice.phone", {"to": "bob", "ms": (2, 3, 4)})
+    full = model.branches(state, burst)[1:]
+    acks = [[kind for who, kind in got(branch) if who == "alice.phone"] for branch in full]
+    assert acks == [["sent_ack", "sent_ack", "error"], ["sent_ack", "error", "error"]]
+    model.take(state, burst, full[1])
+    assert set(state.messages) == {1, 2}
+    old = Step("write_old", "alice.phone", {"to": "bob", "m": -5, "c": 5})
+    group = {"group": 9, "users": ("alice", "bob", "carol")}
+    go(state, Step("create_group", "", group))
+    for step in (
+        send(5),
+        send(5, "carol.phone"),
+        old,
+        Step("send", "alice.phone", {"group": 9, "m": 5, "c": 5}),
+    ):
+        assert [branch.name for branch in model.branches(state, step)] == ["served", "full"], step
+    assert [branch.name for branch in model.branches(state, send(5, to="carol"))] == ["served"]
+    go(state, Step("ack", "bob.phone", {"m": 1}))
+    assert len(model.branches(state, send(5))) == 2, "it still waits for bob's other device"
+    go(state, Step("ack", "bob.laptop", {"m": 1}))
+    assert len(model.branches(state, send(5))) == 1
+
+
+def test_a_message_that_nobody_refuses_and_nobody_gets_was_lost() -> None:
+    state = everybody(waiting=1)
+    go(state, send(1))
+    found = model.branches(state, send(2))
+    error = {"type": "error", "payload": {"error_code": "rate_limited"}}
+    for came, name in (((), "served"), ((error,), "full")):
+        match = judging.best(found, (), {"alice.phone": came}, lambda value: value)
+        assert (match.branch.name, match.complete) == (name, bool(came))

@@ -29,9 +29,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def rules(folder: Path, *lines: str) -> Rules:
     file = folder / "target.yaml"
     file.write_text(TARGET + "\n".join(lines))
-    environment: Any = SimpleNamespace(
-        target=aim(load_catalogue(), Given(file, None, None, None, (), {})).target
-    )
+    catalogue = load_catalogue()
+    target = aim(catalogue, Given(file, None, None, None, (), {})).target
+    environment: Any = SimpleNamespace(target=target, catalogue=catalogue)
     return rules_of(environment)
 
 
@@ -42,6 +42,11 @@ def test_only_what_a_target_file_states_of_limits_is_gone_beyond(folder: Path) -
     many = rules(folder, "limits: {connections_per_user: 900, frames_per_second: 2000, burst: 3000}")
     assert (many.crowd, many.flood) == (0, 0), "too many to be steps of a session"
     assert rules(folder, "limits: {connections_per_user: 5}").crowd == 0, "as many as there are devices"
+
+
+def test_messages_that_wait_may_be_as_few_as_the_protocol_lets_them_where_no_file_says(folder: Path) -> None:
+    assert rules(folder).waiting == 1
+    assert rules(folder, "limits: {waiting_per_user: 10000}").waiting == 10000
 
 
 def test_requests_expire_where_the_clock_can_be_moved_and_silence_ends_nothing(folder: Path) -> None:
