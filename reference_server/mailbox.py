@@ -8,13 +8,14 @@ device takes.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from relaykit.reference_server.cache import Cache
 from relaykit.reference_server.ledger import Entry, Ledger
 from relaykit.reference_server.refused import SERVER_ERROR, Refused
 from relaykit.reference_server.retention import Retention
 from relaykit.reference_server.store import ROWS, Store
+from relaykit.reference_server.totals import Tally, Totals
 
 SENT, DELIVERED, READ = "sent", "delivered", "read"
 _RANK = {SENT: 0, DELIVERED: 1, READ: 2}
@@ -36,8 +37,6 @@ AND NOT EXISTS (
     WHERE recipients.message = messages.seq
 )
 """
-# LENGTH before anything else: content is large, and would be read for any other look at it.
-_BY_SENDER = "SELECT sender, SUM(LENGTH(frame)) FROM messages WHERE LENGTH(frame) > 0 GROUP BY sender"
 
 
 @dataclass(slots=True)
@@ -57,23 +56,6 @@ class Notice:
     recipient: str
     status: str
     at: str
-
-
-@dataclass(slots=True)
-class Totals:
-    """What waits in all: messages, once for each device that they wait for, and the bytes of their frames, in
-    all and of each user who sent any."""
-
-    waiting: int
-    bytes: int
-    by_sender: dict[str, int] = field(default_factory=dict)
-
-    def release(self, sender: str, size: int) -> None:
-        """Count a message no longer: no device waits for it any more."""
-        self.bytes -= size
-        left = self.by_sender.pop(sender, 0) - size
-        if left > 0:
-            self.by_sender[sender] = left
 
 
 class Mailboxes:
@@ -100,7 +82,7 @@ class Mailboxes:
         self._bound = waiting_per_user
         self._most_bytes = waiting_bytes
         self._most_of_sender = bytes_per_sender or max(waiting_bytes // _SHARES, _LEAST_SHARE)
-        self._totals: Totals | None = None
+        self._tally = Tally(store)
         self._boxes: Cache[str, list[Box]] = Cache()
         self._ledger = Ledger(store)
         self._retention = Retention(store, remembered)
@@ -158,8 +140,7 @@ class Mailboxes:
         else:
             rows = self._store.read("SELECT message FROM waiting WHERE box = ?", box.id)
             self._let_go.update(seq for (seq,) in rows)
-            if self._totals is not None:
-                self._totals.waiting -= len(rows)
+            self._tally.add(-len(rows))
             self._store.write("DELETE FROM waiting WHERE box = ?", box.id)
             self._store.write("DELETE FROM devices WHERE box = ?", box.id)
         self._boxes.pop(user, None)
@@ -208,18 +189,14 @@ class Mailboxes:
             frame = b""  # a group of one: nobody will ever get it
         if self._store.full:
             raise Refused("the store is full", SERVER_ERROR)
-        totals = self._totals or self.totals()
+        totals = self._tally.known or self.totals()
         size = len(frame)
-        of_sender = totals.by_sender.get(sender, 0) + size
-        if of_sender > self._most_of_sender:
+        if totals.by_sender.get(sender, 0) + size > self._most_of_sender:
             raise Refused("too much waits of what you have sent; try again later", SERVER_ERROR)
         if totals.bytes + size > self._most_bytes:
             raise Refused("too much waits on this server; try again later", SERVER_ERROR)
-        if size:
-            totals.bytes += size
-            totals.by_sender[sender] = of_sender
-        totals.waiting += len(boxes)
         self._store.begin()
+        self._tally.add(len(boxes), sender, size)
         seq = self._ledger.add(key, sender, target, SENT if members is None else None)
         messages, waiting = self._new_messages, self._new_waiting
         messages += (seq, bytearray(key), sender, target, bytearray(frame))
@@ -260,8 +237,7 @@ class Mailboxes:
             if had_it:
                 box.waiting -= 1
                 self._let_go.add(entry.seq)
-                if self._totals is not None:
-                    self._totals.waiting -= 1
+                self._tally.add(-1)
         if _RANK[status] <= _RANK[current]:
             return None
         self._store.write("INSERT OR REPLACE INTO recipients VALUES (?, ?, ?)", entry.seq, user, status)
@@ -293,13 +269,10 @@ class Mailboxes:
         )
 
     def totals(self) -> Totals:
-        """What waits in all. It is counted when the store is opened and after a failure, and then kept up."""
-        if self._totals is None:
+        """What waits in all. It is counted when the store is opened, and then kept up."""
+        if self._tally.known is None:
             self._settle()
-            ((waiting,),) = self._store.read("SELECT COUNT(*) FROM waiting")
-            by_sender = dict(self._store.read(_BY_SENDER))
-            self._totals = Totals(waiting, sum(by_sender.values()), by_sender)
-        return self._totals
+        return self._tally.known or self._tally.count()
 
     # --- status updates for senders who are away ---
 
@@ -369,16 +342,14 @@ class Mailboxes:
             # Not an UPDATE: SQLite joins pages that have become empty only when rows are deleted.
             self._store.write_many("DELETE FROM messages WHERE seq = ?", ((row[0],) for row in rows))
             self._store.insert("messages", _MESSAGE, [value for row in rows for value in row[:_MESSAGE]])
-            if self._totals is not None:
-                for row in rows:
-                    self._totals.release(row[_SENDER], row[_MESSAGE])
+            for row in rows:
+                self._tally.add(0, row[_SENDER], -row[_MESSAGE])
             self._retention.note_done(row[0] for row in rows)
         last = self._ledger.settle()
         if last is not None:
             self._ledger.forget(self._retention.purge(last))
 
     def _forget(self) -> None:
-        self._totals = None
         self._boxes.clear()
         self._let_go.clear()
         self._notices.clear()

@@ -17,8 +17,8 @@ from prometheus_client.registry import Collector
 
 from relaykit.reference_server.counters import BOUNDS_S, Counters, Durations
 from relaykit.reference_server.http import listen
-from relaykit.reference_server.mailbox import Totals
 from relaykit.reference_server.store import StoreError
+from relaykit.reference_server.totals import Totals
 
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric

@@ -8,7 +8,7 @@ import pytest
 from support.server import Peer, Running, frame, in_loop, message, new_group, new_id, running_server
 
 from relaykit.reference_server import devices
-from relaykit.reference_server.mailbox import Totals
+from relaykit.reference_server.totals import Totals
 
 
 def group_of(server: Running, *members: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 import uuid
 from pathlib import Path
@@ -21,8 +22,9 @@ from support.server import (
 )
 
 from relaykit.reference_server import ledger
-from relaykit.reference_server.mailbox import Mailboxes, Totals
+from relaykit.reference_server.mailbox import Mailboxes
 from relaykit.reference_server.store import Store, StoreError
+from relaykit.reference_server.totals import Totals
 
 
 @in_loop
@@ -250,3 +252,68 @@ async def test_a_store_of_the_first_version_is_brought_up_to_date(tmp_path: Path
         await bob.send(frame("delivery_ack", message_id=sent["message_id"]))
         await alice.expect("status_update", message_id=sent["message_id"])
         assert server.app.mailboxes.totals() == Totals(0, 0)
+
+
+def _counted(store: Store) -> Totals:
+    ((waiting,),) = store.read("SELECT COUNT(*) FROM waiting")
+    rows = store.read("SELECT sender, LENGTH(frame) FROM messages")
+    by_sender = {
+        sender: sum(size for other, size in rows if other == sender) for sender, size in rows if size
+    }
+    return Totals(waiting, sum(size for _, size in rows), by_sender)
+
+
+def test_totals_are_right_whichever_turns_fail() -> None:
+    store, lots, sent = Store(":memory:"), random.Random(7), list[tuple[bytes, str]]()
+    boxes = Mailboxes(store, waiting_per_user=1000, waiting_bytes=1 << 30)
+    people = [f"user {number}" for number in range(4)]
+
+    def send() -> None:
+        sender, target = lots.sample(people, 2)
+        sent.append((uuid.uuid4().bytes, target))
+        assert boxes.add(sent[-1][0], sender, target, bytes(lots.randrange(1, 200)))
+
+    def acknowledge() -> None:
+        for key, target in sent[-3:]:
+            for device in "ab":
+                boxes.acknowledge(key, target, device, "delivered")
+
+    def look() -> None:
+        boxes.totals()
+
+    steps = [send, send, acknowledge, look]
+    steps += [lambda: boxes.register(lots.choice(people), lots.choice("ab")) and None]
+    steps += [lambda: boxes.dismiss(lots.choice(people), lots.choice("ab"))]
+    reached: set[str] = set()
+    for _ in range(400):
+        for step in lots.choices(steps, k=lots.randrange(1, 6)):
+            if lots.random() < 0.02:
+                store.clear()
+            step()
+        if lots.random() < 0.4 and store.dirty:
+            store.inject_fault(1)
+            with pytest.raises(StoreError):
+                store.commit()
+            reached.add("failed, and known still" if boxes._tally.known else "failed, to be counted again")
+        store.commit()
+        assert boxes.totals() == _counted(store)
+    assert len(reached) == 2
+    store.close()
+
+
+def test_a_store_that_fails_is_not_read_as_a_whole_each_time() -> None:
+    store, statements = Store(":memory:"), list[str]()
+    boxes = Mailboxes(store, waiting_per_user=1000, waiting_bytes=1 << 30)
+    assert boxes.add(uuid.uuid4().bytes, "alice", "bob", b"frame")
+    store.commit()
+    assert boxes.totals() == Totals(1, 5, {"alice": 5})
+    store.connection.set_trace_callback(statements.append)
+    for _ in range(3):
+        assert boxes.add(uuid.uuid4().bytes, "alice", "bob", b"frame")
+        store.inject_fault(1)
+        with pytest.raises(StoreError):
+            store.commit()
+    assert boxes.totals() == Totals(1, 5, {"alice": 5})
+    assert len(statements) > 3
+    assert [each for each in statements if "LENGTH" in each or each.endswith("FROM waiting")] == []
+    store.close()
