@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from relaykit.conformance.judge import Rules, judged, severity_of, verdict_of
+from relaykit.conformance.resting import rests_on
 from relaykit.conformance.results import CaseResult, Finding
 from relaykit.schemas import Catalogue
 
@@ -21,6 +22,31 @@ def settle_blame(catalogue: Catalogue, results: Sequence[CaseResult], rules: Rul
     kept = {name for result in results for name in result.proven}
     broken = {name for result in results for name in result.broken}
     return tuple(_settled(catalogue, result, broken - kept, kept, rules) for result in results)
+
+
+def unsettled(catalogue: Catalogue, result: CaseResult) -> CaseResult:
+    """A result whose findings are blamed as the steps said: the reverse of `settle_blame`, of one case."""
+    found = [each for finding in result.findings for each in _as_said(catalogue, finding)]
+    distinct: dict[tuple[str | None, str, str, str], Finding] = {}
+    for finding in found:
+        bases = rests_on(catalogue, finding, found)
+        said = finding.message.removesuffix(_unknown(finding, bases)) if bases else finding.message
+        each = replace(finding, message=said, rests_on=bases)
+        distinct.setdefault(_key(each), each)
+    findings = tuple(distinct.values())
+    return replace(result, findings=findings, verdict=verdict_of(findings) if findings else result.verdict)
+
+
+def _as_said(catalogue: Catalogue, finding: Finding) -> Iterable[Finding]:
+    if not finding.instead_of:
+        yield finding
+        return
+    unsaid = [name for name in finding.instead_of if name != finding.requirement]
+    said = replace(finding, message=finding.message.removesuffix(_said(finding, unsaid)), instead_of=())
+    for name in finding.instead_of:
+        # A warning for a MUST was one by its step, or stands for a SHOULD; either was one before.
+        soft = finding.severity == "warn" and severity_of(finding.level) == "fail"
+        yield said if name == finding.requirement else _as_of(catalogue, said, name, soft=soft)
 
 
 def _settled(
@@ -76,13 +102,17 @@ def _blamed(catalogue: Catalogue, finding: Finding, name: str, rules: Rules) -> 
     """The finding as one of the requirement with this ID; of none, where the run does not judge by that."""
     if not judged(catalogue, name, rules):
         return replace(finding, requirement=None, provenance=None)
+    return _as_of(catalogue, finding, name, soft=finding.severity == "warn")
+
+
+def _as_of(catalogue: Catalogue, finding: Finding, name: str, *, soft: bool) -> Finding:
     known = catalogue.requirements[name]
     return replace(
         finding,
         requirement=name,
         level=known.level,
         provenance=known.provenance,
-        severity="warn" if finding.severity == "warn" else severity_of(known.level),
+        severity="warn" if soft else severity_of(known.level),
         blame="unspecified" if known.provenance == "inferred" else "target",
     )
 

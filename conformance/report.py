@@ -157,6 +157,8 @@ def _case(result: CaseResult, played: Mapping[str, Sequence[Entry]]) -> dict[str
             _finding(finding, played.get(finding.case or case.id, ())) for finding in result.findings
         ],
         "transcript": [entry(line) for line in _shortened(result.transcript)],
+        "proven": sorted(result.proven),
+        "broken": sorted(result.broken),
     }
     if result.reason:
         data["reason"] = result.reason
@@ -202,6 +204,8 @@ def _finding(finding: Finding, transcript: Sequence[Entry]) -> dict[str, Any]:
     }
     if finding.case:
         data["case"] = finding.case
+    if finding.instead_of:
+        data["instead_of"] = list(finding.instead_of)
     sent = sent_before(finding, transcript)
     if sent is not None:
         data["sent"] = entry(sent)

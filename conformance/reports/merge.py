@@ -6,9 +6,12 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from relaykit.conformance.options import Selection
+from relaykit.conformance.reports.anew import settle, table, tellable
 from relaykit.conformance.reports.claims import claims, outcome_text
 from relaykit.conformance.results import GATHERED
 from relaykit.errors import ExitCode, UsageError
+from relaykit.schemas import load_catalogue
 from relaykit.schemas.wording import counted
 
 Data = Mapping[str, Any]
@@ -44,6 +47,13 @@ def merge(named: Sequence[tuple[str, Data]], *, force: bool = False) -> dict[str
             )
     reports = [data for _, data in named]
     cases, doubled = _cases(named)
+    rows = _requirements(reports)
+    catalogue = load_catalogue()
+    if tellable(cases) and all(data["protocol"]["catalogue"] == catalogue.digest for data in reports):
+        said = first.get("options", {})
+        rules = Selection(level=said.get("level"), provenance=said.get("provenance") or "all").rules
+        cases = settle(catalogue, cases, rules)
+        rows = table(catalogue, cases, rows)
     seeds = list(dict.fromkeys(data["seed"] for data in reports))
     merged: dict[str, Any] = {
         **first,
@@ -61,7 +71,7 @@ def merge(named: Sequence[tuple[str, Data]], *, force: bool = False) -> dict[str
             verdict: sum(case["verdict"] == verdict for case in cases) for verdict in first["summary"]
         },
         "cases": cases,
-        "requirements": _requirements(reports),
+        "requirements": rows,
     }
     merged["notes"] += [*_missing(reports), *_twice(named)]
     merged["notes"].append(f"merged from {counted(len(named), 'report')}; the duration is their sum")
@@ -165,7 +175,11 @@ def _shape(chosen: dict[str, Any], same: Sequence[Data]) -> dict[str, Any]:
             key = (finding["requirement"], finding.get("step", ""), str(finding["expected"]))
             findings.setdefault(key, finding)
     needed = _distinct(name for case in same for name in case["requirements"])
-    return {**chosen, "findings": list(findings.values()), "requirements": needed}
+    told = {**chosen, "findings": list(findings.values()), "requirements": needed}
+    if tellable(same):
+        lacking = {name for case in same for name in set(case["requirements"]) - set(case["proven"])}
+        told["proven"] = [name for name in needed if name not in lacking]
+    return told
 
 
 def _requirements(reports: Sequence[Data]) -> list[dict[str, Any]]:

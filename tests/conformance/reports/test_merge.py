@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from fixtures import fakes
 from support.reports import VALIDATOR, case, finding, make, row
+from support.suite import QUICK, all_cases, as_report, judge, make_target
 
+from relaykit.conformance.judge import JUDGE_ALL, requirement_table
+from relaykit.conformance.judge import judge as judge_case
+from relaykit.conformance.presuming import settle_blame
 from relaykit.conformance.reports.merge import merge
+from relaykit.conformance.results import Outcome, RunResult
 from relaykit.errors import UsageError
+from relaykit.schemas import load_catalogue
 
 
 def merged(*reports: dict[str, Any], force: bool = False) -> dict[str, Any]:
@@ -181,3 +190,58 @@ def test_an_expectation_is_stale_only_where_no_shard_has_its_failure() -> None:
     other = make([case("c")], stale=[line.replace("MSG-12", "MSG-13")])
     assert len(merged(first, second, other)["stale"]) == 1
     assert merged(first, make([case("b")]))["stale"] == [line]
+
+
+def test_blame_is_settled_once_more_among_all_shards() -> None:
+    """A server without status updates: one shard asks for those, the other for what strangers' acks do."""
+
+    async def main() -> tuple[dict[str, Any], dict[str, Any]]:
+        server = fakes.minimal()
+
+        async def silent(*_: object) -> None:
+            return
+
+        server.status = silent  # type: ignore[method-assign]
+        async with server.running() as url:
+            target = make_target(url, timing=QUICK)
+            shards = (all_cases("ack-by-a-stranger", "receipt-by-a-stranger"), all_cases("message-life"))
+            parts = [as_report(await judge(target, shard), target) for shard in shards]
+            whole = as_report(await judge(target, [case for shard in shards for case in shard]), target)
+        return merged(*parts), whole
+
+    together, whole = asyncio.run(main())
+    blamed, right = (
+        {
+            (case["id"], finding["requirement"], finding["message"], finding["severity"])
+            for case in data["cases"]
+            for finding in case["findings"]
+        }
+        for data in (together, whole)
+    )
+    assert {requirement for _, requirement, *_ in right} == {"MSG-21"}
+    assert blamed == right
+    for what in ("id", "verdict"):
+        assert [row[what] for row in together["requirements"]] == [row[what] for row in whole["requirements"]]
+    assert together["summary"] == whole["summary"]
+    assert merged(together, whole)["summary"] == whole["summary"]
+
+
+def test_what_one_shard_keeps_is_not_blamed_in_another() -> None:
+    catalogue = load_catalogue()
+    some = all_cases("message-life")[0]
+    again = {"type": "deliver", "message_id": "m"}
+    target = make_target("ws://localhost:1")
+
+    def shard(name: str, *outcomes: Outcome) -> dict[str, Any]:
+        result = judge_case(catalogue, replace(some, id=name), outcomes, JUDGE_ALL)
+        settled = settle_blame(catalogue, [result], JUDGE_ALL)
+        rows = requirement_table(catalogue, settled, [result.case])
+        return as_report(RunResult(settled, rows, "2026-01-01T00:00:00Z", 0.0, "s", "header"), target)
+
+    both = Outcome(False, ("OFF-07", "AUTH-19"), "bob expected deliver", again, None, step="/0", actor="bob")
+    first = shard("a", both)
+    (only,) = first["cases"][0]["findings"]
+    assert (only["requirement"], only["instead_of"]) == ("OFF-07", ["OFF-07", "AUTH-19"])
+    data = merged(first, shard("b", Outcome(True, ("OFF-07",))))
+    found = [(each["requirement"], each["message"]) for each in data["cases"][0]["findings"]]
+    assert found == [("OFF-07", "bob expected deliver"), ("AUTH-19", "bob expected deliver")]
