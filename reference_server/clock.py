@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 _TO_SECONDS = len("2025-12-04T07:00:00")
 _STALL_S = 0.1  # lateness at which the process may have stood still
 _BREATH_S = 0.05  # within which the event loop reads what came meanwhile
+_MOST_BREATHS = 5  # one after the other: a machine that is always late still comes to its timers
 LAST = 253_402_300_799.0
 """Unix time of the last second of the year 9999."""
 
@@ -78,7 +79,8 @@ class Clock:
         self._dead = 0  # cancelled timers still in the heap
         self._handle: asyncio.TimerHandle | None = None
         self._armed_for = 0.0  # real monotonic time of the handle
-        self._waited = False  # for what came while the process stood still
+        self._planned = 0.0  # real monotonic time at which the handle is to call: later, behind a breath
+        self._breaths = 0  # taken one after the other, for what came while the process stood still
         self.goal: float | None = None
         """While the clock is being moved: the monotonic time it will show then."""
         self.between: Callable[[], None] | None = None
@@ -159,18 +161,22 @@ class Clock:
             if self._armed_for == real:
                 return
             self._handle.cancel()
-        self._armed_for = real
+        self._armed_for = self._planned = real
+        self._breaths = 0
         loop = asyncio.get_running_loop()
         self._handle = loop.call_later(max(0.0, real - time.monotonic()), self._tick)
 
     def _tick(self) -> None:
-        if time.monotonic() - self._armed_for > _STALL_S and not self._waited:
+        now = time.monotonic()
+        if now - self._planned > _STALL_S and self._breaths < _MOST_BREATHS:
             # The process stood still (stopped, paused with its machine, held up): who said something in time
-            # must not be taken for silent because timers come before what is to be read.
-            self._waited = True
+            # must not be taken for silent because timers come before what is to be read. If it stands still
+            # again within the breath, that goes for the breath, too.
+            self._breaths += 1
+            self._planned = now + _BREATH_S
             self._handle = asyncio.get_running_loop().call_later(_BREATH_S, self._tick)
             return
-        self._handle, self._waited = None, False
+        self._handle, self._breaths = None, 0
         self._run_due(self.monotonic())
         self._arm()
 

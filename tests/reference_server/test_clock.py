@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,52 @@ async def test_timers_also_run_by_themselves_and_after_the_clock_was_moved() -> 
     clock.call_later(0.001, clock.advance, 3599.99)
     await asyncio.wait_for(first.wait(), 5)
     await asyncio.wait_for(second.wait(), 5)
+    clock.close()
+
+
+@in_loop
+async def test_what_is_to_be_read_comes_before_timers_though_the_process_stands_still_twice() -> None:
+    clock, reads = Clock(), asyncio.Event()
+    seen: list[str] = []
+    clock.call_later(0.01, seen.append, "timer")
+    clock.call_later(0.02, reads.set)
+    for _ in range(2):
+        time.sleep(0.3)  # noqa: ASYNC251  (what a SIGSTOP does)
+        clock._tick()  # the event loop may come to its timers before it comes to what is to be read
+        assert seen == []
+    asyncio.get_running_loop().call_soon(seen.append, "read")
+    await asyncio.wait_for(reads.wait(), 5)
+    assert seen == ["read", "timer"]
+    clock.close()
+
+
+@in_loop
+async def test_a_breath_that_another_timer_replaces_is_not_taken_for_the_next_one() -> None:
+    clock = Clock()
+    seen: list[str] = []
+    late = clock.call_later(0.01, seen.append, "withdrawn")
+    time.sleep(0.3)  # noqa: ASYNC251
+    clock._tick()
+    late.cancel()
+    clock.advance(0.1)
+    clock.call_later(0.01, seen.append, "timer")
+    time.sleep(0.3)  # noqa: ASYNC251
+    clock._tick()
+    assert seen == []
+    clock.close()
+
+
+@in_loop
+async def test_timers_run_at_last_though_the_process_is_always_late() -> None:
+    clock = Clock()
+    seen: list[str] = []
+    clock.call_later(0.01, seen.append, "timer")
+    for _ in range(20):
+        if seen:
+            break
+        time.sleep(0.2)  # noqa: ASYNC251
+        clock._tick()
+    assert seen == ["timer"]
     clock.close()
 
 
