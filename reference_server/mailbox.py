@@ -177,6 +177,7 @@ class Mailboxes:
 
         Raises:
             Refused: as much as is permitted waits for all devices together, or of what this user has sent.
+                What exceeds that by itself may wait alone: else it would be refused for ever.
         """
         if members is None:
             boxes = self._boxes.get(target) or self.boxes(target) or self._nameless_box(target)
@@ -191,9 +192,10 @@ class Mailboxes:
             raise Refused("the store is full", SERVER_ERROR)
         totals = self._tally.known or self.totals()
         size = len(frame)
-        if totals.by_sender.get(sender, 0) + size > self._most_of_sender:
+        before = totals.by_sender.get(sender, 0)
+        if before and before + size > self._most_of_sender:
             raise Refused("too much waits of what you have sent; try again later", SERVER_ERROR)
-        if totals.bytes + size > self._most_bytes:
+        if totals.bytes and totals.bytes + size > self._most_bytes:
             raise Refused("too much waits on this server; try again later", SERVER_ERROR)
         self._store.begin()
         self._tally.add(len(boxes), sender, size)

@@ -107,6 +107,28 @@ async def test_what_waits_for_all_users_together_is_bounded(tmp_path: Path) -> N
 
 
 @in_loop
+@pytest.mark.parametrize("bound", ["max_waiting_bytes", "max_waiting_bytes_per_sender"])
+async def test_a_message_that_exceeds_a_bound_by_itself_may_wait_alone(bound: str) -> None:
+    async with running_server(limits={"max_frame_bytes": 300_000}, **{bound: 65_536}) as server:
+        alice, bob = await server.pair()
+        large, later, other = (message(bob.user, ciphertext="A" * 200_000) for _ in range(3))
+        await alice.send(large, later)
+        await alice.expect("sent_ack", message_id=large["message_id"])
+        await alice.expect_error("server_error", later["message_id"])
+        carol = await server.connect()
+        await carol.send(other)
+        if bound == "max_waiting_bytes":
+            await carol.expect_error("server_error", other["message_id"])
+        else:
+            await carol.expect("sent_ack", message_id=other["message_id"])
+        await bob.expect("deliver")
+        await bob.send(frame("delivery_ack", message_id=large["message_id"]))
+        await alice.expect("status_update")
+        await alice.send(later)  # it was no lie that this is refused until later
+        await alice.expect("sent_ack", message_id=later["message_id"])
+
+
+@in_loop
 async def test_one_sender_cannot_take_all_that_may_wait(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -160,9 +182,10 @@ def test_a_senders_share_follows_from_what_may_wait_in_all() -> None:
     for whole, share in ((1 << 30, 1 << 26), (1 << 20, 65_536), (65_536, 65_536)):
         boxes = Mailboxes(store, waiting_per_user=10, waiting_bytes=whole)
         sender = new_id()
+        assert boxes.add(uuid.uuid4().bytes, sender, new_id(), b"1")
         with pytest.raises(Refused):
-            boxes.add(b"k" * 16, sender, new_id(), bytes(share + 1))
-        assert boxes.add(uuid.uuid4().bytes, sender, new_id(), bytes(share))
+            boxes.add(b"k" * 16, sender, new_id(), bytes(share))
+        assert boxes.add(uuid.uuid4().bytes, sender, new_id(), bytes(share - 1))
         store.clear()
         store.commit()
 
