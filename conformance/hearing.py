@@ -14,6 +14,7 @@ from relaykit.conformance.awaiting import until
 from relaykit.conformance.context import Context, Device, UntestableError
 from relaykit.conformance.fence import devices, send_mark
 from relaykit.conformance.hints import came
+from relaykit.conformance.results import OPEN_CONNECTION
 from relaykit.conformance.wire import ConnectionEnded
 
 if TYPE_CHECKING:
@@ -39,24 +40,35 @@ async def control_silence(this: Play) -> None:
     watched = {watch.device for watch in this.watches.values() if watch.connection is watch.device.connection}
     deaf = [each for each in able if each in watched and not _came(context, each, {*_OWN_AFFAIR, "error"})]
     mute = [each for each in able if each in this.said and not _came(context, each, _OWN_AFFAIR)]
-    asked: list[tuple[str, str, str]] = []
+    asked: list[tuple[Device, str, str]] = []
     with contextlib.suppress(ConnectionEnded, UntestableError):  # said elsewhere, or beyond a stated limit
         for device in deaf:
             sender = await _other(context, able, device)
             said = f"{device.label} got nothing, but nothing reaches it: nor did a message by {sender.label}"
-            asked.append((device.label, send_mark(context, sender, device.user.id), said))
+            asked.append((device, send_mark(context, sender, device.user.id), said))
         for device in mute:
             receiver = await _other(context, able, device)
             said = f"nothing came of what {device.label} sent, but it is not heard: nor did a message arrive"
-            asked.append((receiver.label, send_mark(context, device, receiver.user.id), said))
+            asked.append((receiver, send_mark(context, device, receiver.user.id), said))
     reached, deadline = context.recorder.reached, until(context, None)
-    while not {(label, name) for label, name, _ in asked} <= reached and await context.wait(deadline):
+    while not {(each.label, name) for each, name, _ in asked} <= reached and await context.wait(deadline):
         pass
     if came(context.recorder.transcript.entries):
         return  # a rate that is not stated is no deafness
-    for label, name, said in asked:
-        if (label, name) not in reached:
-            context.fail(_DELIVERED, said, expected={"type": "deliver", "message_id": name}, actor=label)
+    _say_ended(context, able)
+    for device, name, said in asked:
+        expected = {"type": "deliver", "message_id": name}
+        if (device.label, name) not in reached and device.connection is not None and device.connection.alive:
+            context.fail(_DELIVERED, said, expected=expected, actor=device.label)
+
+
+def _say_ended(context: Context, able: Iterable[Device]) -> None:
+    """Say of each connection that ended meanwhile that it did: nothing came to it, and it is not deaf."""
+    for device in able:
+        if device.connection is not None and not device.connection.alive:
+            ended = device.connection.ended
+            said = f"{device.label}: {ended} when a message was to reach it at the end of the case"
+            context.fail((), said, expected=OPEN_CONNECTION, actual=ended, actor=device.label)
 
 
 def _able(this: Play, device: Device) -> bool:

@@ -141,3 +141,21 @@ def test_where_a_message_may_be_refused_none_is_sent(tmp_path: Path, was: str, n
             return by_id(await judge(target, scenario_cases(path)))["quiet"]
 
     assert asyncio.run(main()).verdict is Verdict.PASS
+
+
+class Hangs(Minimal):
+    """Closes the connection on which a message is to reach a user with several devices."""
+
+    async def write(self, peer: Peer, frame: dict[str, Any]) -> None:
+        if frame["type"] == "deliver" and len(self.devices.get(peer.user, ())) > 1:
+            await peer.socket.close(1011)
+        else:
+            await super().write(peer, frame)
+
+
+def test_a_connection_that_ends_meanwhile_is_no_deafness(tmp_path: Path) -> None:
+    found = quiet(tmp_path, Hangs(), HEARS)
+    assert found.verdict is Verdict.FAIL
+    assert {finding.requirement for finding in found.findings} == {None}
+    assert {finding.actor for finding in found.findings} == {"mallory.phone", "mallory.laptop"}
+    assert all("closed (1011" in finding.message for finding in found.findings)
