@@ -34,6 +34,7 @@ from relaykit.conformance.stops import UntestableError as UntestableError
 from relaykit.conformance.token_spec import Identity
 from relaykit.conformance.values import Scope
 from relaykit.conformance.wire import Connection, DialError
+from relaykit.conformance.wire_protocol import CUT
 
 
 class Context:
@@ -49,6 +50,8 @@ class Context:
         self.users: dict[str, User] = {}
         self.outcomes: list[Outcome] = []
         self.connections: list[Connection] = []
+        self.further: list[Connection] = []
+        """Those that were opened while their user had another."""
         self.fenced: set[tuple[str, str]] = set()
         """From which user to which messages went that mark a place; see `fence`."""
         self.marks = random.Random(f"{seed}/marks")
@@ -109,6 +112,7 @@ class Context:
 
         Raises:
             DialError: none came about.
+            UntestableError: the target permits no more of them; see `Restraint`.
         """
         user = self._whose(label)[0]
         if self.restraint is not None and user:
@@ -133,7 +137,11 @@ class Context:
             )
         except DialError as error:
             self.doubts = self.doubts or error.kind in ("unreachable", "silent", "closed")
+            if self.restraint is not None and user:
+                self.restraint.refused(self._open(user, or_cut=True), error.status)
             raise
+        if user and self._open(user):
+            self.further.append(connection)
         self.connections.append(connection)
         if user and not self.env.issuer.fixed:
             self.env.leavings.users.add(user.lower())
@@ -153,9 +161,10 @@ class Context:
             peer = Peer(*self._whose(connection.label), token)
             connection.dialect = Interpreter(env.dialect, peer, self.recorder, connection.label)
 
-    def _open(self, user: str) -> int:
-        """How many connections of a user are open."""
-        return sum(each.alive and self._whose(each.label)[0] == user for each in self.connections)
+    def _open(self, user: str, *, or_cut: bool = False) -> int:
+        """How many connections of a user are open, or may be so for the target, which was not told."""
+        ended = (None, CUT) if or_cut else (None,)
+        return sum(e.ended in ended and self._whose(e.label)[0] == user for e in self.connections)
 
     def _asked(self, restraint: Restraint, device: str, size: int, frame: Mapping[str, Any] | None) -> None:
         """A connection is about to send something: is that within the target's limits?"""

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from relaykit.conformance.codes import INVALID_MESSAGE, TOO_BIG, code_of
-from relaykit.conformance.judge import Rules, judge
 from relaykit.conformance.matching import message_id_of
-from relaykit.conformance.results import CaseResult, Verdict
+from relaykit.conformance.restraint import Restraint
 
 if TYPE_CHECKING:
     from relaykit.conformance.context import Context
@@ -27,23 +26,22 @@ CLOSED = f"closed ({TOO_BIG}"
 
 @dataclass(frozen=True, slots=True)
 class Met:
-    """That a target may have met a frame larger than it takes.
+    """That a case may have met a limit that the target file does not state.
 
     Attributes:
-        t_ms: when it said so.
+        t_ms: when the target said so.
         how: it did, in the present tense.
+        limit: which one.
     """
 
     t_ms: float
     how: str
+    limit: str = LIMIT
 
     @property
     def reason(self) -> str:
         """Why the case is untestable."""
-        return (
-            f"needs larger frames than the target seems to take, which {self.how}: state limits.{LIMIT} in "
-            "the target file, and the suite keeps within"
-        )
+        return Restraint.unstated(self.limit, self.how)
 
 
 def outgrown(context: Context) -> Met | None:
@@ -77,23 +75,6 @@ def outgrown(context: Context) -> Met | None:
             if _is_past(line.frame, refusable[who]):
                 del refusable[who]
     return None
-
-
-def excused(context: Context, result: CaseResult, rules: Rules) -> CaseResult:
-    """A result without what was found after such an answer; untestable where nothing else was.
-
-    Derived cases look at each frame by itself, and still find what was passed on of it.
-    """
-    if not result.findings or context.case.kind == "derived":
-        return result
-    met = outgrown(context)
-    if met is None:
-        return result
-    kept = [each for each in context.outcomes if each.ok or each.blame == "kit" or each.t_ms < met.t_ms]
-    if len(kept) == len(context.outcomes):
-        return result
-    rest = judge(context.env.catalogue, context.case, kept, rules)
-    return rest if rest.findings else CaseResult(context.case, Verdict.UNTESTABLE, reason=met.reason)
 
 
 def _size(frame: Any) -> float:

@@ -2,8 +2,8 @@
 
 Decided when it comes to that, by what a case really does, so that no case has to say it: connections of a
 user at the same time, bytes of a frame, messages that wait for a user. Frames go out no faster than the
-target takes them. Limits that are not stated restrain nothing, nor does one that the case is about
-(`Case.limits`).
+target takes them. Limits that are not stated restrain nothing until the target shows that it has one (see
+`unstated`), nor does one that the case is about (`Case.limits`).
 """
 
 from __future__ import annotations
@@ -19,10 +19,15 @@ from relaykit.conformance.target import Target
 RATE = frozenset({"frames_per_second", "burst"})
 """The limits that make a rate."""
 
+CONNECTIONS = "connections_per_user"
+WAITING = "waiting_per_user"
+TOO_MANY = 429
+"""The HTTP status of a handshake that comes beyond a limit (LIM-03)."""
+
 _WANTS = {
-    "connections_per_user": "more connections of one user at the same time",
+    CONNECTIONS: "more connections of one user at the same time",
     "max_frame_bytes": "larger frames",
-    "waiting_per_user": "more messages that wait for one user",
+    WAITING: "more messages that wait for one user",
 }
 
 
@@ -61,7 +66,17 @@ class Restraint:
         Raises:
             UntestableError: that is more than the target permits.
         """
-        self._ask("connections_per_user", open_ + 1)
+        self._ask(CONNECTIONS, open_ + 1)
+
+    def refused(self, open_: int, status: int | None) -> None:
+        """A connection of a user who has so many was refused with this HTTP status, for whatever reason.
+
+        Raises:
+            UntestableError: it is a further one, and may be one too many by a limit that nobody stated.
+        """
+        if status == TOO_MANY and open_ and CONNECTIONS not in self._target.stated | self._case.limits:
+            how = f"refuses a further one with HTTP {status} (or limits how often one connects: `pacing`)"
+            raise UntestableError(self.unstated(CONNECTIONS, how))
 
     def text(self, size: int) -> None:
         """A text message of so many bytes is about to be sent. Raises as `connection`."""
@@ -80,7 +95,7 @@ class Restraint:
         Raises:
             UntestableError: more would wait for one user than the target lets wait.
         """
-        if "waiting_per_user" not in self._limits:
+        if WAITING not in self._limits:
             return
         payload = frame.get("payload") or {}
         match frame.get("type"):
@@ -95,7 +110,7 @@ class Restraint:
                 self._waiting.setdefault(whom, {})[name] = set(devices(whom)) or {""}
                 grouped = len(self._waiting.get("", ()))
                 most = max(len(box) + (grouped if who else 0) for who, box in self._waiting.items())
-                self._ask("waiting_per_user", most)
+                self._ask(WAITING, most)
             case "delivery_ack":
                 self._acknowledged(str(frame.get("message_id")), device)
             case "read_receipt":
@@ -114,7 +129,7 @@ class Restraint:
     def room(self) -> float:
         """How many more messages may come to wait for whoever has most of them."""
         most = max((len(box) for box in self._waiting.values()), default=0)
-        return self._limits.get("waiting_per_user", float("inf")) - most
+        return self._limits.get(WAITING, float("inf")) - most
 
     def pace(self, more_time: Callable[[float], None]) -> FramePace | None:
         """What keeps a connection below the rate; None: nothing has to.
@@ -133,3 +148,15 @@ class Restraint:
     def reason(limit: str, stated: float) -> str:
         """Why a case is untestable; without what it wants, so that a summary has few reasons."""
         return f"needs {_WANTS[limit]} than the target states (limits.{limit}: {stated:g})"
+
+    @staticmethod
+    def unstated(limit: str, how: str) -> str:
+        """Why a case is untestable that has met a limit which the target file does not state.
+
+        Args:
+            how: the target showed it, in the present tense.
+        """
+        return (
+            f"needs {_WANTS[limit]} than the target seems to take, which {how}: state limits.{limit} in the "
+            "target file, and the suite keeps within"
+        )

@@ -12,10 +12,10 @@ from relaykit.conformance.applicable import applicable
 from relaykit.conformance.context import CaseStop, Context, Environment, NotApplicableError, UntestableError
 from relaykit.conformance.hints import with_advice
 from relaykit.conformance.judge import Rules, judge
-from relaykit.conformance.outgrown import excused
 from relaykit.conformance.restraint import Restraint
 from relaykit.conformance.results import OPEN_CONNECTION, Case, CaseResult, Verdict
 from relaykit.conformance.tidying import strangers_again, tidy
+from relaykit.conformance.unstated import excused
 from relaykit.conformance.wire import ABNORMAL, ConnectionEnded
 
 Pause = Callable[[CaseResult], Awaitable[None]]

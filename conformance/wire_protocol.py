@@ -22,6 +22,9 @@ from relaykit.conformance.record import Recorder
 ABNORMAL = 1006
 """Stands for a connection that ended without a close frame (RFC 6455)."""
 
+CUT = "cut by the suite"
+"""How a connection ended that the target may take for open, since nobody told it."""
+
 
 class ConnectionEnded(Exception):
     """The connection is over, so nothing can be sent on it."""
@@ -177,7 +180,7 @@ class Wire(asyncio.Protocol):
         if self.alive:
             self._recorder.transcript.event(self.label, "c2s", "cuts the connection")
         self._left = True
-        self._end("cut by the suite")
+        self._end(CUT)
         if self._transport is not None:
             self._transport.abort()
 

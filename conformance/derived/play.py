@@ -19,6 +19,7 @@ from relaykit.conformance.matching import ambient_types, compare, nearest, plain
 from relaykit.conformance.outgrown import outgrown
 from relaykit.conformance.results import Outcome
 from relaykit.conformance.steps import roots
+from relaykit.conformance.unstated import unstated
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import ConnectionEnded
 
@@ -62,7 +63,8 @@ async def _play_first(context: Context, derived: Derived) -> None:
     finally:
         failed = next((outcome for outcome in context.outcomes if not outcome.ok), None)
         if not env.acquainted and failed is not None:
-            env.strangers = context.case.id, failed.message
+            met = unstated(context)
+            env.strangers = context.case.id, met.reason if met else failed.message
 
 
 async def _play(context: Context, derived: Derived) -> None:
