@@ -50,7 +50,8 @@ def send(app: App, session: Session, frame: Frame) -> None:
                 _to_group(app, session, key, message_id, payload, at)
         except Refused as refused:
             if refused.code == SERVER_ERROR:  # no fault of this frame: whoever runs the server is to know
-                app.sparing.warn(log, "refusing a message of user %s: %s", session.user, refused.text)
+                what = "refusing a message of user %s: %s"
+                app.sparing.warn(log, what, session.user, refused.text, about=session.user)
             raise
     elif known.sender == session.user:
         # It was sent before, and the acknowledgement was lost: this is another, and the first content stays.
@@ -100,7 +101,7 @@ def _warn_full(app: App, target: str, users: Iterable[str]) -> None:
     """
     user, box = next(app.mailboxes.full(users))
     device = f"device {box.device}" if box.device else "the first device"
-    app.sparing.warn(log, _FULL, target, device, user, box.waiting)
+    app.sparing.warn(log, _FULL, target, device, user, box.waiting, about=box.id)
 
 
 def _deliver(app: App, user: str, data: bytes) -> None:

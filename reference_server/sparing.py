@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import logging
-from math import inf
+from collections.abc import Hashable
+from dataclasses import dataclass, field
 
 from relaykit.reference_server.clock import Clock
 
 AGAIN_S = 10.0
 """After which the same is said again, and how often it was not."""
+MOST_NAMED = 5
+"""Of so many within that time each is named, where a text names whom it is about."""
+
+
+@dataclass(slots=True)
+class _Said:
+    """Since when (seconds of the clock) a text is spared, whom it was said of, how often it was not said."""
+
+    since: float
+    named: set[Hashable] = field(default_factory=set)
+    unsaid: int = 0
 
 
 class Sparing:
@@ -16,16 +28,26 @@ class Sparing:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._said: dict[str, tuple[float, int]] = {}
+        self._said: dict[str, _Said] = {}
 
-    def warn(self, log: logging.Logger, text: str, *values: object) -> None:
-        """Log a warning, or count it; `values` are put into the text."""
+    def warn(self, log: logging.Logger, text: str, *values: object, about: Hashable = None) -> None:
+        """Log a warning, or count it.
+
+        Args:
+            text, values: as for `logging`.
+            about: whom it names: of the first `MOST_NAMED` it is said, as the second one is to be found, too.
+        """
         now = self._clock.monotonic()
-        at, unsaid = self._said.get(text, (-inf, 0))
-        if now < at + AGAIN_S:
-            self._said[text] = (at, unsaid + 1)
+        said = self._said.get(text)
+        if said is None or now >= said.since + AGAIN_S:
+            unsaid = said.unsaid if said is not None else 0
+            self._said[text] = said = _Said(now)
+        elif about in said.named or len(said.named) >= MOST_NAMED:
+            said.unsaid += 1
             return
-        self._said[text] = (now, 0)
+        else:
+            unsaid = 0
+        said.named.add(about)
         if unsaid:
             log.warning(f"{text}; %d more since it was said", *values, unsaid)
         else:

@@ -108,7 +108,9 @@ async def test_what_waits_for_all_users_together_is_bounded(tmp_path: Path) -> N
 
 @in_loop
 @pytest.mark.parametrize("bound", ["max_waiting_bytes", "max_waiting_bytes_per_sender"])
-async def test_a_message_that_exceeds_a_bound_by_itself_may_wait_alone(bound: str) -> None:
+async def test_a_message_that_exceeds_a_bound_by_itself_may_wait_alone(
+    bound: str, caplog: pytest.LogCaptureFixture
+) -> None:
     async with running_server(limits={"max_frame_bytes": 300_000}, **{bound: 65_536}) as server:
         alice, bob = await server.pair()
         large, later, other = (message(bob.user, ciphertext="A" * 200_000) for _ in range(3))
@@ -119,6 +121,8 @@ async def test_a_message_that_exceeds_a_bound_by_itself_may_wait_alone(bound: st
         await carol.send(other)
         if bound == "max_waiting_bytes":
             await carol.expect_error("server_error", other["message_id"])
+            for user in (alice.user, carol.user):  # the log names the second one, too
+                assert f"refusing a message of user {user}: too much waits" in caplog.text
         else:
             await carol.expect("sent_ack", message_id=other["message_id"])
         await bob.expect("deliver")
