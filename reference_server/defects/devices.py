@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -240,3 +240,40 @@ def pending_device_refused(seams: Seams) -> None:
         return True
 
     seams.around(devices, "may_enter", may_enter)
+
+
+@defect(
+    "second-request-ends-the-first",
+    "When approval is asked for a second device of a user, the request for the first lapses.",
+    "DEV-09",
+)
+def second_request_ends_the_first(seams: Seams) -> None:
+    def ask(original: Callable[..., Request], app: App, user: str, *device: str, **told: Any) -> Request:
+        for request in app.devices.open_of(user):
+            devices.expire(app, request.id)
+        return original(app, user, *device, **told)
+
+    seams.around(devices, "ask", ask)
+
+
+@defect(
+    "second-request-hides-the-first",
+    "Of several open requests a primary device that returns is shown the newest one alone.",
+    "DEV-09",
+)
+def second_request_hides_the_first(seams: Seams) -> None:
+    def show(original: Callable[..., None], app: App, requests: Sequence[Request], *sessions: Any) -> None:
+        original(app, requests[-1:], *sessions)
+
+    seams.around(devices, "_show", show)
+
+
+@defect("revoking-empties-all-boxes", "Revoking a device deletes what waits for its user's others.", "MSG-15")
+def revoking_empties_all_boxes(seams: Seams) -> None:
+    def revoke(original: Callable[..., None], self: Devices, user: str, device: str) -> None:
+        original(self, user, device)
+        self._mailboxes._settle()
+        for box in self._mailboxes.boxes(user):
+            self._store.write("DELETE FROM waiting WHERE box = ?", box.id)
+
+    seams.around(Devices, "revoke", revoke)

@@ -1,4 +1,4 @@
-"""Defects of messages to groups in what direct ones do rightly: acknowledgements, statuses, repetitions."""
+"""Defects of groups in what direct messages do rightly (acks, statuses, repeats, ids), and who returns."""
 
 from __future__ import annotations
 
@@ -6,12 +6,14 @@ from collections.abc import Callable
 
 from relaykit.reference_server import messages
 from relaykit.reference_server.app import App
-from relaykit.reference_server.defects import Defect
+from relaykit.reference_server.defects import Defect, defect
 from relaykit.reference_server.defects.blocks import Frame, Handler, dropping, entry_of, handling
 from relaykit.reference_server.defects.messages_status import Acknowledge, acknowledging
 from relaykit.reference_server.defects.seams import Seams
 from relaykit.reference_server.ids import key_of
 from relaykit.reference_server.mailbox import DELIVERED, READ, Mailboxes
+from relaykit.reference_server.people import People
+from relaykit.reference_server.refused import Refused
 from relaykit.reference_server.session import Session
 
 
@@ -110,3 +112,34 @@ REPEATED = (
         handling("send", _group_again),
     ),
 )
+
+
+@defect("former-member-never-returns", "Adding a former member to a group has no effect.", "GRP-02", "GRP-13")
+def former_member_never_returns(seams: Seams) -> None:
+    gone: set[tuple[str, str]] = set()
+
+    def remove(original: Callable[..., None], self: People, group: str, user: str) -> None:
+        original(self, group, user)
+        gone.add((group, user))
+
+    def add(original: Callable[..., None], self: People, group: str, user: str) -> None:
+        if (group, user) not in gone:
+            original(self, group, user)
+
+    seams.around(People, "remove_member", remove)
+    seams.around(People, "add_member", add)
+
+
+@defect("refused-group-message-takes-its-id", "A message that a group refuses takes its id.", "VAL-11")
+def refused_group_message_takes_its_id(seams: Seams) -> None:
+    takers: dict[str, str] = {}
+
+    def wrapper(original: Handler, app: App, session: Session, frame: Frame) -> None:
+        group, key = frame["payload"].get("group_id"), frame["message_id"].lower()
+        if takers.get(key, session.user) != session.user:
+            raise Refused("this message_id is taken")
+        if group and session.user not in app.people.members(group.lower()):
+            takers[key] = session.user
+        original(app, session, frame)
+
+    handling("send", wrapper)(seams)

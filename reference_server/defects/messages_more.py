@@ -1,4 +1,4 @@
-"""Defects where a message is sent again, under a foreign id, or out of order."""
+"""Defects where a message is sent again, under a foreign id, out of order, or to one seen as offline."""
 
 from __future__ import annotations
 
@@ -205,3 +205,12 @@ CUT = (
         altering("deliver", "/payload/ciphertext", lambda text: text[:_COLUMN]),
     ),
 )
+
+
+@defect("seen-as-offline-gets-nothing", "A user whose status is `offline` gets no message.", "MSG-17")
+def seen_as_offline_gets_nothing(seams: Seams) -> None:
+    def deliver(original: Callable[..., None], app: App, user: str, data: bytes) -> None:
+        if app.presence.statuses.get(user) != "offline":
+            original(app, user, data)
+
+    seams.around(messages, "_deliver", deliver)

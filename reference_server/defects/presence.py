@@ -162,6 +162,21 @@ _MUTUAL = (
     "SELECT a.other FROM written a JOIN written b ON b.user = a.other AND b.other = a.user WHERE a.user = ?1"
 )
 
+
+def _contacts_by_room(rooms: str) -> Callable[[Seams], None]:
+    """Whoever is in such a room with a user is a contact as well."""
+    sql = "SELECT room FROM members WHERE user = ? AND room GLOB ?"
+
+    def apply(seams: Seams) -> None:
+        def contacts(original: Callable[..., frozenset[str]], self: People, user: str) -> frozenset[str]:
+            shared = (self.members(room) for (room,) in self._store.read(sql, user, rooms))
+            return original(self, user).union(*shared) - {user}
+
+        seams.around(People, "contacts", contacts)
+
+    return apply
+
+
 CONTACTS = (
     Defect(
         "writing-makes-no-contact",
@@ -189,6 +204,18 @@ CONTACTS = (
         "Everybody who is connected hears who comes and goes.",
         ("PRES-12",),
         _contacts_of(lambda app, truly: truly | {session.user for session in app.hub}),
+    ),
+    *(
+        Defect(
+            f"{who}-are-contacts",
+            f"Who is in a {what} with a user counts as a contact.",
+            ("PRES-12", "PRES-13"),
+            _contacts_by_room(rooms),
+        )
+        for who, what, rooms in (
+            ("fellow-members", "group", "group-*"),
+            ("those-in-a-conversation", "conversation", "users:*"),
+        )
     ),
     Defect(
         "strangers-get-presence",
