@@ -33,6 +33,7 @@ class Finding:
         times: how often the target died so.
         at_s: seconds after the start, when it was found.
         untried: time was up before all suspects were sent alone.
+        tried: how many messages were sent alone, the likeliest, and how many may be why; None: all of those.
     """
 
     kind: str
@@ -49,6 +50,7 @@ class Finding:
     times: int = 1
     at_s: float = 0.0
     untried: bool = False
+    tried: tuple[int, int] | None = None
 
     def is_like(self, other: Finding) -> bool:
         """Whether both are most likely one fault: messages of one type break the same; a target dies alike.
@@ -128,6 +130,9 @@ def without_file(finding: Finding, again: str, gone: bool) -> str | None:
         if finding.untried
         else _TOGETHER
     )
+    if why is _TOGETHER and finding.tried is not None and finding.tried[0] < finding.tried[1]:
+        alone, every = finding.tried
+        why = f"of {every:,} messages the {alone:,} likeliest were sent alone, and none shows it"
     if finding.folder is None:
         return f"{why}; the same choices again: {again}"
     count = len(finding.suspects)

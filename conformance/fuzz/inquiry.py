@@ -19,6 +19,7 @@ from relaykit.conformance.fuzz.shrinking import shrunk
 from relaykit.conformance.fuzz.suspects import (
     Suspect,
     bringing,
+    count_sent,
     forbidden,
     messages,
     received,
@@ -264,6 +265,7 @@ class Inquiry:
             ]
             if await self._kept_one_of(templates):
                 return
+            found.tried = len(templates), count_sent(cell)
         self.dossier.add(found)
 
     async def _gone(self, name: str, link: Link) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -15,6 +17,7 @@ from relaykit.schemas import Catalogue
 
 _ALIKE, _BRINGING = 4, 64
 """Of what may have brought one frame, so many of a kind are tried, and in all."""
+_TYPE = re.compile(rb'"type"\s*:\s*"([a-z_]+)"')
 Suspect = tuple[str, Link, Sent]
 """Who sent it, on which link, and what."""
 
@@ -90,27 +93,56 @@ def received(link: Link) -> set[str]:
 
 def bringing(cell: Cell, frame: Any, watch: Watch) -> list[Suspect]:
     """What may have brought a frame that is watched for: what shares most with it first; some of a kind."""
-    names, few = names_in(frame), Counter[object]()
+    names, values, few = names_in(frame), _offending(frame, watch.pointer), Counter[object]()
+    kind = f'"{watch.type}"'.encode()
     first = min(cell.links.items(), key=lambda item: item[0])
     beat = Sent(b'{"type":"heartbeat"}', Duty.VALID, exact=True, kind="heartbeat")
     likely: list[Suspect] = [(*first, beat)] if watch.type == "heartbeat_ack" else []
 
-    def rank(suspect: Suspect) -> tuple[int, bool, bool]:
+    def rank(suspect: Suspect) -> tuple[bool, int, int, bool]:
         sent = suspect[2]
-        refused = sent.duty is Duty.REFUSE
+        unlikely = 1
+        if sent.duty is Duty.REFUSE:  # is answered with an error, or was passed on all the same
+            unlikely = 0 if watch.type == "error" or kind in sent.data else 2
         return (
+            not any(value in sent.data for value in values) and sent.fault != (watch.keyword or None),
             -sum(name in sent.data.lower() for name in names),
-            refused != (watch.type == "error"),
+            unlikely,
             not sent.exact,
         )
 
     for suspect in sorted(_sent(cell, {}, lambda _: True), key=rank):
         sent = suspect[2]
-        alike = sent.duty, sent.kind, sent.fault, sent.exact
+        alike = sent.duty, sent.kind or _type_in(sent.data), sent.fault, sent.exact
         few[alike] += 1
         if few[alike] <= _ALIKE:
             likely.append(suspect)
     return likely[:_BRINGING]
+
+
+def count_sent(cell: Cell) -> int:
+    """How many messages a cell has sent in the interval."""
+    return sum(len(batch.sent) for link in cell.links.values() for batch in link.interval.batches)
+
+
+def _type_in(data: bytes) -> bytes:
+    """The type that a message seems to name."""
+    found = _TYPE.search(data)
+    return found[1] if found is not None else b""
+
+
+def _offending(frame: Any, pointer: str) -> list[bytes]:
+    """What stands in a frame where its schema forbids it, with the key, as most writers write it."""
+    *holders, key = pointer.split("/")
+    if not holders:
+        return []
+    for part in holders[1:]:
+        frame = frame.get(part) if isinstance(frame, dict) else None
+    if not isinstance(frame, dict) or key not in frame:
+        return []
+    name, value = json.dumps(key), frame[key]
+    texts = {json.dumps(value, ensure_ascii=way, separators=(",", ":")) for way in (True, False)}
+    return [f"{name}:{text}".encode("utf-8", "replace") for text in sorted(texts)]
 
 
 def _sent(cell: Cell, frame: dict[str, Any], fits: Callable[[Sent], bool]) -> list[Suspect]:

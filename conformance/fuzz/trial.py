@@ -24,8 +24,9 @@ from relaykit.conformance.fuzz.cells import BOB
 from relaykit.conformance.fuzz.generator import Who
 from relaykit.conformance.fuzz.link import Sent
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
-from relaykit.conformance.fuzz.watching import Watch, seen
+from relaykit.conformance.fuzz.watching import Watch, seen, unreadable
 from relaykit.conformance.outgrown import outgrown
+from relaykit.conformance.record import ShapeBook
 from relaykit.conformance.results import Case, Outcome
 from relaykit.conformance.values import fresh_uuid
 from relaykit.conformance.wire import ConnectionEnded
@@ -216,12 +217,12 @@ async def _see_none(station: Station, data: bytes, shown: object, watch: Watch) 
     everybody = (phone, *station.observers)
     await fence(context, everybody)
     entries = context.recorder.transcript.entries
-    before = len(entries)
+    before, context.recorder.shapes = len(entries), ShapeBook()
     phone.live.send_text(data, shown=shown)
     phone.acted = True
     await phone.live.beat(context.env.waits.reply)
     await fence(context, everybody)
-    found = seen(context.env.catalogue, entries[before:], watch)
+    found = unreadable(context.recorder.shapes, watch) or seen(context.env.catalogue, entries[before:], watch)
     if found is not None:
         context.fail((watch.requirement,), watch.message, actual=found[1], actor=found[0])
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from relaykit.conformance.record import Entry
+from relaykit.conformance.record import UNREADABLE, Entry, ShapeBook
 from relaykit.schemas import Catalogue
 
 _INDEX = re.compile(r"/[0-9]+(?=/|$)")
@@ -68,6 +68,12 @@ def seen(catalogue: Catalogue, entries: Iterable[Entry], watch: Watch) -> tuple[
             if counts[entry.actor, name] > 1:
                 return entry.actor, frame
     return None
+
+
+def unreadable(shapes: ShapeBook, watch: Watch) -> tuple[str, Any] | None:
+    """The same of what is no strict JSON, which transcripts hold as it was probably meant."""
+    found = shapes.violations.get((UNREADABLE, watch.pointer, watch.keyword))
+    return None if found is None or watch.type is not None else (found.actor, found.frame)
 
 
 def message_of(frame: Any) -> str | None:

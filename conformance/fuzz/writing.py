@@ -68,13 +68,10 @@ def _frame(failure: Failure) -> Any:
     """The message as an object, if writing that again gives the same message."""
     try:
         frame = json.loads(failure.data)
-    except (ValueError, RecursionError):
+        again = json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode()
+    except (ValueError, RecursionError):  # half a character, which cannot be written, among them
         return None
-    return (
-        frame
-        if json.dumps(frame, separators=(",", ":"), ensure_ascii=False).encode() == failure.data
-        else None
-    )
+    return frame if again == failure.data else None
 
 
 def _names(failure: Failure, operations: frozenset[str]) -> tuple[dict[str, str], dict[str, Any]]:

@@ -9,11 +9,13 @@ from functools import cache
 from types import SimpleNamespace
 from typing import Any, cast
 
+import orjson
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relaykit.conformance.context import Context
 from relaykit.conformance.fuzz.cells import Cell
+from relaykit.conformance.fuzz.finding import Finding, without_file
 from relaykit.conformance.fuzz.generator import FAIR, FORBIDDEN, Generator, Who, uuid
 from relaykit.conformance.fuzz.link import Batch, Link, Room, Sent
 from relaykit.conformance.fuzz.making import Maker
@@ -23,7 +25,7 @@ from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
 from relaykit.conformance.fuzz.shrinking import _smaller
 from relaykit.conformance.fuzz.sizes import Sizes
-from relaykit.conformance.fuzz.suspects import bringing, received
+from relaykit.conformance.fuzz.suspects import bringing, count_sent, received
 from relaykit.conformance.fuzz.trial import _arrived, template_of
 from relaykit.conformance.fuzz.watching import TWICE, seen, shape
 from relaykit.schemas import load_catalogue
@@ -215,6 +217,26 @@ def test_of_what_may_have_brought_a_frame_some_of_each_kind_are_tried_and_not_to
     assert len(likely) == 64
     alike = Counter((each.kind, each.fault) for _, _, each in likely)
     assert set(alike.values()) == {4}
+
+
+def test_what_holds_the_offending_value_is_tried_before_what_is_valid() -> None:
+    def sent(frame: dict[str, Any], duty: Duty) -> Sent:
+        kind = frame["type"] if duty is Duty.VALID else ""
+        return Sent(orjson.dumps(frame), duty, exact=duty is Duty.VALID, kind=kind)
+
+    def reject(reason: str) -> dict[str, Any]:
+        return {"type": "call_reject", "payload": {"call_id": "c", "reason": reason}}
+
+    valid = [sent({"type": kind, "n": n}, Duty.VALID) for kind in TYPES for n in range(9)]
+    wrong = [sent({"type": "typing", "n": n}, Duty.REFUSE) for n in range(9)]
+    culprit, other = (sent(reject(reason), Duty.REFUSE) for reason in ("in words", "others"))
+    interval = SimpleNamespace(batches=[SimpleNamespace(sent=[*valid, *wrong, other, culprit])])
+    cell: Any = SimpleNamespace(links={"alice.phone": SimpleNamespace(interval=interval)})
+    watch = shape("VAL-28", "odd", "call_reject", "/payload/reason", "pattern")
+    likely = [each for _, _, each in bringing(cell, reject("in words"), watch)]
+    assert likely[:2] == [culprit, other]
+    found = Finding("shape", "odd", ("VAL-28",), tried=(len(likely), count_sent(cell)))
+    assert f"of {count_sent(cell)} messages the 64 likeliest" in str(without_file(found, "again", gone=False))
 
 
 def test_what_the_suites_own_heartbeats_bring_does_not_count_but_for_acks() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import sys
 from pathlib import Path
 
 import pytest
-from fixtures.fakes import SECRET
+from fixtures.fakes import SECRET, Minimal, Peer, now
 from support.suite import Ended, relaykit
 
 from relaykit.conformance.fuzz.finding import Finding
@@ -178,3 +179,29 @@ def test_a_bound_of_waiting_messages_is_kept_within_and_is_no_finding(tmp_path: 
     assert data["types_served"]["send"] > 0
     learnt = any("states no limits.waiting_per_user" in note for note in data["notes"])
     assert learnt == (not stated)
+
+
+class QuotesHalves(Minimal):
+    """Quotes half a character in the error about it."""
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        if re.search(r"(?<!\\)\\ud[89ab]", str(data)) and not load_catalogue().validate(data, "c2s").valid:
+            payload = {"error_code": "invalid_message", "message": "MARK", "timestamp": now()}
+            text = json.dumps({"type": "error", "payload": {**payload, "reconnect": False}})
+            await peer.socket.send(text.replace("MARK", "\\ud800"))
+        else:
+            await super().frame(peer, data)
+
+
+def test_half_a_character_that_is_passed_on_is_put_down_to_who_sent_it(tmp_path: Path) -> None:
+    async def go() -> Ended:
+        async with QuotesHalves().running() as url:
+            aim = ("-t", str(core(tmp_path)), "--url", url, "--out", str(tmp_path))
+            words = (*aim, *WORDS, "--frames", "3000", "--most", "1")
+            return await relaykit("fuzz", *words, seconds=100, RELAYKIT_SECRET=SECRET)
+
+    ended = asyncio.run(go())
+    (finding,) = json.loads(ended.out)["findings"]
+    assert (finding["kind"], [rule["id"] for rule in finding["requirements"]]) == ("shape", ["ENV-13"])
+    assert (finding["replayed"], finding["no_file"]) == ("reproduced", None)
+    assert "\\ud" in finding["sent"].lower()
