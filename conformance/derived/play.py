@@ -249,11 +249,16 @@ async def see_refused(station: Station, shown: Any, refusal: tuple[str, ...]) ->
     station.quiet = True
 
 
-async def see_served(station: Station, frame: Mapping[str, Any], served: tuple[str, ...]) -> None:
+async def see_served(
+    station: Station, frame: Mapping[str, Any], served: tuple[str, ...]
+) -> tuple[tuple[str, Any], ...]:
     """Judge what comes of a frame that is to be served; see `see_refused`.
 
     Args:
         served: the requirements that ask for that, the most general one first.
+
+    Returns:
+        (device, frame): what came besides, which is not judged here.
     """
     context, phone = station.context, station.phone
     before = len(context.outcomes)
@@ -278,9 +283,12 @@ async def see_served(station: Station, frame: Mapping[str, Any], served: tuple[s
     elif not missing:
         context.prove((*served, *(("KEEP-06",) if frame["type"] == "pong" else ())), phone.label)
     await asyncio.gather(*(d.live.beat(context.env.waits.reply) for d in station.observers))
-    for device in (phone, *station.observers):
+    everybody = (phone, *station.observers)
+    left = tuple((device.label, arrived.frame) for device in everybody for arrived in device.live.inbox)
+    for device in everybody:
         device.live.inbox.clear()
     station.quiet = False
+    return left
 
 
 def _about(catalogue: Catalogue, requirements: tuple[str, ...], pointer: str) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ PHONE, LAPTOP, BOB = "alice.phone", "alice.laptop", "bob"
 _MESSAGES = frozenset({"deliver", "group_message", "message"})
 _SIGNALS = ("call_answer", "call_reject", "call_end", "call_busy", "ice_candidate")
 _SYNC = ("sync_request", "sync_data", "sync_ack")
+_PROPER = 8
+"""Of what must be passed on, so many are tried for whether it also comes to somebody else."""
 _RELAYED = frozenset(("typing", "media_key", "call_offer", *_SIGNALS, *_SYNC))
 """What may be answered with an error when nobody is there to get it."""
 
@@ -159,15 +161,18 @@ def gaps(cell: Cell) -> Iterator[Gap]:
         for kind, (least, most) in bounds.items():
             found = came[kind]
             if not least <= found <= most + loose[kind]:
-                senders = (cell.links[other] for other in cell.links if other != name)
-                suspects = tuple(
+                # What comes too often may come back to who sent it.
+                senders = [link for other, link in cell.links.items() if other != name or found > most]
+                few = found < least
+                every = [
                     (sender, each)
                     for sender in senders
                     for batch in sender.interval.batches
                     for each in batch.sent
-                    if (found < least and each.exact and _kind(each.kind) == kind)
-                    or (found > most and each.duty is Duty.REFUSE)
-                )
+                ]
+                proper = [each for each in every if each[1].exact and _kind(each[1].kind) == kind]
+                refused = [each for each in every if each[1].duty is Duty.REFUSE]
+                suspects = tuple(proper if few else proper[:_PROPER] + refused)
                 yield Gap(kind, name, found, least, most + loose[kind], suspects)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from relaykit.conformance.derived.violations import STOWAWAY
 from relaykit.conformance.fuzz.oracle import Duty
+from relaykit.conformance.fuzz.surplus import SURPLUS
 from relaykit.conformance.fuzz.trial import FORWARDED, Failure
 from relaykit.conformance.fuzz.watching import Watch, shape
 from relaykit.schemas import Catalogue
@@ -74,7 +75,7 @@ def kind_of(failure: Failure) -> str:
     if failure.template.watch is not None:
         return failure.template.watch.kind
     names: Iterable[str] = failure.requirements
-    if failure.outcomes and set(names) & FORWARDED:
+    if failure.outcomes and set(names) & (FORWARDED | SURPLUS):
         return "forwarded"
     if set(failure.outcomes[0].requirements) & {"VAL-13"} or not failure.outcomes[0].requirements:
         return "connection"

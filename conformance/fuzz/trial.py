@@ -24,6 +24,7 @@ from relaykit.conformance.fuzz.cells import BOB
 from relaykit.conformance.fuzz.generator import Who
 from relaykit.conformance.fuzz.link import Sent
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
+from relaykit.conformance.fuzz.surplus import see_no_surplus
 from relaykit.conformance.fuzz.watching import Watch, seen, unreadable
 from relaykit.conformance.outgrown import outgrown
 from relaykit.conformance.record import ShapeBook
@@ -207,7 +208,8 @@ class Bench:
         elif not _arrived(verdict.frame, station.owners):
             await _see_alive(station)
         else:
-            await see_served(station, verdict.frame, _SERVED)
+            left = await see_served(station, verdict.frame, _SERVED)
+            see_no_surplus(station.context, verdict.frame, station.phone.label, left)
         return refusal
 
 

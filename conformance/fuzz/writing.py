@@ -10,6 +10,7 @@ from typing import Any
 from relaykit.conformance.codes import INVALID_MESSAGE, NOT_UTF8, an_error
 from relaykit.conformance.derived.binding import GOT
 from relaykit.conformance.fuzz.oracle import Duty
+from relaykit.conformance.fuzz.surplus import SURPLUS
 from relaykit.conformance.fuzz.trial import Failure
 from relaykit.conformance.fuzz.watching import message_of
 from relaykit.conformance.fuzz.watching import steps as watched
@@ -131,7 +132,9 @@ def _checks(
         yield from watched(catalogue, failure.template.watch, outcome.actor, frame, had)
         return
     if failure.template.duty is Duty.VALID:
-        if "VAL-22" in req:
+        if not SURPLUS.isdisjoint(req):
+            yield {"none": {"actors": [outcome.actor], "open": True, **named}}
+        elif "VAL-22" in req:
             allow = [{"type": kind} for kind in _ANSWERS]
             yield {"none": {"actors": ["alice.phone"], "open": True, "allow": allow, **named}}
         elif "VAL-13" in req or not req:

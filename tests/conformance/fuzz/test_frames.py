@@ -140,6 +140,7 @@ SEEDED = {
     "deliver-twice": ("twice", "MSG-20"),
     "group-message-twice": ("twice", "MSG-20"),
     "numbered-acks": ("shape", "VAL-23"),
+    "media-key-to-own-devices": ("forwarded", "MED-04"),
     "deliver-names-its-type-twice": ("shape", "ENV-13"),
 }
 """Defects of the reference server → what frames find, and the requirement that it breaks."""
