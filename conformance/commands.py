@@ -26,9 +26,10 @@ from relaykit.conformance.report import report
 from relaykit.conformance.reports.formats import writable, write
 from relaykit.conformance.reports.text import scrubbed
 from relaykit.conformance.results import Case, RunResult
-from relaykit.conformance.run import exit_code, not_judged
+from relaykit.conformance.run import exit_code
 from relaykit.conformance.setup import Given, make_target
 from relaykit.conformance.target import Target
+from relaykit.conformance.unjudged import not_judged
 from relaykit.conformance.updating import apply, update_of, updated
 from relaykit.errors import ExitCode, RelaykitError, UnreachableError, UsageError
 from relaykit.redaction import Redactor
@@ -109,7 +110,7 @@ def test(
             result = asyncio.run(api.judge(target, chosen, settings, progress=progress, launch=launch))
         except RelaykitError as error:
             if isinstance(error, UnreachableError):  # who reads reports is to see why there are no verdicts
-                result = not_judged(catalogue, chosen, settings, target.carrier, error)
+                result = not_judged(catalogue, chosen, settings.seed, target.carrier, error)
                 result.options = {**selection.said(), **running.said(), **_said(given)}
                 _write(report(result, target, catalogue, redactor, ExitCode.UNREACHABLE), wanted, console)
             raise redactor.error(error) from None

@@ -33,10 +33,12 @@ from relaykit.conformance.schedule import How, Schedule
 from relaykit.conformance.single import Pause
 from relaykit.conformance.target import Target
 from relaykit.conformance.tidying import tidy
-from relaykit.errors import ExitCode, UnreachableError
+from relaykit.conformance.unjudged import none_judged
+from relaykit.errors import ExitCode
 from relaykit.schemas import Catalogue
 
 DEFAULT_CONCURRENCY = 32
+_INTERRUPTED = "the run was interrupted before it came to a verdict"
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,7 +213,7 @@ class Session:
         Args:
             cases: all that should have run; those without a result are untestable. None: those that ran.
         """
-        reason = self._stopped or "the run was interrupted before it came to a verdict"
+        reason = self._stopped or _INTERRUPTED
         left = dict(self.results)
         ordered = [
             left.pop(case.id, CaseResult(case, Verdict.UNTESTABLE, reason=reason, ran=False))
@@ -255,6 +257,7 @@ async def open_session(
     env = environment(target, catalogue, settings)
     try:
         ready = await preflight(env)
+        clock = env.clock_offset_s
         env.carrier, env.fences = ready.carrier, ready.fences
         if isinstance(target.tokens, tuple):
             await tidy(env, target.tokens)
@@ -262,34 +265,17 @@ async def open_session(
         if target.probed:
             note = f"trying what the target serves: {', '.join(sorted(target.probed))}"
             (progress or silent()).note(note)
-            tried = await try_capabilities(env, load_cases(catalogue))
+            try:
+                tried = await try_capabilities(env, load_cases(catalogue))
+            except asyncio.CancelledError:
+                await env.tidy_up(max(0.0, env.clock_offset_s - clock))
+                raise
             ready = replace(ready, notes=(*ready.notes, *in_words(tried)))
         session = Session(env, settings, ready, tried)
         yield session
         await session.tidy()
     finally:
         await env.close()
-
-
-def not_judged(
-    catalogue: Catalogue,
-    cases: Sequence[Case],
-    settings: Settings,
-    carrier: str | None,
-    error: UnreachableError,
-) -> RunResult:
-    """What there is to report of a target that is not there: every case is untestable, for that reason."""
-    results = tuple(CaseResult(case, Verdict.UNTESTABLE, reason=str(error)) for case in cases)
-    return RunResult(
-        cases=results,
-        requirements=requirement_table(catalogue, results, cases),
-        started=datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        duration_s=0.0,
-        seed=settings.seed,
-        carrier=carrier or "none",
-        notes=(str(error), *((error.hint,) if error.hint else ())),
-        unreachable=str(error),
-    )
 
 
 async def run_session(
@@ -313,17 +299,29 @@ async def run_session(
     if not settings.try_all:
         asked = frozenset[str]().union(*(case.capabilities | case.without for case in cases))
         target = replace(target, probed=target.probed & asked)
-    async with open_session(target, catalogue, settings, watch) as session:
-        watch.ready(len(cases), session.ready.carrier)
-        try:
-            await session.judge_all(cases, watch)
-        except asyncio.CancelledError:
-            interrupted = True
-            task = asyncio.current_task()
-            if task is not None:
-                task.uncancel()
-        await session.tidy()
+    session: Session | None = None
+    try:
+        async with open_session(target, catalogue, settings, watch) as session:
+            watch.ready(len(cases), session.ready.carrier)
+            try:
+                await session.judge_all(cases, watch)
+            except asyncio.CancelledError:
+                interrupted = True
+                _go_on()
+            await session.tidy()
+    except asyncio.CancelledError:
+        if session is not None:
+            raise  # amid the tidying: whoever does that wants the end
+        _go_on()
+        return none_judged(catalogue, cases, settings.seed, target.carrier, (_INTERRUPTED,), interrupted=True)
     return session.conclude(cases, interrupted=interrupted)
+
+
+def _go_on() -> None:
+    """Cancelled, the task goes on: what there is so far is to be reported."""
+    task = asyncio.current_task()
+    if task is not None:
+        task.uncancel()
 
 
 def conclude(

@@ -94,14 +94,15 @@ class Redactor:
 
 
 def _spelt(secret: str) -> Iterator[str]:
-    """How else a server may repeat it: escaped for URLs, JSON or HTML, or within base64."""
+    """How else a server may repeat it: escaped for URLs (once or twice), JSON or HTML, in hex, in base64."""
     for safe in ("", "/"):
         escaped = quote(secret, safe=safe)
-        yield escaped
-        yield re.sub("%..", lambda found: found[0].lower(), escaped)
+        for form in (escaped, re.sub("%..", lambda found: found[0].lower(), escaped)):
+            yield from (form, quote(form, safe=safe))
     as_json = json.dumps(secret)[1:-1]
     yield from (as_json, as_json.replace("/", "\\/"), html.escape(secret))
     content = secret.encode(errors="surrogatepass")
+    yield from (content.hex(), content.hex().upper())
     for before in range(3):  # whatever stands before and after it shares its first and last characters
         written = b64encode(bytes(before) + content).decode()
         inner = written[(before * 8 + 5) // 6 : (before + len(content)) * 8 // 6]

@@ -351,20 +351,30 @@ def test_a_command_that_does_not_exist_is_a_usage_error() -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_run_tidies_up_and_still_reports(tmp_path: Path, number: signal.Signals) -> None:
+@pytest.mark.parametrize("trying", [False, True])  # whether it is tried yet what the target serves
+def test_an_interrupted_run_tidies_up_and_still_reports(
+    tmp_path: Path, number: signal.Signals, trying: bool
+) -> None:
     async def main() -> None:
         out = tmp_path / "r.json"
         asked = asyncio.Event()
         server = fakes.minimal()
+        words = ("--run", "area:calls", "--capability", "all") if trying else ("--run", "area:messages")
 
-        async def stuck(_peer: fakes.Peer, _frame: dict[str, object]) -> None:
-            asked.set()
+        served = server.frame
 
-        server.send = stuck
+        async def stuck(peer: fakes.Peer, data: str | bytes) -> None:
+            if "heartbeat" in str(data):
+                await served(peer, data)
+            else:
+                asked.set()
+
+        server.frame = stuck
         async with server.running() as url:
             path = target_file(tmp_path, url, patient=True)
             process = await start(
-                *("test", "-t", path, "--run", "area:messages", "--report", f"json={out}"),
+                *("test", "-t", path, "--report", f"json={out}"),
+                *words,
                 THE_SECRET=fakes.SECRET,
             )
             async with asyncio.timeout(60):
@@ -377,6 +387,7 @@ def test_an_interrupted_run_tidies_up_and_still_reports(tmp_path: Path, number: 
             data = json.loads(out.read_text())
             assert data["summary"]["untestable"] > 0
             assert any("interrupted" in case.get("reason", "") for case in data["cases"])
+            assert trying == all("interrupted" in case.get("reason", "") for case in data["cases"])
             async with asyncio.timeout(10):
                 while server.peers:  # noqa: ASYNC110 - its connections end as well; nothing tells when
                     await asyncio.sleep(0)
