@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from relaykit.conformance.awaiting import elsewhere, kind_of, settle, until
 from relaykit.conformance.context import CaseStop, Context, Device, UntestableError
 from relaykit.conformance.derived.binding import GOT, scope
+from relaykit.conformance.derived.drafts import Draft, written
 from relaykit.conformance.derived.effects import Effect, effects
 from relaykit.conformance.derived.stations import Station, arranged, receive, station_for
 from relaykit.conformance.derived.verdict import FORWARDING, Seen, judged
@@ -20,7 +22,7 @@ from relaykit.conformance.outgrown import outgrown
 from relaykit.conformance.results import Outcome
 from relaykit.conformance.steps import roots
 from relaykit.conformance.unstated import unstated
-from relaykit.conformance.values import fresh_uuid
+from relaykit.conformance.values import Scope, fresh_uuid
 from relaykit.conformance.wire import ConnectionEnded
 
 if TYPE_CHECKING:
@@ -30,6 +32,8 @@ if TYPE_CHECKING:
 _WANTED = re.compile(rf"\$\{{{GOT}\.([0-9]+)")
 _FEW = 3
 """So many messages are arranged for an invalid frame that names more: enough to see an effect."""
+_CASE = "VAL-24"
+"""UUIDs that differ in the case of letters only name the same."""
 _ABOUT = {"presence": "presence", "heartbeat": "heartbeat_ack"}
 """Ambient types that come of a client's frame."""
 
@@ -193,7 +197,10 @@ async def _trial(station: Station, derived: Derived) -> None:
     station.phone.live.send_text(data, shown=shown)
     station.sent += 2
     if draft.valid:
+        before = len(context.outcomes)
         await see_served(station, shown, derived.served)
+        if _CASE in derived.served:
+            await _acquit(station, draft, filled, before)
     else:
         await see_refused(station, shown, derived.refusal)
     met = outgrown(context)
@@ -296,6 +303,34 @@ def _about(catalogue: Catalogue, requirements: tuple[str, ...], pointer: str) ->
     fields = [f"`{part}`" for part in pointer.split("/")[1:]]
     named = [name for name in requirements if any(f in catalogue.requirements[name].text for f in fields)]
     return tuple(named) or requirements
+
+
+async def _acquit(station: Station, draft: Draft, filled: Scope, before: int) -> None:
+    """Take what a target refuses in lower case, too, for no matter of the case of letters.
+
+    Args:
+        before: how many outcomes there were before the frame in upper case was sent.
+    """
+    context, live = station.context, station.phone.live
+    # A refusal breaks the rule that all such frames are served, as well: that one keeps what came.
+    refused = [o for o in context.outcomes[before:] if not o.ok and {_CASE, "VAL-22"} <= {*o.requirements}]
+    if not refused or not live.alive:
+        return
+    plain_draft = replace(draft, template=json.loads(written(draft.template).replace("|upper}", "}")))
+    data, shown = plain_draft.filled(filled)
+    live.asks(len(data), shown)
+    live.send_text(data, shown=shown)
+    station.sent += 2
+    await live.beat(context.env.waits.reply)
+    if any(frame.get("type") == "error" for frame in live.frames):
+        context.outcomes[before:] = [
+            replace(each, requirements=tuple(name for name in each.requirements if name != _CASE))
+            if each in refused
+            else each
+            for each in context.outcomes[before:]
+        ]
+    for device in (station.phone, *station.observers):
+        device.live.inbox.clear()
 
 
 async def _came(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from fixtures.fakes import Minimal, Peer, minimal
-from support.suite import PATIENT, all_cases, as_report, by_id, judge, make_target
+from support.suite import PATIENT, QUICK, all_cases, as_report, by_id, judge, make_target
 
 from relaykit.conformance.results import RunResult, Verdict
 
@@ -242,6 +243,36 @@ class Picky(Minimal):
 def test_a_refusal_of_what_is_valid_is_found() -> None:
     found = bad(run(Picky(), ("derived/send/payload.ciphertext",)))
     assert found == {"derived/send/payload.ciphertext/pattern-part-1-times-1": {"VAL-22"}}
+
+
+class Refuses(Minimal):
+    """Refuses every `delivery_ack`, or (`capitals`) those only that write an identifier in upper case."""
+
+    capitals = False
+
+    async def frame(self, peer: Peer, data: str | bytes) -> None:
+        frame = json.loads(data)
+        names = "".join(str(frame.get(key, "")) for key in ("message_id", "sender_id", "device_id"))
+        if frame.get("type") == "delivery_ack" and not (self.capitals and not re.search("[A-F]", names)):
+            await self.error(peer.socket, "invalid_message", frame.get("message_id"))
+        else:
+            await super().frame(peer, data)
+
+
+class RefusesCapitals(Refuses):
+    capitals = True
+
+
+@pytest.mark.parametrize(
+    ("server", "rules"), [(Refuses, {"VAL-22"}), (RefusesCapitals, {"VAL-22", "VAL-24"})]
+)
+def test_a_type_that_is_refused_in_any_spelling_is_no_matter_of_letter_case(
+    server: type[Minimal], rules: set[str]
+) -> None:
+    name = "derived/delivery_ack/message_id/upper-case"
+    result = run(server(), (name,), timing=QUICK)
+    assert bad(result) == {name: rules}
+    assert {row.id for row in result.requirements if row.verdict == "fail"} == rules
 
 
 def test_the_failures_transcript_is_that_of_the_case_alone() -> None:
