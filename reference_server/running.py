@@ -133,7 +133,7 @@ async def _serve(settings: Settings, keys: list[Key], control_token: str | None,
         click.echo(f"metrics: {server.metrics_url}", file=told)
     told.flush()
     if settings.ready_file is not None:
-        _write(Path(settings.ready_file), json.dumps(ready), "ready file")
+        _write(Path(settings.ready_file), json.dumps(ready) + "\n", "ready file")
     log.info("serving on %s, store %s", server.url, settings.store)
     await stop.wait()
     log.info("shutting down")
