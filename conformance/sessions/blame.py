@@ -238,4 +238,8 @@ def _presence(state: State, device: str, kind: str, payload: Mapping[str, Any]) 
         return ("PRES-12", "PRES-10") if wrote else ("PRES-12",)
     if kind == "user_online":
         return ("PRES-07",)
-    return ("PRES-08",) if kind == "user_offline" else ("PRES-16",)
+    if kind == "user_offline":
+        return ("PRES-08",)
+    if payload.get("status") in state.shown(about):
+        return ("PRES-16",)
+    return ("PRES-17",) if about in state.statuses else ("PRES-18",)

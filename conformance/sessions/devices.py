@@ -7,6 +7,7 @@ from dataclasses import replace
 from relaykit.conformance.codes import AUTH_FAILED, an_error
 from relaykit.conformance.sessions import frames, messaging, relays, signaling
 from relaykit.conformance.sessions.state import (
+    ONLINE,
     Branch,
     Change,
     Expected,
@@ -55,7 +56,8 @@ def decide(state: State, step: Step) -> tuple[Branch, ...]:
         if approved:  # it may be served at once, until it leaves
             came, went = (frames.presence_of(user, kind) for kind in ("user_online", "user_offline"))
             watchers = state.watchers(user)
-            overheard += (*may(watchers, came), *may(watchers, went), *may(watchers, frames.status_of(user)))
+            overheard += (*may(watchers, came), *may(watchers, went))
+            overheard += relays.shown(state, watchers, user, *(() if state.devices(user) else (ONLINE,)))
             overheard += relays.newcomer(state, device)
             overheard += tuple(Expected(device, each.forms) for each in state.told.get(user, ()))
 
@@ -68,6 +70,8 @@ def decide(state: State, step: Step) -> tuple[Branch, ...]:
             new.decided[device] = number, approved
         if approved:
             new.approved[device] = new.fresh
+            if here:
+                relays.noted_leaving(new, device, heard=False)  # it may have been there
         else:
             new.denied.add(device)
         new.reached(f"device: {'approved' if approved else 'denied'} while {'there' if here else 'away'}")
@@ -167,7 +171,9 @@ def revoke(state: State, step: Step) -> tuple[Branch, ...]:
     def change(new: State) -> None:
         if hang_up is not None:
             hang_up(new)
-        new.online.pop(device, None)
+        if here:
+            del new.online[device]
+            relays.noted_leaving(new, device, heard=bool(heard))
         new.known[user].remove(device)
         new.revoked.add(device)
         if again:
@@ -229,6 +235,7 @@ def connect_again(state: State, step: Step) -> tuple[Branch, ...]:
         new.serial += 1
         new.online[device] = new.serial
         new.invalid[device] = 0
+        relays.noted_coming(new, device)
         new.reached("device: connected twice")
 
     # On the older connection, as long as there are two, the same may come.

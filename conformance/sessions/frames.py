@@ -291,7 +291,6 @@ def presence_of(name: str, kind: str) -> Template:
     return {"type": kind, "sender_id": user(name), "payload": {"user_id": user(name)}}
 
 
-def status_of(name: str, status: str | None = None) -> Template:
+def status_of(name: str, status: str) -> Template:
     """A user's `presence`."""
-    payload = {"user_id": user(name)}
-    return {"type": "presence", "payload": payload if status is None else {**payload, "status": status}}
+    return {"type": "presence", "payload": {"user_id": user(name), "status": status}}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from relaykit.conformance.sessions import frames
+from relaykit.conformance.sessions import frames, relays
 from relaykit.conformance.sessions.state import (
     Branch,
     Expected,
@@ -133,7 +133,7 @@ def _accepted(state: State, step: Step) -> Branch:
 def _acquainted(state: State, one: str, other: str) -> list[Expected]:
     found: list[Expected] = []
     for a, b in ((one, other), (other, one)):
-        found += may(state.devices(a), frames.presence_of(b, "user_online"), frames.status_of(b))
+        found += relays.came_or_shown(state, state.devices(a), b)
         if b in state.uncertain:
             found += may(state.devices(a), frames.presence_of(b, "user_offline"))
     return found
@@ -147,7 +147,7 @@ def acquainted(state: State, one: str, other: str) -> tuple[Expected, ...]:
 def _wrote(state: State, sender: str, receiver: str) -> None:
     state.writers.add((sender, receiver))
     if (receiver, sender) in state.writers:
-        state.contacts.add(frozenset((sender, receiver)))
+        state.befriend(sender, receiver)
 
 
 def burst(state: State, step: Step) -> tuple[Branch, ...]:

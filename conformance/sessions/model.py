@@ -159,7 +159,7 @@ def _connect(state: State, step: Step) -> tuple[Branch, ...]:
             new.known.setdefault(user, []).append(device)
             messaging.noted_device(new, device, first=first)
         messaging.noted_seen(new, device)
-        new.uncertain.discard(user)
+        relays.noted_coming(new, device)
         new.reached(f"device: {'new' if new_device else 'away'} → online")
         if alone and heard:
             new.reached("presence: offline → online, told")
@@ -179,8 +179,7 @@ def _drop(state: State, step: Step) -> tuple[Branch, ...]:
         last = new.devices(user) == (device,)
         hang_up(new)
         del new.online[device]
-        if last and not heard:
-            new.uncertain.add(user)  # nobody has shown that the target has noticed
+        relays.noted_leaving(new, device, heard=bool(heard))
         new.reached(f"device: online → {'cut' if abort else 'away'}")
         if last and heard:
             new.reached("presence: online → offline, told")
@@ -203,7 +202,7 @@ def _contact(state: State, step: Step) -> tuple[Branch, ...]:
     one, other = step.with_["users"]
 
     def change(new: State) -> None:
-        new.contacts.add(frozenset((one, other)))
+        new.befriend(one, other)
         new.reached("contacts: made")
 
     return (Branch("served", may=messaging.acquainted(state, one, other), change=change),)

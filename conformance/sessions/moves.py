@@ -210,10 +210,16 @@ def _sync(state: State, draw: Draw) -> Step:
     return Step("sync", who, {"type": draw(SYNCS), "to": to, "c": state.next()})
 
 
-def _presence(state: State, draw: Draw) -> Step:
-    who = _who(state, draw)
+def _presence(state: State, draw: Draw) -> tuple[Step, ...]:
+    """A status, mostly of somebody whom contacts see, and who may leave then, and come again."""
+    watched = tuple(d for d in state.everyone_online() if state.watchers(user_of(d)))
+    who = prefer(draw, watched, state.everyone_online())
     claim = draw((None, *peers(state, user_of(who))))
-    return Step("presence", who, {"status": draw(("away", "busy", "online")), "claim": claim})
+    step = Step("presence", who, {"status": draw(("away", "busy", "online")), "claim": claim})
+    if not draw((False, False, True)):
+        return (step,)
+    left = (Step("drop", device, {"abort": False}) for device in state.devices(user_of(who)))
+    return step, *left, Step("connect", who)
 
 
 def _invalid(state: State, draw: Draw) -> Step:

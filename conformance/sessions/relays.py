@@ -2,8 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import replace
+
 from relaykit.conformance.sessions import frames
-from relaykit.conformance.sessions.state import Branch, Expected, State, Step, error, may, must, user_of
+from relaykit.conformance.sessions.state import (
+    OFFLINE,
+    ONLINE,
+    Branch,
+    Expected,
+    State,
+    Step,
+    error,
+    may,
+    must,
+    user_of,
+)
 
 
 def typing(state: State, step: Step) -> tuple[Branch, ...]:
@@ -68,12 +82,24 @@ def sync(state: State, step: Step) -> tuple[Branch, ...]:
 
 
 def presence(state: State, step: Step) -> tuple[Branch, ...]:
-    """A status reaches the user's contacts; the user's own other devices may hear of it."""
+    """A status reaches the user's contacts, and holds; the user's own other devices may hear of it.
+
+    Where a contact's device has just come, it may be shown the status as what holds, too.
+    """
     me, status = user_of(step.who), step.with_["status"]
     frame = frames.status_of(me, status)
     own = [device for device in state.devices(me) if device != step.who]
-    reached = must(state.watchers(me), frame, req=("PRES-15", "PRES-16"))
-    served = Branch("served", reached, may(own, frame), lambda new: new.reached("presence: status set"))
+    fresh = [device for device in state.watchers(me) if (device, me) in state.greeted]
+    told = must(state.watchers(me), frame, req=("PRES-15", "PRES-16"))
+    reached = tuple(each if each.to in fresh else _in_line(each, me) for each in told)
+
+    def change(new: State) -> None:
+        new.statuses[me] = (status,)
+        new.greeted -= {(device, me) for device in fresh}
+        new.reached("presence: status set")
+
+    again = (_in_line(each, me) for each in may(fresh, frame))
+    served = Branch("served", reached, (*may(own, frame), *again), change)
     if step.with_.get("claim"):
         return served, Branch("refused", must((step.who,), {"type": "error"}, req=("ENV-08", "PRES-16")))
     return (served,)
@@ -85,9 +111,9 @@ def came(state: State, device: str) -> tuple[tuple[Expected, ...], tuple[Expecte
         return (), ()
     user = user_of(device)
     told = newcomer(state, device)
-    status = may(state.watchers(user), frames.status_of(user))
     if state.devices(user):
-        return (), (*told, *status)
+        return (), (*told, *shown(state, state.watchers(user), user))
+    status = shown(state, state.watchers(user), user, ONLINE)  # not only `offline`, as until now
     frame = frames.presence_of(user, "user_online")
     if user in state.uncertain or not state.rules.presence_is_prompt:
         late = may(state.watchers(user), frames.presence_of(user, "user_offline"))
@@ -99,8 +125,8 @@ def newcomer(state: State, device: str) -> tuple[Expected, ...]:
     """The presence of contacts, which a server may send a device that connects."""
     found: list[Expected] = []
     for contact in state.contacts_of(user_of(device)):
-        found += may((device,), frames.status_of(contact), frames.presence_of(contact, "user_online"))
-        found += may((device,), frames.status_of(contact))
+        found += came_or_shown(state, (device,), contact)
+        found += shown(state, (device,), contact)
         if contact in state.uncertain:
             found += may((device,), frames.presence_of(contact, "user_offline"))
     return tuple(found)
@@ -111,10 +137,51 @@ def went(state: State, device: str) -> tuple[tuple[Expected, ...], tuple[Expecte
     if not state.has("presence"):
         return (), ()
     user = user_of(device)
-    status = may(state.watchers(user), frames.status_of(user))
     if state.devices(user) != (device,):
-        return (), status
+        return (), shown(state, state.watchers(user), user)
+    status = may(state.watchers(user), frames.status_of(user, OFFLINE))
     frame = frames.presence_of(user, "user_offline")
     if not state.rules.presence_is_prompt:
         return (), (*status, *may(state.watchers(user), frame))
-    return must(state.watchers(user), frame, req=("PRES-06", "PRES-16")), status
+    told = must(state.watchers(user), frame, req=("PRES-06", "PRES-16"))
+    return tuple(_in_line(each, user) for each in told), status
+
+
+def shown(state: State, devices: Iterable[str], user: str, *more: str) -> tuple[Expected, ...]:
+    """Each of these devices may be shown a status of a user that holds now, or one of these others."""
+    return tuple(_in_line(each, user) for each in may(devices, *_statuses(state, user, *more)))
+
+
+def came_or_shown(state: State, devices: Iterable[str], user: str) -> tuple[Expected, ...]:
+    """Each of these devices may be told that a user is there, or be shown which status holds."""
+    forms = (frames.presence_of(user, "user_online"), *_statuses(state, user))
+    return tuple(_in_line(each, user) for each in may(devices, *forms))
+
+
+def _in_line(expected: Expected, user: str) -> Expected:
+    """It comes in its turn: what a device could be shown of a user before comes no more after it."""
+    return replace(expected, line=f"presence {user}")
+
+
+def _statuses(state: State, user: str, *more: str) -> list[frames.Template]:
+    return [frames.status_of(user, status) for status in dict.fromkeys((*state.shown(user), *more))]
+
+
+def noted_coming(state: State, device: str) -> None:
+    """A device is connected from now on; what its user had set is over if contacts saw them leave."""
+    user = user_of(device)
+    if user in state.uncertain:
+        state.statuses[user] = tuple(dict.fromkeys((*state.held(user), ONLINE)))
+        state.uncertain.discard(user)
+    state.greeted |= {(device, contact) for contact in state.contacts_of(user)}
+
+
+def noted_leaving(state: State, device: str, *, heard: bool) -> None:
+    """A device has gone; with the last one the status ends, if anybody heard that the target noticed."""
+    user = user_of(device)
+    if state.devices(user):
+        return
+    if heard:
+        state.statuses.pop(user, None)
+    else:
+        state.uncertain.add(user)

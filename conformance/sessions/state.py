@@ -18,6 +18,8 @@ USERS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 )
 """Who takes part, and with which devices. Few, so that they meet."""
 DEVICES = tuple(f"{user}.{device}" for user, devices in USERS.items() for device in devices)
+ONLINE, OFFLINE = "online", "offline"
+"""The statuses of users who are connected and have set none, and of those who are not."""
 EXPIRY_S = 20
 """Seconds after which a request for approval expires that is meant to."""
 
@@ -179,6 +181,10 @@ class State:
         meddled: message → the requirements that are broken if strangers' acknowledgments had an effect on it.
         writers: (sender, receiver) of direct messages.
         contacts: pairs.
+        statuses: user → the presence statuses of which one holds, where that is not plainly `online`; they
+            end with the last connection. More than one: nobody saw whether that has happened.
+        greeted: (device, contact) where the device may be shown the contact's status still: it has connected,
+            or they have become contacts, since that was last set.
         groups, conversations: number → members; a conversation of a group names that.
         calls: user → call, for both sides; muddled: users whose calls are not judged.
         abandoned: user whose last device went while it rang → who called; it may ring on.
@@ -205,6 +211,8 @@ class State:
     meddled: dict[int, tuple[str, ...]] = field(default_factory=dict)
     writers: set[tuple[str, str]] = field(default_factory=set)
     contacts: set[frozenset[str]] = field(default_factory=set)
+    statuses: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    greeted: set[tuple[str, str]] = field(default_factory=set)
     groups: dict[int, list[str]] = field(default_factory=dict)
     conversations: dict[int, list[str] | int] = field(default_factory=dict)
     calls: dict[str, Call] = field(default_factory=dict)
@@ -275,6 +283,16 @@ class State:
         """Connected devices of the user's contacts."""
         return tuple(device for contact in self.contacts_of(user) for device in self.devices(contact))
 
+    def held(self, user: str) -> tuple[str, ...]:
+        """The statuses of which one holds for a user who is connected, or was until now."""
+        return self.statuses.get(user, (ONLINE,))
+
+    def shown(self, user: str) -> tuple[str, ...]:
+        """The statuses that a user's contacts may be shown now."""
+        if user in self.uncertain:
+            return tuple(dict.fromkeys((*self.held(user), ONLINE, OFFLINE)))
+        return self.held(user) if self.devices(user) else (OFFLINE,)
+
     def members(self, conversation: int) -> tuple[str, ...]:
         """Who takes part in a conversation now."""
         found = self.conversations[conversation]
@@ -290,6 +308,12 @@ class State:
         """A number that no message, content or group has had."""
         self.fresh += 1
         return self.fresh
+
+    def befriend(self, one: str, other: str) -> None:
+        """Two users are contacts from now on."""
+        self.contacts.add(frozenset((one, other)))
+        for user, contact in ((one, other), (other, one)):
+            self.greeted |= {(device, contact) for device in self.devices(user)}
 
     def reached(self, what: str) -> None:
         self.transitions[what] = self.transitions.get(what, 0) + 1
