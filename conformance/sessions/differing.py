@@ -31,6 +31,10 @@ _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9:.]+Z")
 _ID = re.compile(r"\b[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}\b")
 _WORDS = {"message", "server_id", "code"}
 """Fields that every implementation fills as it likes, or by chance."""
+_UPPER = "|upper}"
+"""How a reference to an identifier ends that came in upper case."""
+_CONTENT = {"type", "payload"}
+"""What a frame says; all else on its envelope is a stamp."""
 
 
 def normal(frame: Any) -> Any:
@@ -70,21 +74,49 @@ class Difference:
     other: tuple[str, ...]
 
 
-def compare(
+def differences(
     step: Step, mine: Mapping[str, Sequence[Any]], other: Mapping[str, Sequence[Any]]
-) -> Difference | None:
-    """The first difference in what came of a step, by device."""
+) -> tuple[Difference, ...]:
+    """What differs in what came of a step, by device.
+
+    Where frames are the same but for the spelling of ids, members that are null, or what is stamped on their
+    envelopes, that is one difference, whatever the step and the type.
+    """
+    found: list[Difference] = []
     for device in DEVICES:
         a, b = said(mine.get(device, ())), said(other.get(device, ()))
-        if a == b:
-            continue
-        only_a, only_b = tuple(sorted((a - b).elements())), tuple(sorted((b - a).elements()))
-        role = "the one who acts" if device == step.who else "somebody else"
-        kinds = [step.move, str(step.with_.get("type") or step.with_.get("fault") or "")]
-        kinds += ["falsely"] if step.with_.get("claim") or step.with_.get("poses") else []
-        texts = [_shape(frames) for frames in (only_a, only_b)]
-        return Difference(" ".join((*kinds, role, *texts)), step.move, device, only_a, only_b)
-    return None
+        only_a, only_b = sorted((a - b).elements()), sorted((b - a).elements())
+        for one in tuple(only_a):
+            two, signature = next(((each, how) for each in only_b if (how := _dressed(one, each))), ("", ""))
+            if signature:
+                only_a.remove(one)
+                only_b.remove(two)
+                found.append(Difference(signature, step.move, device, (one,), (two,)))
+        if only_a or only_b:
+            role = "the one who acts" if device == step.who else "somebody else"
+            kinds = [step.move, str(step.with_.get("type") or step.with_.get("fault") or "")]
+            kinds += ["falsely"] if step.with_.get("claim") or step.with_.get("poses") else []
+            signature = " ".join((*kinds, role, _shape(only_a), _shape(only_b)))
+            found.append(Difference(signature, step.move, device, tuple(only_a), tuple(only_b)))
+    return tuple(found)
+
+
+def _dressed(one: str, two: str) -> str:
+    """The signature of two frames that differ in no more than that; empty: they say something else."""
+    a, b = (_filled(json.loads(text.replace(_UPPER, "}"))) for text in (one, two))
+    if not isinstance(a, dict) or not isinstance(b, dict):
+        return ""
+    added, left_out = sorted(a.keys() - b.keys()), sorted(b.keys() - a.keys())
+    if _CONTENT & {*added, *left_out} or any(a[key] != b[key] for key in a.keys() & b.keys()):
+        return ""
+    return f"stamps {added} {left_out}"
+
+
+def _filled(value: Any) -> Any:
+    """What JSON can hold without members that are null: they say as much as those that are left out."""
+    if isinstance(value, dict):
+        return {key: _filled(item) for key, item in value.items() if item is not None}
+    return [_filled(item) for item in value] if isinstance(value, list) else value
 
 
 def _shape(frames: Sequence[str]) -> str:
@@ -158,11 +190,12 @@ class Differential:
             KeyboardInterrupt: Ctrl-C.
             UnreachableError: a target is gone for good, and nothing was found.
         """
-        self.mine.rules = self.other.rules = common(self.mine.rules, self.other.rules)
         try:
             for seed in seeds(self.seed):
                 if self.tally.over_limit(self.limits) or self.unexpected >= self.limits.most:
                     break
+                # Anew each time: a limit that nobody stated may have been learnt of one of them.
+                self.mine.rules = self.other.rules = common(self.mine.rules, self.other.rules)
                 self._note(self._explore(random.Random(seed)), seed)
                 self.tally.sessions += 1
                 self.told(self.tally)
@@ -195,11 +228,15 @@ class Differential:
 
         return self._play(steps)
 
-    def replay(self, program: Sequence[Step]) -> Pair:
-        """Play a session from its steps."""
-        return self._play(lambda _: iter(program))
+    def replay(self, program: Sequence[Step], sought: str) -> Pair:
+        """Play a session from its steps, up to the difference with this signature."""
+        return self._play(lambda _: iter(program), sought)
 
-    def _play(self, steps: Callable[[Session], Any]) -> Pair:
+    def _play(self, steps: Callable[[Session], Any], sought: str = "") -> Pair:
+        """Play a session until a requirement is broken, or a difference shows that is new, or sought.
+
+        What is known to differ ends it only where the model takes it that the targets have come apart.
+        """
         labs = (self.mine, self.other)
         sessions = [lab.begin() for lab in labs]
         last: Step | None = None
@@ -207,6 +244,7 @@ class Differential:
         difference = None
         try:
             for step in steps(sessions[0]):
+                sessions[1].state.fresh = sessions[0].state.fresh  # the numbers in steps are drawn from one
                 if not all(model.possible(session.state, step) for session in sessions):
                     continue
                 last = step
@@ -215,8 +253,13 @@ class Differential:
                 if any(found):
                     break
                 last = None
-                difference = self._compare(step, sessions, found)
+                differ = self._compare(step, sessions, found, sought)
+                difference = next((each for each in differ if self._is_told(each, sought)), None)
                 if difference is not None or any(found):
+                    break
+                for each in () if sought else differ:
+                    self.unspecified[each.signature].count += 1
+                if differ and sessions[0].state != sessions[1].state:
                     break
         except SessionOver as reason:
             self.tally.cut_short(reason)
@@ -231,17 +274,21 @@ class Differential:
         )
         return Pair(found[0], found[1], difference, (logs[0], logs[1]))
 
+    def _is_told(self, difference: Difference, sought: str) -> bool:
+        """Whether a difference is what a session is played for."""
+        return difference.signature == sought or difference.signature not in self.unspecified
+
     def _compare(
-        self, step: Step, sessions: Sequence[Session], found: list[Problem | None]
-    ) -> Difference | None:
-        """Where what came differs, look again a little later: one of the two may only be slower."""
-        first = compare(step, sessions[0].log[-1].came, sessions[1].log[-1].came)
-        if first is None:
-            return None
+        self, step: Step, sessions: Sequence[Session], found: list[Problem | None], sought: str
+    ) -> tuple[Difference, ...]:
+        """Where something new differs, look again a little later: one of the two may only be slower."""
+        first = differences(step, sessions[0].log[-1].came, sessions[1].log[-1].came)
+        if not any(self._is_told(each, sought) for each in first):
+            return first
         found[:] = [
             lab.linger(session) for lab, session in zip((self.mine, self.other), sessions, strict=True)
         ]
-        return compare(step, sessions[0].log[-1].came, sessions[1].log[-1].came)
+        return differences(step, sessions[0].log[-1].came, sessions[1].log[-1].came)
 
     # Noting.
 
@@ -249,10 +296,6 @@ class Differential:
         if pair.mine is not None or pair.other is not None:
             self._note_broken(pair, seed)
         elif pair.difference is not None:
-            known = self.unspecified.get(pair.difference.signature)
-            if known is not None:
-                known.count += 1
-                return
             self._note_difference(pair, pair.difference, seed)
 
     def _note_difference(self, pair: Pair, difference: Difference, seed: str) -> None:
@@ -261,7 +304,7 @@ class Differential:
         self.unspecified[difference.signature] = found  # as it is, if Ctrl-C comes while it is made shorter
 
         def play(program: Sequence[Step]) -> Played:
-            tried = self.replay(program)
+            tried = self.replay(program, difference.signature)
             pairs[id(tried.logs[0])] = tried
             return tried.logs[0]
 

@@ -235,7 +235,7 @@ class State:
     restarted: bool = False
     invalid: dict[str, int] = field(default_factory=dict)
     fresh: int = 0
-    transitions: dict[str, int] = field(default_factory=dict)
+    transitions: dict[str, int] = field(default_factory=dict, compare=False)
 
     # Questions.
 

@@ -6,14 +6,20 @@ import asyncio
 import json
 import shlex
 import sys
+from concurrent.futures import Future
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
+from support.sessions import everybody, send
 from support.suite import Ended, relaykit
 
+from relaykit.conformance.fuzz.hunt import Limits
 from relaykit.conformance.launch import free_port, launched
-from relaykit.conformance.sessions.differing import common, compare, normal
+from relaykit.conformance.sessions import model
+from relaykit.conformance.sessions.differing import Differential, Unspecified, common, differences, normal
+from relaykit.conformance.sessions.driver import Done
 from relaykit.conformance.sessions.state import Rules, Step
 
 SECRET = "the signing key of the tests, long enough"
@@ -37,16 +43,31 @@ def test_what_is_never_the_same_twice_is_no_difference() -> None:
 
 
 def test_a_difference_is_the_same_whoever_shows_it() -> None:
-    first = compare(ACK, {"carol.phone": [ERROR]}, {})
-    second = compare(Step("ack", "bob.phone", {"m": 9}), {"bob.phone": [ERROR]}, {"bob.phone": []})
-    assert first is not None
-    assert second is not None
+    (first,) = differences(ACK, {"carol.phone": [ERROR]}, {})
+    (second,) = differences(Step("ack", "bob.phone", {"m": 9}), {"bob.phone": [ERROR]}, {"bob.phone": []})
     assert first.signature == second.signature
-    assert compare(ACK, {"carol.phone": [ERROR]}, {"carol.phone": [ERROR]}) is None
+    assert differences(ACK, {"carol.phone": [ERROR]}, {"carol.phone": [ERROR]}) == ()
     other = {**ERROR, "payload": {**ERROR["payload"], "error_code": "server_error"}}
-    third = compare(ACK, {"carol.phone": [ERROR]}, {"carol.phone": [other]})
-    assert third is not None
+    (third,) = differences(ACK, {"carol.phone": [ERROR]}, {"carol.phone": [other]})
     assert third.signature != first.signature
+
+
+def test_stamps_and_the_spelling_of_ids_are_one_difference_whatever_they_are_on() -> None:
+    typing = {"type": "typing", "sender_id": "${alice.id|upper}", "payload": {}}
+    signatures = set()
+    for step, frame in ((ACK, ERROR), (Step("typing", "alice.phone"), typing)):
+        payload = {**frame["payload"], "media_id": None}
+        stamped = {**frame, "server_id": "one", "sender_id": "${alice.id|upper}", "payload": payload}
+        plain = {**frame, "sender_id": "${alice.id}"}
+        plain_too = {"type": "status_update", "payload": {"status": "read"}}
+        found = differences(step, {"bob.phone": [stamped, plain_too]}, {"bob.phone": [plain]})
+        assert len(found) == 2, "and what else differs is told as well"
+        signatures.add(found[0].signature)
+    assert len(signatures) == 1
+    (changed,) = differences(
+        ACK, {"bob.phone": [typing]}, {"bob.phone": [{**typing, "sender_id": "${bob.id}"}]}
+    )
+    assert changed.signature not in signatures
 
 
 def test_only_what_both_have_is_played() -> None:
@@ -125,3 +146,41 @@ def test_a_target_of_somebody_else_that_dies_is_said_and_ends_it(tmp_path: Path)
     assert (broken["by"], ended.code) == ("other", 1), ended
     assert "accepts no connections any more" in broken["message"]
     assert any("did not come back" in note for note in data["notes"])
+
+
+class Played:
+    """A target in name only: what comes of each step is given, and which of the permitted ways it takes."""
+
+    def __init__(self, came: dict[str, list[Any]], branch: int = 0) -> None:
+        self.came, self.branch, self.played = came, branch, 0
+
+    def begin(self) -> Any:
+        return SimpleNamespace(state=everybody(), log=[])
+
+    def start(self, session: Any, step: Step) -> Future[None]:
+        branch = model.branches(session.state, step)[self.branch]
+        model.take(session.state, step, branch)
+        session.log.append(Done(step, branch, self.came))
+        self.played += 1
+        done: Future[None] = Future()
+        done.set_result(None)
+        return done
+
+    def linger(self, session: Any) -> None:
+        return
+
+    def end(self, session: Any, *, judge: bool) -> None:
+        return
+
+
+def test_a_session_goes_on_past_what_is_known_to_differ_until_the_targets_come_apart(tmp_path: Path) -> None:
+    pongs = [Step("pong", "alice.phone")] * 5
+    for step, others, counts in ((pongs[0], 0, 5), (send(1, claim="carol"), 1, 1)):
+        mine, other = Played({"alice.phone": [ERROR]}), Played({}, others)
+        search = Differential(cast(Any, mine), cast(Any, other), "1", Limits(60, None, 1), tmp_path)
+        (known,) = differences(step, {"alice.phone": [ERROR]}, {})
+        search.unspecified[known.signature] = Unspecified(known, "1", ())
+        pair = search._play(lambda _, step=step: iter((step, *pongs[1:])))
+        assert (pair.difference, mine.played) == (None, counts)
+        assert search.unspecified[known.signature].count == 1 + counts
+        assert search.replay((step, *pongs), known.signature).difference == known
