@@ -74,11 +74,18 @@ def _burst(state: State, draw: Draw) -> Step:
     return Step("burst", who, {"to": to, "ms": tuple(state.next() for _ in range(draw((2, 3, 5))))})
 
 
-def _send_to_group(state: State, draw: Draw) -> Step:
+def _send_to_group(state: State, draw: Draw) -> tuple[Step, ...]:
+    """A message to a group, which others may acknowledge, or read, at once: strangers to it, and members."""
     group, number = draw(tuple(state.groups)), state.next()
     members = tuple(d for d in state.everyone_online() if user_of(d) in state.groups[group])
     who = prefer(draw, members, state.everyone_online())
-    return Step("send", who, {"group": group, "m": number, "c": number})
+    strangers = tuple(d for d in state.everyone_online() if user_of(d) not in state.groups[group])
+    steps = [Step("send", who, {"group": group, "m": number, "c": number})]
+    for others in (strangers, tuple(d for d in members if user_of(d) != user_of(who))):
+        reply = draw((None, "ack", "read")) if others else None
+        if reply is not None:
+            steps.append(Step(reply, draw(others), {"m": number} if reply == "ack" else {"ms": (number,)}))
+    return tuple(steps)
 
 
 def _send_falsely(state: State, draw: Draw) -> Step:
@@ -305,7 +312,7 @@ MOVES: Mapping[str, Move] = MappingProxyType(
         "send": Move(two, _send),
         "burst": Move(two, _burst),
         "write_old": Move(needs("legacy_frames"), _write_old),
-        "send_to_group": Move(lambda s: _online(s) and bool(s.groups), _send_to_group),
+        "send_to_group": Move(lambda s: _online(s) and bool(s.groups), _send_to_group, weight=3),
         "send_falsely": Move(two, _send_falsely),
         "send_again": Move(lambda s: bool(_resendable(s)), _resend, weight=2),
         "steal_id": Move(lambda s: bool(_foreign(s)), _steal, weight=2),

@@ -162,3 +162,16 @@ def test_hanging_up_ends_a_call_and_then_the_same_or_others_call() -> None:
     ends = {("end",), ("call_answer", "end")}
     assert seen == ends | {(*each, "call_offer") for each in ends}
     assert {"carol.phone", "bob.phone"} <= callers
+
+
+def test_what_is_sent_to_a_group_is_acknowledged_by_strangers_and_by_members() -> None:
+    state, rng = everybody(), random.Random(1)
+    go(state, Step("create_group", "", {"group": 1, "users": ("alice", "bob")}))
+    replies: Counter[tuple[str, bool]] = Counter()
+    for _ in range(100):
+        sent, *after = chosen("send_to_group", state, rng.choice)
+        assert sent.move == "send"
+        replies.update((step.move, user_of(step.who) in ("alice", "bob")) for step in after)
+        assert all(user_of(step.who) != user_of(sent.who) or step.who == "carol.phone" for step in after)
+    assert set(replies) == {(move, member) for move in ("ack", "read") for member in (True, False)}
+    assert possible(state).count("send_to_group") > possible(state).count("create_group")
