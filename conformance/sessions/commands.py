@@ -87,7 +87,9 @@ def cut_short(tally: Tally) -> dict[str, Any]:
 def show_cut_short(data: Mapping[str, Any], console: Console) -> None:
     """Print that."""
     if data["cut_short"]:
-        console.print(Text(f"{data['cut_short']} sessions were cut short: nothing could be said of them"))
+        count, them = data["cut_short"], "it" if data["cut_short"] == 1 else "them"
+        were = "session was" if count == 1 else "sessions were"
+        console.print(Text(f"{count} {were} cut short: nothing could be said of {them}"))
     for reason, count in data["cut_short_by"].items():
         console.print(Text(f"    {count} × {visible(reason)}", style="dim"))
 

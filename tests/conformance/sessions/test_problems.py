@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from typing import Any
 
 import pytest
+from rich.console import Console
 from support.sessions import everybody, go, send
 
 from relaykit.conformance.sessions import frames, judging, model, problems
+from relaykit.conformance.sessions.commands import show_cut_short
 from relaykit.conformance.sessions.state import State, Step
 
 
@@ -177,3 +180,11 @@ def test_a_rate_that_is_lower_than_stated_ends_the_session() -> None:
     limited = {"type": "error", "payload": {"error_code": "rate_limited"}}
     with pytest.raises(problems.SessionOver):
         problem(everybody("alice.laptop", "bob.laptop"), send(1), alice_phone=[limited], bob_phone=[])
+
+
+def test_one_session_that_is_cut_short_is_told_as_one() -> None:
+    for count, said in ((1, "1 session was cut short"), (2, "2 sessions were cut short")):
+        console = Console(file=io.StringIO(), width=100)
+        show_cut_short({"cut_short": count, "cut_short_by": {}}, console)
+        assert isinstance(console.file, io.StringIO)
+        assert console.file.getvalue().startswith(said)
