@@ -118,3 +118,20 @@ def test_what_could_be_shown_before_comes_no_more_once_the_user_is_said_to_be_go
         contacts("bob.laptop"), sets("away"), Step("drop", "bob.phone"), Step("connect", "bob.phone")
     )
     assert "away" not in left
+
+
+def test_a_device_that_has_just_come_may_be_shown_as_what_holds_what_was_set_since() -> None:
+    state = contacts("bob.laptop")
+    go(state, sets("away"))
+    go(state, Step("connect_again", WATCHER))
+    assert frames.status_of("bob", "busy") in [each.forms[0] for each in go(state, sets("busy")).may]
+    assert go(state, sets("away")).may == ()
+
+
+def test_a_device_that_was_approved_while_it_waited_may_have_been_there() -> None:
+    state = contacts("bob.laptop")
+    go(state, Step("drop", "bob.phone"))
+    go(state, Step("ask", "", {"device": "bob.laptop", "r": 7}))
+    go(state, Step("connect", "bob.laptop"))
+    go(state, Step("decide", "", {"device": "bob.laptop", "r": 7, "approved": True}))
+    assert shown(go(state, Step("connect", "alice.laptop")), "alice.laptop") == {"online", "offline"}
