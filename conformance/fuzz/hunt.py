@@ -219,7 +219,11 @@ class Hunt:
         if self.limits.frames is not None:
             wanted = min(wanted, self.limits.frames - self.tally.frames)
         for cell in self._cells:
-            cell.room.left = self.waiting.most - sum(self._maker(each).held for each in cell.links.values())
+            makers = [self._maker(link) for link in cell.links.values()]
+            if sum(maker.held for maker in makers) > self.waiting.most:
+                for maker in makers:
+                    maker.drop_waiting()
+            cell.room.left = self.waiting.most - sum(maker.held for maker in makers)
         links = self._links()
         each = max(1, -(-wanted // max(1, len(links))))
         await asyncio.gather(self._send_closing(), *(self._drive(link, until, each) for link in links))

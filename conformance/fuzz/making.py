@@ -13,7 +13,7 @@ from relaykit.conformance.fuzz.generator import FAIR, FORBIDDEN, Generator, pick
 from relaykit.conformance.fuzz.link import Batch, Link, Sent
 from relaykit.conformance.fuzz.mutator import mutated, respelt
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
-from relaykit.conformance.fuzz.room import held, takes
+from relaykit.conformance.fuzz.room import held, takes, waits
 from relaykit.conformance.fuzz.sizes import Sizes
 
 _VALID, _SEEDS, _RESPELT = 0.49, 0.08, 0.06
@@ -65,6 +65,11 @@ class Maker:
     def held(self) -> int:
         """How many messages of those that are made, and go out in a later batch, may come to wait."""
         return held((*self._certain, *self._loose))
+
+    def drop_waiting(self) -> None:
+        """Forget those: they were made when there was more room."""
+        self._certain = [sent for sent in self._certain if not waits(sent)]
+        self._loose = [sent for sent in self._loose if not waits(sent)]
 
     def batch(self, link: Link, size: int) -> Batch:
         """The next batch: of frames whose treatment is certain; or, now and then, of the others."""

@@ -23,6 +23,7 @@ from relaykit.conformance.fuzz.memory import Memory
 from relaykit.conformance.fuzz.mutator import mutated, respelt
 from relaykit.conformance.fuzz.oracle import Duty, Oracle
 from relaykit.conformance.fuzz.reach import Reach
+from relaykit.conformance.fuzz.room import waits
 from relaykit.conformance.fuzz.shrinking import _smaller
 from relaykit.conformance.fuzz.sizes import Sizes
 from relaykit.conformance.fuzz.suspects import bringing, count_sent, received
@@ -329,3 +330,18 @@ def test_an_acknowledgment_of_what_is_not_known_to_have_come_need_not_be_served_
     assert not _arrived({"type": "read_receipt", "payload": {"message_ids": [came, lost]}}, owners)
     assert _arrived({"type": "read_receipt", "message_id": lost, "payload": {"message_ids": [came]}}, owners)
     assert _arrived({"type": "send", "message_id": lost}, owners)
+
+
+def test_where_few_messages_may_wait_no_more_are_made_and_those_made_before_can_be_dropped() -> None:
+    def messages(maker: Maker) -> int:
+        return sum(waits(sent) for _ in range(20) for sent in maker.batch(link, 24).sent)
+
+    link: Any = SimpleNamespace(
+        who=people(random.Random(1)), room=Room(), interval=SimpleNamespace(acks=set())
+    )
+    maker = Maker(generator(), oracle(), TYPES, "seed", [], SIZES)
+    while not maker.held:
+        maker.batch(link, 24)
+    maker.drop_waiting()
+    link.room.left = 3 - maker.held
+    assert (maker.held, messages(maker) + maker.held) == (0, 3)
