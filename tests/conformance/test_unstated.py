@@ -5,15 +5,20 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from fixtures.fakes import Minimal, Peer, minimal
+from support.server import new_id
 from support.suite import QUICK, all_cases, by_id, judge, make_target, scenario_cases
 
-from relaykit.conformance.restraint import Restraint
+from relaykit.conformance.record import Entry
+from relaykit.conformance.restraint import RATE, Restraint
 from relaykit.conformance.results import CaseResult, Verdict
 from relaykit.conformance.stops import UntestableError
+from relaykit.conformance.unstated import unstated
+from relaykit.schemas import load_catalogue
 
 HEAD = """
 - id: it
@@ -176,8 +181,47 @@ def test_derived_cases_say_what_to_state_as_well() -> None:
 
     for server, names, limit in (
         (minimal(limits={"connections_per_user": 1}), (many, other), "connections_per_user"),
+        (Ends(), (many, other), "connections_per_user"),
         (Full(limits={"waiting_per_user": 20}), (many,), "waiting_per_user"),
     ):
         for each in asyncio.run(main(server, *names)):
             assert each.verdict is Verdict.UNTESTABLE, each.findings
             assert f"state limits.{limit}" in each.reason
+
+
+FRESH = {"receiver_id": new_id(), "ciphertext": "eA==", "message_type": "text"}
+
+
+@pytest.mark.parametrize(
+    ("limits", "code", "sent", "found"),
+    [
+        ((), "rate_limited", {}, True),
+        (RATE, "rate_limited", {}, False),  # what is said of the rate is judged where that is the subject
+        (RATE, "invalid_message", {}, True),
+        ((), "invalid_message", {"message_id": "m0"}, False),  # it was accepted: nothing more comes to wait
+        ((), "invalid_message", {"payload": {**FRESH, "ciphertext": 5}}, False),
+        ((), "invalid_message", None, False),  # the error is for what was sent in its place
+    ],
+)
+def test_which_refusal_may_be_for_what_waits(
+    limits: tuple[str, ...], code: str, sent: dict[str, Any] | None, found: bool
+) -> None:
+    names = {f"m{number}": new_id() for number in range(9)}
+    lines = []
+    for name in list(names.values())[:8]:
+        lines.append(("c2s", {"type": "send", "message_id": name, "payload": FRESH}))
+        lines.append(("s2c", {"type": "sent_ack", "message_id": name}))
+    last = {"type": "send", "message_id": "m8", "payload": FRESH, **(sent or {})}
+    last["message_id"] = names[last["message_id"]]
+    lines += [("c2s", last), *([("c2s", {"type": "nonsense"})] if sent is None else [])]
+    lines.append(("s2c", {"type": "error", "payload": {"error_code": code}}))
+    context: Any = SimpleNamespace(
+        case=SimpleNamespace(limits=frozenset(limits), kind="derived"),
+        env=SimpleNamespace(target=SimpleNamespace(stated=frozenset()), catalogue=load_catalogue()),
+        recorder=SimpleNamespace(
+            transcript=SimpleNamespace(entries=[Entry(1.0, "alice", way, frame) for way, frame in lines])
+        ),
+        users={},
+        further=[],
+    )
+    assert (unstated(context) is not None) == found
