@@ -194,8 +194,6 @@ def _explain(
     data: bytes, max_depth: int, closely: bool, reason: Reason, otherwise: str, position: int = 0
 ) -> Never:
     """Raise the first fault of `data`, which is known to have one; if not to look closely, the one given."""
-    if data.startswith(BOM):
-        raise marked()
     foreign = data[:2] in (b"\xff\xfe", b"\xfe\xff") or b"\x00" in data[:4]
     try:
         data.decode()
@@ -209,6 +207,8 @@ def _explain(
             offset=error.start,
             line=line,
         ) from None
+    if data.startswith(BOM):  # what is no UTF-8 either ends a connection, whatever stands before it
+        raise marked()
     if foreign:  # zero bytes are UTF-8, so that no server would notice before it looks for JSON
         raise FrameError("json", f"not JSON: {FOREIGN}", offset=0, line=1)
     if not closely:

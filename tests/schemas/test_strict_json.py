@@ -49,6 +49,7 @@ FAULTS: list[tuple[bytes, str, int]] = [
     (b"[" * 100_000, "depth", 64),
     (b'\xef\xbb\xbf{"a":1}', "bom", 0),
     ('{"a":1}'.encode("utf-16"), "utf8", 0),
+    (b"\xef\xbb\xbf\xad", "utf8", 3),
     (b'{"a":"\xff"}', "utf8", 6),
     (b'{"a":"\xed\xa0\x80"}', "utf8", 6),
     (b'{"a":"\xc0\x80"}', "utf8", 6),
