@@ -359,7 +359,7 @@ def test_an_interrupted_run_tidies_up_and_still_reports(
         out = tmp_path / "r.json"
         asked = asyncio.Event()
         server = fakes.minimal()
-        words = ("--run", "area:calls", "--capability", "all") if trying else ("--run", "area:messages")
+        area, more = ("calls", "capabilities: {calls: probe}\n") if trying else ("messages", "")
 
         served = server.frame
 
@@ -371,10 +371,9 @@ def test_an_interrupted_run_tidies_up_and_still_reports(
 
         server.frame = stuck
         async with server.running() as url:
-            path = target_file(tmp_path, url, patient=True)
+            path = target_file(tmp_path, url, more, patient=True)
             process = await start(
-                *("test", "-t", path, "--report", f"json={out}"),
-                *words,
+                *("test", "-t", path, "--run", f"area:{area}", "--report", f"json={out}"),
                 THE_SECRET=fakes.SECRET,
             )
             async with asyncio.timeout(60):
