@@ -69,7 +69,7 @@ def decide(state: State, step: Step) -> tuple[Branch, ...]:
         if not here:
             new.decided[device] = number, approved
         if approved:
-            new.approved[device] = new.fresh
+            new.approved[device] = new.since[device] = new.fresh
             if here:
                 relays.noted_leaving(new, device, heard=False)  # it may have been there
         else:
@@ -211,14 +211,14 @@ def _is_among(expected: Expected, others: list[Expected]) -> bool:
 
 
 def since_approval(state: State, device: str) -> tuple[Expected, ...]:
-    """Messages between a device's approval and its first connection: it may get them."""
-    since, user = state.approved.get(device), user_of(device)
+    """Messages between a device's approval and its first connection: it may get them, then and later."""
+    since, user = state.since.get(device), user_of(device)
     if since is None:
         return ()
     return tuple(
         each
         for message in state.messages.values()
-        if abs(message.number) > since and user in message.receivers
+        if abs(message.number) > since and user in message.receivers and device not in message.waiting
         for each in may((device,), *messaging.forms_of(message, user))
     )
 
@@ -240,7 +240,8 @@ def connect_again(state: State, step: Step) -> tuple[Branch, ...]:
 
     # On the older connection, as long as there are two, the same may come.
     twice = tuple(Expected(device, each.forms) for each in (*waiting, *shown))
-    return (Branch("served", (*waiting, *shown), (*more, *again, *overheard, *twice), change),)
+    since = since_approval(state, device)
+    return (Branch("served", (*waiting, *shown), (*more, *again, *overheard, *twice, *since), change),)
 
 
 def make_legacy(_: State, step: Step) -> tuple[Branch, ...]:

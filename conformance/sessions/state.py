@@ -193,8 +193,9 @@ class State:
         pending: device that is not approved yet → number of its open request; visiting: those connected.
         unshown: open requests that the primary device has not been shown.
         decided: device → (request, whether it was approved), as long as it has not been told.
-        approved: device → what `fresh` was then, until it connects; denied, revoked, decided_once (of
-            whom it was decided), lapsed (denied since nobody decided in time): devices.
+        since: device → what `fresh` was when it was approved; approved: the same, until it connects.
+        denied, revoked, decided_once (of whom it was decided), lapsed (denied since nobody decided in time):
+            devices.
         soon: open requests that expire soon; expired: those that have.
         flooded: connections that have sent too much; restarted: whether the target was started again.
         transitions: what was reached, for coverage.
@@ -225,6 +226,7 @@ class State:
     unshown: set[int] = field(default_factory=set)
     decided: dict[str, tuple[int, bool]] = field(default_factory=dict)
     approved: dict[str, int] = field(default_factory=dict)
+    since: dict[str, int] = field(default_factory=dict)
     denied: set[str] = field(default_factory=set)
     revoked: set[str] = field(default_factory=set)
     decided_once: set[str] = field(default_factory=set)

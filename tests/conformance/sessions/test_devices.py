@@ -279,3 +279,16 @@ def test_a_request_that_is_to_expire_says_so() -> None:
     _, arguments, name = operation_of(Step("ask", "", {"device": "alice.laptop", "r": 7, "soon": True}))
     assert (arguments["expires_in"], name) == (EXPIRY_S, "r7")
     assert "expires_in" not in operation_of(ask())[1]
+
+
+def test_what_came_between_approval_and_first_connection_may_come_at_each_later_one() -> None:
+    state = everybody("alice.laptop")
+    pending(state)
+    go(state, decide(approved=True))
+    number = state.next()
+    go(state, send(number, "bob.phone", to="alice"))
+    may_come = ("alice.laptop", "deliver")
+    assert may_come in could(go(state, Step("connect", "alice.laptop")))
+    assert may_come in could(go(state, Step("connect_again", "alice.laptop")))
+    go(state, Step("drop", "alice.laptop"))
+    assert may_come in could(go(state, Step("connect", "alice.laptop")))
